@@ -1,0 +1,46 @@
+# make check is what CI runs. Every tool is pinned here and fetched by `go run`; nothing needs to be installed but Go and,
+# for interop, python3 with venv.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME    ?= 5s
+SEEDS       ?= 50
+
+.PHONY: check format vet race bench fuzz simulate interop demo
+
+check: format vet race simulate bench fuzz demo interop
+	git diff --exit-code
+
+format:
+	@out=$$(gofmt -l .); if [ -n "$$out" ]; then echo "gofmt these files:"; echo "$$out"; exit 1; fi
+
+vet:
+	go vet ./...
+	go vet -tags interop ./internal/interop/...
+	go run $(STATICCHECK) ./...
+
+race:
+	go test -race ./...
+
+# The simulated network on SEEDS fresh seeds; each seed is printed and replays with SEED=n.
+simulate:
+	go test ./internal/simnet -run TestScenarios -seeds $(SEEDS) -v | grep -v '^=== '
+
+# Every benchmark once, to prove that it runs; figures worth quoting need the default benchtime and a quiet machine.
+bench:
+	go test -run '^$$' -bench . -benchtime 1x ./...
+
+# Every fuzz target for FUZZTIME.
+fuzz:
+	@for pkg in $$(go list ./...); do \
+	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "fuzz $$pkg $$target"; \
+	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+demo:
+	go run ./cmd/strata demo
+
+# Real peers: Synapse from PyPI, and Dendrite where DENDRITE_BIN names a binary. Says what it did not run.
+interop:
+	go test -tags interop -count 1 -v -timeout 15m ./internal/interop/...

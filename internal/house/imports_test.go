@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package house_test
+
+import (
+	"go/build"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// policy is the import table. A line reads
+//
+//	package < what it may import
+//
+// from the ground up, so that a package can only name packages that stand above it on this page. "NAME+" lends everything
+// that NAME may import, and NAME itself. Third-party modules are named by path; each is imported by as few packages as
+// possible. Files of package tests may import what their package may, the packages in testOnly, and what stands below.
+const policy = `
+trace                   <
+transport/ident         < github.com/matrix-org/gomatrixserverlib/spec
+transport/canonicaljson <
+transport/signing       < transport/ident+ transport/canonicaljson github.com/oasisprotocol/curve25519-voi
+persistence             < trace modernc.org/sqlite golang.org/x/sys
+persistence/storetest   < persistence
+transport/keys          < transport/signing+ persistence trace golang.org/x/sync
+transport/discovery     < transport/ident+ golang.org/x/sync
+transport               < transport/keys+ transport/discovery github.com/julienschmidt/httprouter golang.org/x/crypto/acme/autocert golang.org/x/net
+transaction             < transport+
+pdu/event               < transport/signing+ transport/keys
+pdu/auth                < pdu/event+
+pdu/state               < pdu/event+
+pdu/resolve             < pdu/auth+
+pdu                     < pdu/resolve+ pdu/state transport+ transaction persistence trace
+messaging               < pdu+
+internal/inspect        < pdu+
+internal/control        < messaging+ internal/inspect
+internal/simnet         < messaging+ internal/inspect
+internal/demo           < messaging+ internal/inspect
+internal/interop        <
+internal/house          <
+cmd/strata              < internal/control+ internal/demo github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint
+`
+
+// testOnly may be imported by any test.
+var testOnly = []string{
+	"github.com/google/go-cmp", "pgregory.net/rapid", "github.com/rogpeppe/go-internal", "github.com/cockroachdb/datadriven",
+	"github.com/matrix-org/gomatrixserverlib", // the oracle of differential tests
+}
+
+func TestImportsGoDownOnly(t *testing.T) {
+	allowed := parsePolicy(t)
+	for _, s := range sources(t) {
+		may, known := allowed[s.pkg()]
+		if !known {
+			t.Errorf("%s: package %s has no line in the import table", s.path, s.pkg())
+			continue
+		}
+		for _, spec := range s.file.Imports {
+			name, _ := strconv.Unquote(spec.Path.Value)
+			if isStandard(name) || permits(may, name) {
+				continue
+			}
+			if s.isTest() && (permits(testOnly, name) || name == module+"/"+s.pkg() || isBelow(allowed, s.pkg(), name)) {
+				continue
+			}
+			t.Errorf("%s imports %s, which its line in the import table does not allow", s.path, name)
+		}
+	}
+}
+
+// parsePolicy expands "NAME+" and refuses a line that names a package below it.
+func parsePolicy(t *testing.T) map[string][]string {
+	t.Helper()
+	table := map[string][]string{}
+	for line := range strings.Lines(strings.TrimSpace(policy)) {
+		name, rest, ok := strings.Cut(line, "<")
+		if !ok {
+			t.Fatalf("import table: no '<' in %q", line)
+		}
+		name = strings.TrimSpace(name)
+		may := []string{}
+		for _, entry := range strings.Fields(rest) {
+			base, lends := strings.CutSuffix(entry, "+")
+			if strings.Contains(base, ".") {
+				may = append(may, base)
+				continue
+			}
+			lent, known := table[base]
+			if !known {
+				t.Fatalf("import table: %s may import %s, which does not stand above it", name, base)
+			}
+			may = append(may, module+"/"+base)
+			if lends {
+				may = append(may, lent...)
+			}
+		}
+		table[name] = may
+	}
+	return table
+}
+
+// permits tells whether name is one of the allowed paths, or lies within an allowed third-party module.
+func permits(may []string, name string) bool {
+	return slices.ContainsFunc(may, func(allowed string) bool {
+		return name == allowed || !strings.HasPrefix(allowed, module) && strings.HasPrefix(name, allowed+"/")
+	})
+}
+
+// isBelow tells whether name is a package of this repository that could not import pkg: tests may use it.
+func isBelow(allowed map[string][]string, pkg, name string) bool {
+	relative, ours := strings.CutPrefix(name, module+"/")
+	return ours && !permits(allowed[relative], module+"/"+pkg)
+}
+
+func isStandard(name string) bool {
+	p, err := build.Default.Import(name, "", build.FindOnly)
+	return err == nil && p.Goroot
+}
