@@ -22,7 +22,7 @@ trace                   <
 transport/ident         < github.com/matrix-org/gomatrixserverlib/spec
 transport/canonicaljson <
 transport/signing       < transport/ident+ transport/canonicaljson github.com/oasisprotocol/curve25519-voi
-persistence             < trace modernc.org/sqlite golang.org/x/sys
+persistence             < trace transport/ident modernc.org/sqlite golang.org/x/sys
 persistence/storetest   < persistence
 transport/keys          < transport/signing+ persistence trace golang.org/x/sync
 transport/discovery     < transport/ident+ golang.org/x/sync

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import "time"
+
+// TransactionSending is emitted when an attempt to deliver an outbound transaction starts.
+type TransactionSending struct {
+	Destination, TxnID string
+	PDUs, EDUs         int
+	Attempt            int // 1 for the first
+}
+
+// TransactionAttempted is emitted when that attempt has ended, before its outcome is durable.
+type TransactionAttempted struct {
+	Destination, TxnID string
+	Attempt            int
+	Class              string // "ok", or the class of the failure
+	Status             int    // HTTP status, 0 when there was none
+	Duration           time.Duration
+}
+
+// TransactionReceived is emitted when an inbound transaction has been answered.
+type TransactionReceived struct {
+	Origin, TxnID string
+	PDUs, EDUs    int
+	Duplicate     bool // answered from the kept reply, or by waiting for the first
+	Status        int
+	Duration      time.Duration
+}
+
+// Kind implements Event.
+func (TransactionSending) Kind() string { return "transaction.sending" }
+
+// Kind implements Event.
+func (TransactionAttempted) Kind() string { return "transaction.attempted" }
+
+// Kind implements Event.
+func (TransactionReceived) Kind() string { return "transaction.received" }
