@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import (
+	"fmt"
+
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// The limits on one event (client-server API, "Size limits"; server-server API, "PDUs").
+const (
+	// MaxSize is the longest event in bytes: canonical JSON, federation format, signatures included (P-01). unsigned does not
+	// count: any server on the way may change it, and must not be able to make an event invalid (P-19).
+	MaxSize = 65536
+	// MaxPrevEvents is the most prev_events (P-04).
+	MaxPrevEvents = 20
+	// MaxAuthEvents is the most auth_events (P-04).
+	MaxAuthEvents = 10
+
+	maxKeyLength = 255       // bytes of type and of state_key (P-02)
+	maxInteger   = 1<<53 - 1 // of canonical JSON and of power levels (X-73, P-56)
+)
+
+// FormatError says why bytes are no event of the room version: such an event is dropped (P-25).
+type FormatError struct {
+	Rule   string // "P-03"
+	Detail string // one sentence with the value that broke it
+}
+
+func (e *FormatError) Error() string { return "malformed event: " + e.Detail + " (" + e.Rule + ")" }
+
+func malformed(rule, format string, args ...any) error {
+	return &FormatError{Rule: rule, Detail: fmt.Sprintf(format, args...)}
+}
+
+// fields is the members of an event that mean something to us, as they came; the zero Value for what is absent.
+type fields struct {
+	authEvents, content, depth, eventID, hashes, originServerTS, prevEvents, redacts, roomID, sender, signatures, stateKey,
+	typ canonicaljson.Value
+}
+
+// fieldsOf sorts the members out in one walk. Keys match exactly (G-J6).
+func fieldsOf(root canonicaljson.Value) (f fields) {
+	for key, value := range root.Members() {
+		switch key {
+		case "auth_events":
+			f.authEvents = value
+		case "content":
+			f.content = value
+		case "depth":
+			f.depth = value
+		case "event_id":
+			f.eventID = value
+		case "hashes":
+			f.hashes = value
+		case "origin_server_ts":
+			f.originServerTS = value
+		case "prev_events":
+			f.prevEvents = value
+		case "redacts":
+			f.redacts = value
+		case "room_id":
+			f.roomID = value
+		case "sender":
+			f.sender = value
+		case "signatures":
+			f.signatures = value
+		case "state_key":
+			f.stateKey = value
+		case "type":
+			f.typ = value
+		}
+	}
+	return f
+}
+
+// checkFormat holds the fields against the format of the room version (P-02, P-03, P-05, P-07).
+func checkFormat(v *Version, f *fields) error {
+	for _, field := range [...]struct {
+		name  string
+		value canonicaljson.Value
+		kind  canonicaljson.Kind
+	}{
+		{"auth_events", f.authEvents, canonicaljson.Array},
+		{"content", f.content, canonicaljson.Object},
+		{"hashes", f.hashes, canonicaljson.Object},
+		{"hashes.sha256", f.hashes.Get("sha256"), canonicaljson.String},
+		{"prev_events", f.prevEvents, canonicaljson.Array},
+		{"signatures", f.signatures, canonicaljson.Object},
+		{"type", f.typ, canonicaljson.String},
+	} {
+		if field.value.Kind() != field.kind {
+			return malformed("P-03", "%s is absent or of the wrong type: %.80s", field.name, field.value.Canonical())
+		}
+	}
+	if typ, _ := f.typ.Text(); len(typ) > maxKeyLength {
+		return malformed("P-02", "type has %d bytes, at most %d are allowed", len(typ), maxKeyLength)
+	}
+	if err := checkStateKey(f.stateKey); err != nil {
+		return err
+	}
+	if _, ok := f.originServerTS.Int(); !ok {
+		return malformed("P-03", "origin_server_ts is not an integer: %.80s", f.originServerTS.Canonical())
+	}
+	if depth, ok := f.depth.Int(); !ok || depth < 0 || depth > v.MaxDepth {
+		return malformed("P-05", "depth is not an integer from 0 to %d: %.80s", v.MaxDepth, f.depth.Canonical())
+	}
+	return checkIdentifiers(v, f)
+}
+
+func checkStateKey(value canonicaljson.Value) error {
+	if value.Kind() == canonicaljson.Invalid {
+		return nil
+	}
+	key, ok := value.Text()
+	if !ok {
+		return malformed("P-07", "state_key is not a string: %.80s", value.Canonical())
+	}
+	if len(key) > maxKeyLength {
+		return malformed("P-02", "state_key has %d bytes, at most %d are allowed", len(key), maxKeyLength)
+	}
+	return nil
+}
+
+// checkIdentifiers parses sender, room_id and event_id (P-02, X-13 to X-15).
+func checkIdentifiers(v *Version, f *fields) error {
+	sender, ok := f.sender.Text()
+	if !ok {
+		return malformed("P-03", "sender is absent or not a string: %.80s", f.sender.Canonical())
+	}
+	if _, err := ident.ParseUserID(sender); err != nil {
+		return malformed("P-02", "sender: %v", err)
+	}
+	if err := checkRoomID(v, f); err != nil {
+		return err
+	}
+	if v.EventIDFormat != IDField {
+		return nil
+	}
+	text, ok := f.eventID.Text()
+	if !ok {
+		return malformed("P-03", "event_id is absent or not a string: %.80s", f.eventID.Canonical())
+	}
+	id, err := ident.ParseEventID(text)
+	if err != nil {
+		return malformed("P-02", "event_id: %v", err)
+	}
+	server, _ := id.Server()
+	if _, err := ident.ParseServerName(string(server)); err != nil {
+		return malformed("P-03", "event_id %s: %v", id, err)
+	}
+	return nil
+}
+
+// checkRoomID: up to room version 11 a room id has a domain, from 12 on it is a hash (X-14, G-C2). The create event of
+// version 12 has none; one that has is well formed, and refused by the authorisation rules.
+func checkRoomID(v *Version, f *fields) error {
+	if v.HashRoomID && f.typ.IsText(typeCreate) {
+		if kind := f.roomID.Kind(); kind != canonicaljson.Invalid && kind != canonicaljson.String {
+			return malformed("P-03", "room_id is not a string: %.80s", f.roomID.Canonical())
+		}
+		return nil
+	}
+	text, ok := f.roomID.Text()
+	if !ok {
+		return malformed("P-03", "room_id is absent or not a string: %.80s", f.roomID.Canonical())
+	}
+	id, err := ident.ParseRoomID(text)
+	if err != nil {
+		return malformed("X-14", "room_id: %v", err)
+	}
+	if _, hasDomain := id.Server(); hasDomain == v.HashRoomID {
+		return malformed("X-14", "room_id %s is not of the form of room version %s", id, v.ID)
+	}
+	return nil
+}
+
+// checkReferences judges the elements of prev_events or auth_events, and their number unless most is 0.
+func checkReferences(v *Version, name string, list canonicaljson.Value, most int) error {
+	count := 0
+	for element := range list.Elements() {
+		if count++; most > 0 && count > most {
+			return malformed("P-04", "%s lists %d events, at most %d are allowed", name, list.Len(), most)
+		}
+		text, ok := referenceText(v, element)
+		if !ok {
+			return malformed("P-03", "%s holds what is no reference in room version %s: %.80s", name, v.ID, element.Canonical())
+		}
+		if _, err := ident.ParseEventID(text); err != nil {
+			return malformed("P-02", "%s: %v", name, err)
+		}
+	}
+	return nil
+}
+
+// referenceText is the event id in an element of prev_events or auth_events.
+func referenceText(v *Version, element canonicaljson.Value) (id string, ok bool) {
+	if v.References == RefIDs {
+		return element.Text()
+	}
+	pair := [2]canonicaljson.Value{}
+	count := 0
+	for part := range element.Elements() {
+		if count == len(pair) {
+			return "", false
+		}
+		pair[count] = part
+		count++
+	}
+	if pair[1].Kind() != canonicaljson.Object {
+		return "", false
+	}
+	return pair[0].Text()
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event_test
+
+import (
+	"testing"
+
+	"github.com/strata-matrix/strata/pdu/event"
+)
+
+// FuzzParse: no bytes make the parser or what it returns panic, and an event reads from its own JSON as what it is.
+func FuzzParse(f *testing.F) {
+	for number, id := range allVersions {
+		for _, wire := range samples(version(f, id)) {
+			f.Add(uint8(number), []byte(naive(wire)))
+		}
+		f.Add(uint8(number), []byte("null"))
+	}
+	f.Fuzz(func(t *testing.T, number uint8, wire []byte) {
+		v := version(t, allVersions[int(number)%len(allVersions)])
+		e, err := event.ParseBackfilled(v, wire)
+		if err != nil {
+			return
+		}
+		touch(t, e)
+		touch(t, e.Redact())
+		again, err := event.ParseBackfilled(v, e.JSON())
+		if err != nil || again.ID() != e.ID() || string(again.JSON()) != string(e.JSON()) || again.HashMismatch() != e.HashMismatch() {
+			t.Errorf("%s reads as %v, %v", e.JSON(), again, err)
+		}
+		stored, err := event.ParseStored(v, e.ID(), e.JSON())
+		if err != nil || stored.RoomID() != e.RoomID() || stored.Ref() != e.Ref() {
+			t.Errorf("%s stored reads as %v, %v", e.JSON(), stored, err)
+		}
+		if redacted := e.Redact(); string(redacted.Redact().JSON()) != string(redacted.JSON()) || redacted.ID() != e.ID() {
+			t.Errorf("redacting twice makes %s of %s", redacted.Redact().JSON(), redacted.JSON())
+		}
+	})
+}
+
+// touch calls everything that looks at content.
+func touch(t *testing.T, e *event.Event) {
+	e.Membership()
+	e.Redacts()
+	e.Slot()
+	_, _ = e.PowerLevels()
+	_, _ = e.Create()
+	_, _ = e.JoinRules()
+	event.RequiredServers(e)
+	event.VerifySignatures(t.Context(), []*event.Event{e}, &keyRing{})
+}

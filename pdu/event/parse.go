@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Parse reads an event from the network. It refuses, with a *FormatError, what is no event of the room version: such an event
+// is dropped (P-25). unsigned is dropped (P-09), and so is event_id where the hash is the id (P-13). If the content hash does
+// not match, the result is the redacted event (P-15). The signatures are still to be verified, by VerifySignatures.
+func Parse(v *Version, wire []byte) (*Event, error) {
+	return parse(v, wire, MaxPrevEvents, MaxAuthEvents)
+}
+
+// ParseBackfilled is Parse for replies to /backfill, where the number of prev_events and auth_events is not limited: rooms
+// hold old events from before the limits (P-04).
+func ParseBackfilled(v *Version, wire []byte) (*Event, error) { return parse(v, wire, 0, 0) }
+
+func parse(v *Version, wire []byte, maxPrev, maxAuth int) (*Event, error) {
+	root, err := parseRoot(v, wire)
+	if err != nil {
+		return nil, err
+	}
+	f := fieldsOf(root)
+	if err := checkFormat(v, &f); err != nil {
+		return nil, err
+	}
+	if err := checkReferences(v, "prev_events", f.prevEvents, maxPrev); err != nil {
+		return nil, err
+	}
+	if err := checkReferences(v, "auth_events", f.authEvents, maxAuth); err != nil {
+		return nil, err
+	}
+	e := newEvent(v, root, &f)
+	buffer := make([]byte, 0, len(root.Canonical())) // for the content hash, and then for the message
+	matches := isContentHash(f.hashes.Get("sha256"), contentHash(buffer, root))
+	e.signed = v.redaction.appendRedacted(buffer, root, false)
+	e.setID(eventID(v, &f, e.signed))
+	if matches {
+		return e, nil
+	}
+	e.mismatch = true
+	return e.Redact(), nil
+}
+
+// notPartOfEvent is what servers add to an event on the way (P-09), and what is no part of it where its hash is its id (P-13).
+var notPartOfEvent = [...]string{"unsigned", "event_id"}
+
+// parseRoot reads the object that is the event, without what is not part of it.
+func parseRoot(v *Version, wire []byte) (canonicaljson.Value, error) {
+	without := notPartOfEvent[:]
+	if v.EventIDFormat == IDField {
+		without = without[:1]
+	}
+	root, err := canonicaljson.ParseWithout(wire, v.Rules, without...)
+	if err != nil {
+		return root, malformed("P-25", "%v", err)
+	}
+	if root.Kind() != canonicaljson.Object {
+		return root, malformed("P-25", "not a JSON object: %.80s", root.Canonical())
+	}
+	if size := len(root.Canonical()); size > MaxSize {
+		return root, malformed("P-01", "the event has %d bytes, at most %d are allowed", size, MaxSize)
+	}
+	return root, nil
+}
+
+// ParseStored reads what Event.JSON gave before, under the id that the event had. It trusts both: nothing is hashed, and no
+// format is checked. A field of the wrong type reads as absent.
+func ParseStored(v *Version, id ident.EventID, canonical []byte) (*Event, error) {
+	root, err := canonicaljson.Parse(canonical, v.Rules)
+	if err == nil && root.Kind() != canonicaljson.Object {
+		err = errors.New("not a JSON object")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("parse stored event %s: %w", id, err)
+	}
+	f := fieldsOf(root)
+	e := newEvent(v, root, &f)
+	e.setID(id)
+	return e, nil
+}
+
+// eventID is the id by the room version's format (P-12): message is the redacted event without signatures.
+func eventID(v *Version, f *fields, message []byte) ident.EventID {
+	if v.EventIDFormat == IDField {
+		id, _ := f.eventID.Text()
+		return ident.EventID(id)
+	}
+	encoding := base64.RawURLEncoding
+	if v.EventIDFormat == IDHashStd {
+		encoding = base64.RawStdEncoding
+	}
+	sum := sha256.Sum256(message)
+	var id [1 + encodedHashSize]byte
+	id[0] = '$'
+	encoding.Encode(id[1:], sum[:])
+	return ident.EventID(id[:])
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package event
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+)
+
+// redaction is what survives redaction in a room version (R-15, R-16). Lists of keys are in the order of canonical JSON, so
+// that one walk over an object's members and a list selects.
+type redaction struct {
+	top     []string
+	content map[string]kept // by event type; of other types nothing survives
+}
+
+// kept is what survives of the content of one event type.
+type kept struct {
+	all  bool
+	keys []string
+	part map[string][]string // of these members, themselves objects, only this
+}
+
+// baseRedaction is the tables of room version 1.
+func baseRedaction() redaction {
+	return redaction{
+		top: []string{
+			"auth_events", "content", "depth", "event_id", "hashes", "membership", "origin", "origin_server_ts", "prev_events",
+			"prev_state", "room_id", "sender", "signatures", "state_key", "type",
+		},
+		content: map[string]kept{
+			"m.room.aliases":            {keys: []string{"aliases"}},
+			"m.room.create":             {keys: []string{"creator"}},
+			"m.room.history_visibility": {keys: []string{"history_visibility"}},
+			"m.room.join_rules":         {keys: []string{"join_rule"}},
+			"m.room.member":             {keys: []string{"membership"}},
+			"m.room.power_levels": {keys: []string{
+				"ban", "events", "events_default", "kick", "redact", "state_default", "users", "users_default",
+			}},
+		},
+	}
+}
+
+func (r *redaction) clone() redaction {
+	return redaction{top: r.top, content: maps.Clone(r.content)}
+}
+
+// withoutAliases is the change of room version 6.
+func (r *redaction) withoutAliases() { delete(r.content, "m.room.aliases") }
+
+// withAllow is the change of room version 8.
+func (r *redaction) withAllow() {
+	r.content["m.room.join_rules"] = kept{keys: []string{"allow", "join_rule"}}
+}
+
+// withAuthoriser is the change of room version 9.
+func (r *redaction) withAuthoriser() {
+	r.content["m.room.member"] = kept{keys: []string{"join_authorised_via_users_server", "membership"}}
+}
+
+// asOfEleven is the changes of room version 11.
+func (r *redaction) asOfEleven() {
+	r.top = slices.DeleteFunc(slices.Clone(r.top), func(key string) bool {
+		return key == "membership" || key == "origin" || key == "prev_state"
+	})
+	r.content["m.room.create"] = kept{all: true}
+	r.content["m.room.member"] = kept{
+		keys: []string{"join_authorised_via_users_server", "membership", "third_party_invite"},
+		part: map[string][]string{"third_party_invite": {"signed"}},
+	}
+	r.content["m.room.power_levels"] = kept{keys: []string{
+		"ban", "events", "events_default", "invite", "kick", "redact", "state_default", "users", "users_default",
+	}}
+	r.content["m.room.redaction"] = kept{keys: []string{"redacts"}}
+}
+
+// appendRedacted appends the canonical redacted form of an event. Without signatures it is what servers sign and what the
+// reference hash is taken of (P-11, P-12). The event has no unsigned.
+func (r *redaction) appendRedacted(dst []byte, root canonicaljson.Value, withSignatures bool) []byte {
+	typ, _ := root.Get("type").Text()
+	dst = append(dst, '{')
+	first := true
+	for key, value := range selected(root, r.top) {
+		if key == "signatures" && !withSignatures {
+			continue
+		}
+		dst = appendKey(dst, key, &first)
+		if key == "content" {
+			dst = r.appendContent(dst, typ, value)
+		} else {
+			dst = append(dst, value.Canonical()...)
+		}
+	}
+	return append(dst, '}')
+}
+
+func (r *redaction) appendContent(dst []byte, typ string, content canonicaljson.Value) []byte {
+	rule := r.content[typ]
+	if rule.all {
+		return append(dst, content.Canonical()...)
+	}
+	dst = append(dst, '{')
+	first := true
+	for key, value := range selected(content, rule.keys) {
+		part, isPart := rule.part[key]
+		switch {
+		case !isPart:
+			dst = appendKey(dst, key, &first)
+			dst = append(dst, value.Canonical()...)
+		case value.Kind() == canonicaljson.Object:
+			dst = appendKey(dst, key, &first)
+			dst = appendSelected(dst, value, part)
+		}
+	}
+	return append(dst, '}')
+}
+
+func appendSelected(dst []byte, object canonicaljson.Value, keys []string) []byte {
+	dst = append(dst, '{')
+	first := true
+	for key, value := range selected(object, keys) {
+		dst = appendKey(dst, key, &first)
+		dst = append(dst, value.Canonical()...)
+	}
+	return append(dst, '}')
+}
+
+// selected yields the members of an object whose keys are in the list; both are in the same order.
+func selected(object canonicaljson.Value, keys []string) func(yield func(string, canonicaljson.Value) bool) {
+	return func(yield func(string, canonicaljson.Value) bool) {
+		if len(keys) == 0 {
+			return
+		}
+		next := 0
+		for key, value := range object.Members() {
+			for keys[next] < key {
+				if next++; next == len(keys) {
+					return
+				}
+			}
+			if keys[next] == key && !yield(key, value) {
+				return
+			}
+		}
+	}
+}
+
+// appendKey appends a key that needs no escapes.
+func appendKey(dst []byte, key string, first *bool) []byte {
+	if !*first {
+		dst = append(dst, ',')
+	}
+	*first = false
+	dst = append(dst, '"')
+	dst = append(dst, key...)
+	return append(dst, '"', ':')
+}

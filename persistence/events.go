@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"encoding/base64"
+	"fmt"
+
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Events are appended in the order in which they arrive and are numbered; a verdict later fills in what is null. The only
+// index over random keys is that of the ids: 32 bytes each where the id is a hash.
+const eventsSchema = `
+CREATE TABLE events (
+	nid      INTEGER PRIMARY KEY,
+	room     INTEGER NOT NULL,        -- rooms.nid
+	id       ANY     NOT NULL UNIQUE, -- BLOB: the hash that the id spells in URL-safe base64; TEXT: an id of another form
+	outcome  INTEGER NOT NULL,        -- 0 while it is staged
+	redacted INTEGER NOT NULL,        -- 1 if the content hash did not match
+	position INTEGER,                 -- in the one sequence; of accepted events in the graph
+	before   BLOB,                    -- root of the state before it; null while its place in the graph is not known
+	after    BLOB,                    -- root of the state after it; null when that is the state before it
+	json     BLOB    NOT NULL         -- canonical, as other servers get it
+) STRICT;
+CREATE UNIQUE INDEX events_position ON events (position) WHERE position IS NOT NULL;
+CREATE TABLE citations (
+	auth  INTEGER NOT NULL, -- events.nid
+	event INTEGER NOT NULL, -- events.nid of a state event that has it among its auth_events
+	PRIMARY KEY (auth, event)
+) STRICT, WITHOUT ROWID;`
+
+// Values of Event.Outcome.
+const (
+	OutcomeStaged      = 0
+	OutcomeAccepted    = 1
+	OutcomeSoftFailed  = 2
+	OutcomeRejected    = 3
+	OutcomeQuarantined = 4 // of verdicts only: the event itself is still staged
+	OutcomeDropped     = 5 // of verdicts only: the event is not stored
+)
+
+// Event is one stored event.
+type Event struct {
+	NID         int64
+	RoomNID     int64
+	Room        ident.RoomID
+	RoomVersion string
+	ID          ident.EventID
+	Outcome     int
+	Redacted    bool
+	Position    Position // 0 for none
+	Before      []byte   // nil while the place in the graph is not known
+	After       []byte   // equal to Before when the event changes no state
+	JSON        []byte
+}
+
+const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, coalesce(e.position, 0), e.before,
+	coalesce(e.after, e.before), e.json FROM events e JOIN rooms r ON r.nid = e.room`
+
+func scanEvent(r rowScanner) (e Event, err error) {
+	var key any
+	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Position, &e.Before, &e.After, &e.JSON)
+	if err != nil {
+		return Event{}, err
+	}
+	e.ID, err = eventID(key)
+	return e, err
+}
+
+// Event gives one event.
+func (tx *Tx) Event(id ident.EventID) (e Event, found bool, err error) {
+	err = tx.query(eventColumns+` WHERE e.id = ?`, []any{eventKey(id)}, func(r rowScanner) error {
+		found = true
+		e, err = scanEvent(r)
+		return err
+	})
+	return e, found, err
+}
+
+// EventByNID gives one event by its number.
+func (tx *Tx) EventByNID(nid int64) (e Event, found bool, err error) {
+	err = tx.query(eventColumns+` WHERE e.nid = ?`, []any{nid}, func(r rowScanner) error {
+		found = true
+		e, err = scanEvent(r)
+		return err
+	})
+	return e, found, err
+}
+
+// EventsSince gives up to limit events with positions after a position, in order.
+func (tx *Tx) EventsSince(after Position, limit int) (list []Event, err error) {
+	err = tx.query(eventColumns+` WHERE e.position > ? ORDER BY e.position LIMIT ?`, []any{int64(after), limit}, func(r rowScanner) error {
+		e, err := scanEvent(r)
+		list = append(list, e)
+		return err
+	})
+	return list, err
+}
+
+// EventExists says whether an event is stored and what became of it.
+func (tx *Tx) EventExists(id ident.EventID) (nid int64, outcome int, inGraph, found bool, err error) {
+	found, err = tx.queryRow(`SELECT nid, outcome, before IS NOT NULL FROM events WHERE id = ?`,
+		[]any{eventKey(id)}, &nid, &outcome, &inGraph)
+	return nid, outcome, inGraph, found, err
+}
+
+// AddEvent appends an event with NID 0 and gives it its number. An event that is stored already stays as it is and gives its
+// own number.
+func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
+	key := eventKey(e.ID)
+	added, err = tx.queryRow(`INSERT INTO events (room, id, outcome, redacted, position, before, after, json)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING nid`,
+		[]any{e.RoomNID, key, e.Outcome, e.Redacted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.JSON}, &nid)
+	if err != nil || added {
+		return nid, added, err
+	}
+	found, err := tx.queryRow(`SELECT nid FROM events WHERE id = ?`, []any{key}, &nid)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: event %s is neither new nor stored", ErrCorrupt, e.ID)
+	}
+	return nid, false, err
+}
+
+// SettleEvent stores what became of an event: outcome, place in the graph and position. A position is never changed.
+func (tx *Tx) SettleEvent(e Event) error {
+	return tx.exec(`UPDATE events SET outcome = ?, position = coalesce(position, ?), before = ?, after = ? WHERE nid = ?`,
+		e.Outcome, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.NID)
+}
+
+// Cite notes that a state event has another among its auth_events.
+func (tx *Tx) Cite(auth, event int64) error {
+	return tx.exec(`INSERT OR IGNORE INTO citations (auth, event) VALUES (?, ?)`, auth, event)
+}
+
+// Citing lists up to limit state events that have an event among their auth_events, newest first, those with smaller numbers
+// than before when it is not 0.
+func (tx *Tx) Citing(auth ident.EventID, before int64, limit int) (nids []int64, ids []ident.EventID, err error) {
+	err = tx.query(`SELECT e.nid, e.id FROM citations c JOIN events e ON e.nid = c.event
+		WHERE c.auth = (SELECT nid FROM events WHERE id = ?) AND (? = 0 OR c.event < ?) ORDER BY c.event DESC LIMIT ?`,
+		[]any{eventKey(auth), before, before, limit}, func(r rowScanner) error {
+			var nid int64
+			var key any
+			if err := r.Scan(&nid, &key); err != nil {
+				return err
+			}
+			id, err := eventID(key)
+			nids, ids = append(nids, nid), append(ids, id)
+			return err
+		})
+	return nids, ids, err
+}
+
+func orNull(p Position) any {
+	if p == 0 {
+		return nil
+	}
+	return int64(p)
+}
+
+func rootOrNull(root []byte) any {
+	if root == nil {
+		return nil
+	}
+	return root
+}
+
+func afterOrNull(e Event) any {
+	if e.Before == nil || string(e.After) == string(e.Before) {
+		return nil
+	}
+	return e.After
+}
+
+// idEncoding spells the hash in an event id of room versions 4 and up. Strict: the two spare bits of the last character must
+// be zero, or two ids would have one key.
+var idEncoding = base64.RawURLEncoding.Strict()
+
+// eventKey is the form in which an event id is stored and looked up. The two forms never meet: SQLite holds no TEXT equal to
+// a BLOB.
+func eventKey(id ident.EventID) any {
+	const length = 1 + 43
+	if len(id) == length {
+		if hash, err := idEncoding.DecodeString(string(id[1:])); err == nil {
+			return hash
+		}
+	}
+	return string(id)
+}
+
+func eventID(key any) (ident.EventID, error) {
+	switch key := key.(type) {
+	case []byte:
+		return ident.EventID("$" + idEncoding.EncodeToString(key)), nil
+	case string:
+		return ident.EventID(key), nil
+	}
+	return "", fmt.Errorf("%w: event id of type %T", ErrCorrupt, key)
+}

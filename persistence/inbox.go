@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+const inboxSchema = `
+CREATE TABLE received_transactions (
+	position    INTEGER PRIMARY KEY,
+	server      INTEGER NOT NULL, -- servers.nid
+	txn_id      TEXT NOT NULL,
+	pdus        INTEGER NOT NULL,
+	edus        INTEGER NOT NULL,
+	received_at INTEGER NOT NULL,
+	duration_us INTEGER NOT NULL,
+	failed      INTEGER NOT NULL,
+	reply       BLOB NOT NULL
+);
+CREATE UNIQUE INDEX received_transactions_id ON received_transactions (server, txn_id);`
+
+// ReceivedTransaction is one inbound transaction and the reply that it was, and always will be, answered with (T-03).
+type ReceivedTransaction struct {
+	Position   Position
+	Origin     ident.ServerName
+	TxnID      string
+	PDUs, EDUs int
+	ReceivedAt int64 // ms
+	DurationUS int64 // microseconds from arrival to the job that keeps the reply
+	Failed     int   // PDUs whose result in the reply is an error
+	Reply      []byte
+}
+
+// KeepReply stores an inbound transaction with its reply and gives it its position.
+func (tx *Tx) KeepReply(t ReceivedTransaction) (Position, error) {
+	server, err := tx.internServer(t.Origin)
+	if err != nil {
+		return 0, err
+	}
+	position, err := tx.NextPosition()
+	if err != nil {
+		return 0, err
+	}
+	return position, tx.exec(`INSERT INTO received_transactions (position, server, txn_id, pdus, edus, received_at, duration_us, failed, reply)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		int64(position), server, t.TxnID, t.PDUs, t.EDUs, t.ReceivedAt, t.DurationUS, t.Failed, t.Reply)
+}
+
+// KeptReply gives the inbound transaction that an origin sent under an id.
+func (tx *Tx) KeptReply(origin ident.ServerName, txnID string) (t ReceivedTransaction, found bool, err error) {
+	err = tx.query(receivedColumns+` WHERE t.server = (SELECT nid FROM servers WHERE name = ?) AND t.txn_id = ?`,
+		[]any{string(origin), txnID}, func(r rowScanner) error {
+			found = true
+			t, err = scanReceived(r)
+			return err
+		})
+	return t, found, err
+}
+
+// ReceivedTransactions lists inbound transactions, newest first, those before a position when it is not 0. An empty origin
+// means all.
+func (tx *Tx) ReceivedTransactions(origin ident.ServerName, before Position, limit int) (list []ReceivedTransaction, err error) {
+	err = tx.query(receivedColumns+` WHERE (? = '' OR s.name = ?) AND (? = 0 OR t.position < ?) ORDER BY t.position DESC LIMIT ?`,
+		[]any{string(origin), string(origin), int64(before), int64(before), limit}, func(r rowScanner) error {
+			t, err := scanReceived(r)
+			list = append(list, t)
+			return err
+		})
+	return list, err
+}
+
+// ReceivedTransactionsByID gives the inbound transactions with an id, one for each origin that used it.
+func (tx *Tx) ReceivedTransactionsByID(txnID string) (list []ReceivedTransaction, err error) {
+	err = tx.query(receivedColumns+` WHERE t.txn_id = ? ORDER BY t.position`, []any{txnID}, func(r rowScanner) error {
+		t, err := scanReceived(r)
+		list = append(list, t)
+		return err
+	})
+	return list, err
+}
+
+const receivedColumns = `SELECT t.position, s.name, t.txn_id, t.pdus, t.edus, t.received_at, t.duration_us, t.failed, t.reply
+	FROM received_transactions t JOIN servers s ON s.nid = t.server`
+
+func scanReceived(r rowScanner) (t ReceivedTransaction, err error) {
+	return t, r.Scan(&t.Position, &t.Origin, &t.TxnID, &t.PDUs, &t.EDUs, &t.ReceivedAt, &t.DurationUS, &t.Failed, &t.Reply)
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Server names and sets of them are interned: an event for ten thousand servers names one set.
+const serversSchema = `
+CREATE TABLE servers (
+	nid  INTEGER PRIMARY KEY,
+	name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE server_sets (
+	nid     INTEGER PRIMARY KEY,
+	digest  BLOB NOT NULL UNIQUE, -- SHA-256 of members
+	members BLOB NOT NULL         -- ascending server nids, each the uvarint difference to the one before
+);`
+
+// internServer gives the number of a server, a new one if it has none yet.
+func (tx *Tx) internServer(name ident.ServerName) (int64, error) {
+	nid, found, err := tx.serverNID(name)
+	if err != nil || found {
+		return nid, err
+	}
+	if err := tx.exec(`INSERT INTO servers (name) VALUES (?)`, string(name)); err != nil {
+		return 0, err
+	}
+	nid, _, err = tx.serverNID(name)
+	return nid, err
+}
+
+func (tx *Tx) serverNID(name ident.ServerName) (nid int64, found bool, err error) {
+	found, err = tx.queryRow(`SELECT nid FROM servers WHERE name = ?`, []any{string(name)}, &nid)
+	return nid, found, err
+}
+
+// internServerSet gives the number of a set of servers; isNew says that the set had none before.
+func (tx *Tx) internServerSet(names []ident.ServerName) (set int64, members []int64, isNew bool, err error) {
+	members = make([]int64, 0, len(names))
+	for _, name := range names {
+		nid, err := tx.internServer(name)
+		if err != nil {
+			return 0, nil, false, err
+		}
+		members = append(members, nid)
+	}
+	slices.Sort(members)
+	members = slices.Compact(members)
+	packed := packAscending(members)
+	digest := sha256.Sum256(packed)
+	const find = `SELECT nid FROM server_sets WHERE digest = ?`
+	found, err := tx.queryRow(find, []any{digest[:]}, &set)
+	if err != nil || found {
+		return set, members, false, err
+	}
+	if err := tx.exec(`INSERT INTO server_sets (digest, members) VALUES (?, ?)`, digest[:], packed); err != nil {
+		return 0, nil, false, err
+	}
+	_, err = tx.queryRow(find, []any{digest[:]}, &set)
+	return set, members, true, err
+}
+
+// serverSet gives the members of a set, ascending.
+func (tx *Tx) serverSet(set int64) ([]int64, error) {
+	var packed []byte
+	found, err := tx.queryRow(`SELECT members FROM server_sets WHERE nid = ?`, []any{set}, &packed)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, fmt.Errorf("server set %d is missing", set)
+	}
+	return unpackAscending(packed)
+}
+
+// setMembership answers "is this server in that set" within one job, reading each set once.
+type setMembership struct {
+	tx     *Tx
+	server int64
+	known  map[int64]bool
+}
+
+func (m *setMembership) contains(set int64) (bool, error) {
+	if in, known := m.known[set]; known {
+		return in, nil
+	}
+	members, err := m.tx.serverSet(set)
+	if err != nil {
+		return false, err
+	}
+	_, in := slices.BinarySearch(members, m.server)
+	m.known[set] = in
+	return in, nil
+}
+
+func packAscending(values []int64) []byte {
+	packed := make([]byte, 0, 2*len(values))
+	last := int64(0)
+	for _, v := range values {
+		packed = binary.AppendUvarint(packed, uint64(v-last))
+		last = v
+	}
+	return packed
+}
+
+func unpackAscending(packed []byte) ([]int64, error) {
+	var values []int64
+	last := int64(0)
+	for len(packed) > 0 {
+		difference, n := binary.Uvarint(packed)
+		if n <= 0 {
+			return nil, fmt.Errorf("server set: bad varint after %d members", len(values))
+		}
+		last += int64(difference)
+		values = append(values, last)
+		packed = packed[n:]
+	}
+	return values, nil
+}

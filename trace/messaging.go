@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import "time"
+
+// MessagingJoined is a room joined over another server.
+type MessagingJoined struct {
+	Room, User, Via  string
+	State, AuthChain int // events that came with it
+	Unreadable       int // of those, left out because their format is not valid
+	Took             time.Duration
+}
+
+// Kind is "messaging.joined".
+func (MessagingJoined) Kind() string { return "messaging.joined" }
+
+// MessagingHandshakeFailed is one server that could not be joined or left over. The next candidate is asked, if there is one.
+type MessagingHandshakeFailed struct {
+	Room, User, Via string
+	Membership      string // "join" or "leave"
+	Error           string
+}
+
+// Kind is "messaging.handshake_failed".
+func (MessagingHandshakeFailed) Kind() string { return "messaging.handshake_failed" }
+
+// MessagingCallbackFailed is a subscription's callback that returned an error. It gets the same event again after Wait.
+type MessagingCallbackFailed struct {
+	Subscription string
+	Position     int64
+	Error        string
+	Wait         time.Duration
+}
+
+// Kind is "messaging.callback_failed".
+func (MessagingCallbackFailed) Kind() string { return "messaging.callback_failed" }
+
+// MessagingStopped is the end of a server that was not asked for: its store or a driver gave up.
+type MessagingStopped struct {
+	Error string
+}
+
+// Kind is "messaging.stopped".
+func (MessagingStopped) Kind() string { return "messaging.stopped" }

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package trace
+
+import "time"
+
+// PDUReceived is emitted for each PDU that arrived and was not known, before what was taken in is durable.
+type PDUReceived struct {
+	Room, Event string // Event is "" when it was too malformed to have an id
+	Origin      string // who handed it to us
+	Arrival     string // "transaction", "missing events", "event" or "auth event"
+	Problem     string // why it was not taken in, "" when it was
+}
+
+// PDUJudged is emitted when the verdict on an event is durable.
+type PDUJudged struct {
+	Room, Event string
+	Outcome     string // "accepted", "soft-failed", "rejected" or "quarantined"
+	Check, Rule string // the check and the rule that decided
+	Position    int64  // 0 for an event that is not delivered
+}
+
+// PDUSought is emitted when a search for missing events of a room has ended.
+type PDUSought struct {
+	Room     string
+	Waiting  int // quarantined events that it was made for
+	Missing  int // events that were not stored when it began
+	Found    int // events that were taken in
+	Asked    int // requests
+	Duration time.Duration
+}
+
+// PDURoomFailed is emitted when the work on a room was given up for now, because the store failed or a stored thing is not
+// what it should be. It is tried again.
+type PDURoomFailed struct {
+	Room string
+	Err  error
+}
+
+// Kind implements Event.
+func (PDUReceived) Kind() string { return "pdu.received" }
+
+// Kind implements Event.
+func (PDUJudged) Kind() string { return "pdu.judged" }
+
+// Kind implements Event.
+func (PDUSought) Kind() string { return "pdu.sought" }
+
+// Kind implements Event.
+func (PDURoomFailed) Kind() string { return "pdu.room_failed" }

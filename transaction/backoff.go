@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transaction
+
+import (
+	"math"
+	"time"
+)
+
+// RetryPolicy says when a destination that failed is tried again (T-15).
+type RetryPolicy struct {
+	First  time.Duration // wait after the first failure
+	Max    time.Duration // longest wait
+	Factor float64       // growth from one failure to the next
+	Jitter float64       // 0 to 1: the share of the wait that is drawn by chance, so that destinations do not wake together
+
+	// Contact is the shortest time between a failure and a try that was brought forward because the destination was heard
+	// from. The streak of failures is not forgotten by it.
+	Contact time.Duration
+
+	// AttemptTimeout ends an attempt that has had no answer.
+	AttemptTimeout time.Duration
+
+	// Concurrent is how many destinations are sent to at the same time.
+	Concurrent int
+}
+
+// DefaultRetryPolicy waits 15 seconds at first and a day at most.
+func DefaultRetryPolicy() RetryPolicy {
+	return RetryPolicy{
+		First: 15 * time.Second, Max: 24 * time.Hour, Factor: 2, Jitter: 0.3, Contact: 15 * time.Second,
+		AttemptTimeout: time.Minute, Concurrent: 64,
+	}
+}
+
+// orDefault fills in what a configuration left out.
+func (p RetryPolicy) orDefault() RetryPolicy {
+	if p.First == 0 {
+		return DefaultRetryPolicy()
+	}
+	return p
+}
+
+// wait is how long to wait after a number of failures in a row, at least 1. A wait that the peer asked for (Retry-After) is
+// honoured up to Max. random is from [0, 1).
+func (p RetryPolicy) wait(failures int, asked time.Duration, random float64) time.Duration {
+	grown := float64(p.First) * math.Pow(p.Factor, float64(failures-1))
+	wait := p.Max
+	if grown < float64(p.Max) {
+		wait = time.Duration(grown)
+	}
+	wait -= time.Duration(float64(wait) * p.Jitter * random)
+	return max(wait, min(asked, p.Max))
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transaction
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"strconv"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// fitting is how many of the queued items, from the first on, go into one transaction: as many as the limits of T-01 and
+// MaxSentBytes allow, and always at least one. It stops at the first that does not fit: order is kept.
+func fitting(items []persistence.Outbound) int {
+	pdus, edus, bytes := 0, 0, 0
+	for i, item := range items {
+		if item.Kind == persistence.KindPDU {
+			pdus++
+		} else {
+			edus++
+		}
+		bytes += len(item.Content)
+		if i > 0 && (pdus > MaxPDUs || edus > MaxEDUs || bytes > MaxSentBytes) {
+			return i
+		}
+	}
+	return len(items)
+}
+
+// compose builds the transaction that carries all of items. Its body is canonical JSON and its id a hash of the body, so
+// that one id can never carry two contents.
+func compose(origin, destination ident.ServerName, items []persistence.Outbound, through persistence.Position, nowMS int64) persistence.SentTransaction {
+	t := persistence.SentTransaction{Destination: destination, Through: through, FrozenAt: nowMS}
+	var pdus, edus []byte
+	for _, item := range items {
+		if item.Kind == persistence.KindPDU {
+			t.PDUs++
+			pdus = appendElement(pdus, item.Content)
+		} else {
+			t.EDUs++
+			edus = appendElement(edus, item.Content)
+		}
+	}
+	// The keys stand in canonical order: edus, origin, origin_server_ts, pdus.
+	t.Body = append(t.Body, '{')
+	if t.EDUs > 0 {
+		t.Body = append(append(append(t.Body, `"edus":[`...), edus...), `],`...)
+	}
+	t.Body = append(t.Body, `"origin":`...)
+	t.Body = canonicaljson.AppendString(t.Body, string(origin))
+	t.Body = append(t.Body, `,"origin_server_ts":`...)
+	t.Body = strconv.AppendInt(t.Body, nowMS, 10)
+	t.Body = append(append(append(t.Body, `,"pdus":[`...), pdus...), `]}`...)
+	t.TxnID = transactionID(destination, through, t.Body)
+	return t
+}
+
+// transactionID hashes what makes a transaction itself. Destination and log position are hashed too, so that the same events
+// sent to two servers can be told apart in a listing.
+func transactionID(destination ident.ServerName, through persistence.Position, body []byte) string {
+	h := sha256.New()
+	h.Write([]byte(destination))
+	h.Write([]byte{0})
+	h.Write(strconv.AppendInt(nil, int64(through), 10))
+	h.Write([]byte{0})
+	h.Write(body)
+	const length = 18 // bytes, 24 characters: 144 bits are more than enough to be unique
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:length])
+}
+
+func appendElement(array, element []byte) []byte {
+	if len(array) > 0 {
+		array = append(array, ',')
+	}
+	return append(array, element...)
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transaction
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/matrix-org/gomatrixserverlib/spec"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Inbound is what a transaction brings to the layer above.
+type Inbound struct {
+	Origin ident.ServerName // authenticated
+	TxnID  string
+	PDUs   [][]byte // as received: any JSON value
+}
+
+// Staged is what the layer above makes of the PDUs of a transaction.
+type Staged struct {
+	// Results has an entry for each PDU whose id could be told: "" when it is taken in, else what is wrong with it (T-04).
+	Results map[ident.EventID]string
+
+	// Stage makes what was taken in durable. It runs in the job that keeps the reply: a reply is a promise.
+	Stage func(*persistence.Tx) error
+}
+
+// PDUReceiver takes the PDUs of a transaction. Nothing that a PDU holds is an error here; an error means that the
+// transaction could not be worked on and should be sent again.
+type PDUReceiver interface {
+	ReceivePDUs(ctx context.Context, in Inbound) (Staged, error)
+}
+
+// EDUReceiver takes one EDU. It may be called again with the same EDU when the transaction is sent again: an error means
+// that the transaction is not acknowledged.
+type EDUReceiver interface {
+	ReceiveEDU(ctx context.Context, origin ident.ServerName, eduType string, content []byte) error
+}
+
+// InboxConfig is what an inbox needs. EDUs may be nil: they are then ignored, as unknown ones are (T-10). Heard, if not nil,
+// is told who reached us.
+type InboxConfig struct {
+	Self  ident.ServerName
+	Store *persistence.Store
+	PDUs  PDUReceiver
+	EDUs  EDUReceiver
+	Heard func(ident.ServerName)
+	Trace trace.Sink
+}
+
+// Inbox answers PUT /send: each transaction is worked on once, whatever the number of times it comes. Requests run on their
+// own goroutines; running is guarded by mu.
+type Inbox struct {
+	cfg InboxConfig
+
+	mu      sync.Mutex
+	running map[receiptKey]*receipt
+}
+
+type receiptKey struct {
+	origin ident.ServerName
+	txnID  string
+}
+
+// receipt is a transaction that is being worked on. The fields below done are set before it is closed.
+type receipt struct {
+	done       chan struct{}
+	reply      []byte
+	err        error
+	pdus, edus int
+	duplicate  bool // answered from the store
+}
+
+// NewInbox returns an inbox; its Routes go into a transport.Server.
+func NewInbox(cfg InboxConfig) *Inbox {
+	cfg.Trace = trace.OrDiscard(cfg.Trace)
+	return &Inbox{cfg: cfg, running: map[receiptKey]*receipt{}}
+}
+
+// Routes is the one endpoint of this package (E-06).
+func (i *Inbox) Routes() []transport.Route {
+	return []transport.Route{{
+		Method:  http.MethodPut,
+		Pattern: "/_matrix/federation/v1/send/:txnID",
+		MaxBody: MaxReceivedBytes,
+		Handle:  i.send,
+	}}
+}
+
+func (i *Inbox) send(ctx context.Context, r *transport.Request) (transport.Reply, error) {
+	start := time.Now()
+	if i.cfg.Heard != nil {
+		i.cfg.Heard(r.Origin)
+	}
+	key := receiptKey{r.Origin, r.Params["txnID"]}
+	if len(key.txnID) > MaxTxnID {
+		return transport.Reply{}, &transport.Error{
+			Status: http.StatusBadRequest, Code: spec.ErrorInvalidParam,
+			Message: fmt.Sprintf("transaction id of %d bytes, at most %d are accepted", len(key.txnID), MaxTxnID),
+		}
+	}
+	working, first := i.begin(key)
+	if first {
+		// The sender may hang up; those who wait for the same transaction have not.
+		workCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxProcessing)
+		i.work(workCtx, key, working, r.Body, start)
+		cancel()
+	} else {
+		select {
+		case <-working.done:
+		case <-ctx.Done():
+			return transport.Reply{}, ctx.Err()
+		}
+	}
+	i.cfg.Trace.Emit(trace.TransactionReceived{
+		Origin: string(r.Origin), TxnID: key.txnID, PDUs: working.pdus, EDUs: working.edus,
+		Duplicate: !first || working.duplicate, Status: statusOf(working.err), Duration: time.Since(start),
+	})
+	return transport.Reply{Body: working.reply}, working.err
+}
+
+// statusOf is the HTTP status that an error of this package is answered with.
+func statusOf(err error) int {
+	var refusal *transport.Error
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.As(err, &refusal):
+		return refusal.Status
+	}
+	return http.StatusInternalServerError
+}
+
+// begin gives the receipt of a transaction, and whether the caller is the first and has to work on it.
+func (i *Inbox) begin(key receiptKey) (working *receipt, first bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if working, running := i.running[key]; running {
+		return working, false
+	}
+	working = &receipt{done: make(chan struct{})}
+	i.running[key] = working
+	return working, true
+}
+
+func (i *Inbox) work(ctx context.Context, key receiptKey, working *receipt, body []byte, start time.Time) {
+	defer func() {
+		i.mu.Lock()
+		delete(i.running, key)
+		i.mu.Unlock()
+		close(working.done)
+	}()
+	kept, found, err := i.kept(ctx, key)
+	if err != nil || found {
+		working.reply, working.err, working.duplicate = kept.Reply, err, found
+		working.pdus, working.edus = kept.PDUs, kept.EDUs
+		return
+	}
+	txn, err := parseTransaction(key.origin, body)
+	if err != nil {
+		working.err = err
+		return
+	}
+	working.pdus, working.edus = len(txn.pdus), len(txn.edus)
+	working.reply, working.err = i.process(ctx, key, txn, start)
+}
+
+func (i *Inbox) kept(ctx context.Context, key receiptKey) (kept persistence.ReceivedTransaction, found bool, err error) {
+	err = i.cfg.Store.View(ctx, func(tx *persistence.Tx) error {
+		kept, found, err = tx.KeptReply(key.origin, key.txnID)
+		return err
+	})
+	return kept, found, err
+}
+
+// process hands the contents up, and makes what came of it and the reply durable in one job.
+func (i *Inbox) process(ctx context.Context, key receiptKey, txn inboundTransaction, start time.Time) ([]byte, error) {
+	staged, err := i.cfg.PDUs.ReceivePDUs(ctx, Inbound{Origin: key.origin, TxnID: key.txnID, PDUs: txn.pdus})
+	if err != nil {
+		return nil, fmt.Errorf("receive PDUs of transaction %s from %s: %w", key.txnID, key.origin, err)
+	}
+	for _, edu := range txn.edus {
+		if i.cfg.EDUs == nil {
+			break
+		}
+		if err := i.cfg.EDUs.ReceiveEDU(ctx, key.origin, edu.Type, edu.Content); err != nil {
+			return nil, fmt.Errorf("receive EDU %s of transaction %s from %s: %w", edu.Type, key.txnID, key.origin, err)
+		}
+	}
+	reply, failed, err := composeReply(staged.Results)
+	if err != nil {
+		return nil, err
+	}
+	err = i.cfg.Store.Update(ctx, func(tx *persistence.Tx) error {
+		if staged.Stage != nil {
+			if err := staged.Stage(tx); err != nil {
+				return err
+			}
+		}
+		_, err := tx.KeepReply(persistence.ReceivedTransaction{
+			Origin: key.origin, TxnID: key.txnID, PDUs: len(txn.pdus), EDUs: len(txn.edus),
+			ReceivedAt: start.UnixMilli(), DurationUS: time.Since(start).Microseconds(), Failed: failed, Reply: reply,
+		})
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("keep transaction %s from %s: %w", key.txnID, key.origin, err)
+	}
+	return reply, nil
+}
+
+// composeReply builds {"pdus": {id: {}, id: {"error": why}}} (T-04).
+func composeReply(results map[ident.EventID]string) (reply []byte, failed int, err error) {
+	type result struct {
+		Error string `json:"error,omitempty"`
+	}
+	pdus := make(map[ident.EventID]result, len(results))
+	for id, why := range results {
+		pdus[id] = result{Error: why}
+		if why != "" {
+			failed++
+		}
+	}
+	reply, err = json.Marshal(map[string]any{"pdus": pdus})
+	return reply, failed, err
+}

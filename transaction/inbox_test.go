@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transaction_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transaction"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// room is the layer above: it counts what it is given.
+type room struct {
+	mu     sync.Mutex
+	calls  int
+	staged int
+	delay  time.Duration
+	err    error
+	result string
+}
+
+func (r *room) ReceivePDUs(ctx context.Context, in transaction.Inbound) (transaction.Staged, error) {
+	time.Sleep(r.delay)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.calls++
+	results := map[ident.EventID]string{}
+	for range in.PDUs {
+		results["$x"] = r.result
+	}
+	return transaction.Staged{Results: results, Stage: func(*persistence.Tx) error { r.staged++; return nil }}, r.err
+}
+
+func openStore(t *testing.T, options persistence.Options) *persistence.Store {
+	t.Helper()
+	options.ServerName, options.NoSync = "us.example", true
+	if options.Path == "" {
+		options.Path = filepath.Join(t.TempDir(), "strata.db")
+	}
+	store, err := persistence.Open(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func send(t *testing.T, inbox *transaction.Inbox, origin ident.ServerName, txnID, body string) (string, error) {
+	t.Helper()
+	reply, err := inbox.Routes()[0].Handle(t.Context(), &transport.Request{
+		Origin: origin, Params: map[string]string{"txnID": txnID}, Body: []byte(body),
+	})
+	return string(reply.Body), err
+}
+
+const onePDU = `{"origin":"a.example","origin_server_ts":1,"pdus":[{}]}`
+
+// T-03: the same id gives the same reply and is not worked on again, also after a restart.
+func TestInboxKeepsTheReply(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "strata.db")
+	above := &room{result: "not allowed"}
+	for restart := range 2 {
+		store := openStore(t, persistence.Options{Path: file})
+		heard := 0
+		inbox := transaction.NewInbox(transaction.InboxConfig{
+			Self: "us.example", Store: store, PDUs: above, Heard: func(ident.ServerName) { heard++ },
+		})
+		for range 2 {
+			reply, err := send(t, inbox, "a.example", "t1", onePDU)
+			if err != nil || reply != `{"pdus":{"$x":{"error":"not allowed"}}}` {
+				t.Errorf("reply = %s, %v", reply, err)
+			}
+		}
+		if heard != 2 {
+			t.Errorf("heard %d times, want 2", heard)
+		}
+		if above.calls != 1 || above.staged != 1 {
+			t.Errorf("restart %d: worked on %d times, staged %d times, want once", restart, above.calls, above.staged)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestInboxKeysByOriginAndID(t *testing.T) {
+	store := openStore(t, persistence.Options{})
+	defer store.Close()
+	above := &room{}
+	inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: above})
+	for _, in := range []struct{ origin, id string }{{"a.example", "1"}, {"a.example", "2"}, {"b.example", "1"}} {
+		body := strings.Replace(onePDU, "a.example", in.origin, 1)
+		if _, err := send(t, inbox, ident.ServerName(in.origin), in.id, body); err != nil {
+			t.Error(err)
+		}
+	}
+	if above.calls != 3 {
+		t.Errorf("worked on %d transactions, want 3", above.calls)
+	}
+}
+
+// A duplicate that comes while the first is being worked on waits for it.
+func TestInboxConcurrentDuplicateWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openStore(t, persistence.Options{})
+		defer store.Close()
+		above := &room{delay: time.Second}
+		inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: above})
+		var wg sync.WaitGroup
+		for range 5 {
+			wg.Go(func() {
+				if reply, err := send(t, inbox, "a.example", "t1", onePDU); err != nil || reply != `{"pdus":{"$x":{}}}` {
+					t.Errorf("reply = %s, %v", reply, err)
+				}
+			})
+		}
+		wg.Wait()
+		if above.calls != 1 {
+			t.Errorf("worked on %d times, want once", above.calls)
+		}
+	})
+}
+
+// What failed is not acknowledged and not kept: the sender tries again and is then served.
+func TestInboxFailureIsNotKept(t *testing.T) {
+	store := openStore(t, persistence.Options{})
+	defer store.Close()
+	above := &room{err: errors.New("no keys")}
+	inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: above})
+	if _, err := send(t, inbox, "a.example", "t1", onePDU); err == nil {
+		t.Error("a failure was acknowledged")
+	}
+	above.err = nil
+	if _, err := send(t, inbox, "a.example", "t1", onePDU); err != nil {
+		t.Error(err)
+	}
+	if above.calls != 2 || above.staged != 1 {
+		t.Errorf("worked on %d times, staged %d times, want 2 and 1", above.calls, above.staged)
+	}
+}
+
+// A crash just before the commit leaves nothing, one just after it leaves all; in neither case was there a reply.
+func TestInboxCrash(t *testing.T) {
+	for _, point := range []persistence.Point{persistence.BeforeCommit, persistence.AfterCommit} {
+		file := filepath.Join(t.TempDir(), "strata.db")
+		armed := false
+		store := openStore(t, persistence.Options{Path: file, CommitPoint: func(p persistence.Point) error {
+			if armed && p == point {
+				return errors.New("crash")
+			}
+			return nil
+		}})
+		inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: &room{}})
+		armed = true
+		if _, err := send(t, inbox, "a.example", "t1", onePDU); err == nil {
+			t.Errorf("%v: a reply was given although the server crashed", point)
+		}
+		_ = store.Close()
+
+		above := &room{}
+		store = openStore(t, persistence.Options{Path: file})
+		inbox = transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: above})
+		if reply, err := send(t, inbox, "a.example", "t1", onePDU); err != nil || reply != `{"pdus":{"$x":{}}}` {
+			t.Errorf("%v: reply after restart = %s, %v", point, reply, err)
+		}
+		want := map[persistence.Point]int{persistence.BeforeCommit: 1, persistence.AfterCommit: 0}[point]
+		if above.calls != want {
+			t.Errorf("%v: worked on %d times after restart, want %d", point, above.calls, want)
+		}
+		_ = store.Close()
+	}
+}
+
+type edus struct {
+	got []string
+	err error
+}
+
+func (e *edus) ReceiveEDU(_ context.Context, origin ident.ServerName, eduType string, content []byte) error {
+	e.got = append(e.got, string(origin)+" "+eduType+" "+string(content))
+	return e.err
+}
+
+func TestInboxEDUs(t *testing.T) {
+	store := openStore(t, persistence.Options{})
+	defer store.Close()
+	above := &edus{err: errors.New("disk full")}
+	inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: &room{}, EDUs: above})
+	body := `{"origin":"a.example","pdus":[],"edus":[{"edu_type":"m.typing","content":{"a":1}}]}`
+	if _, err := send(t, inbox, "a.example", "t1", body); err == nil {
+		t.Error("an EDU that could not be handled was acknowledged")
+	}
+	above.err = nil
+	if reply, err := send(t, inbox, "a.example", "t1", body); err != nil || reply != `{"pdus":{}}` {
+		t.Errorf("reply = %s, %v", reply, err)
+	}
+	if len(above.got) != 2 || above.got[0] != `a.example m.typing {"a":1}` {
+		t.Errorf("handled %q", above.got)
+	}
+}
+
+func TestInboxRefusesLongTransactionIDs(t *testing.T) {
+	inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", PDUs: &room{}})
+	_, err := send(t, inbox, "a.example", strings.Repeat("t", transaction.MaxTxnID+1), onePDU)
+	var refusal *transport.Error
+	if !errors.As(err, &refusal) || refusal.Status != 400 {
+		t.Errorf("got %v, want a 400", err)
+	}
+	if !json.Valid([]byte(onePDU)) {
+		t.Error("the test's own transaction is not JSON")
+	}
+}

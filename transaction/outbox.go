@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transaction
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Sender performs signed requests; *transport.Client is one.
+type Sender interface {
+	Do(ctx context.Context, destination ident.ServerName, call transport.Call) (transport.Answer, error)
+}
+
+// OutboxConfig is what an outbox needs. Policy, Rand and Trace may be left out.
+type OutboxConfig struct {
+	Self   ident.ServerName
+	Store  *persistence.Store
+	Sender Sender
+	Policy RetryPolicy
+	Rand   *rand.Rand // jitter; from then on the outbox's own
+	Trace  trace.Sink
+}
+
+// Outbox delivers the outbound log. Run's goroutine, the dispatcher, owns destinations; the mailbox is what others may touch.
+type Outbox struct {
+	self   ident.ServerName
+	store  *persistence.Store
+	sender Sender
+	policy RetryPolicy
+	rand   *rand.Rand
+	trace  trace.Sink
+	mail   *mailbox
+
+	destinations map[ident.ServerName]*destination
+	ready        []*destination // due, waiting for a free place among the concurrent
+	sending      int
+	outcomes     chan outcome
+	seen         persistence.Position // the last position whose wake-up has been worked in
+	ended        int                  // transactions answered since the log was last trimmed
+}
+
+// trimEvery is after how many answered transactions the outbound log is trimmed.
+const trimEvery = 64
+
+// NewOutbox returns an outbox that accepts items at once and delivers them while Run runs.
+func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
+	if cfg.Store == nil || cfg.Sender == nil || cfg.Self == "" {
+		return nil, errors.New("outbox: Self, Store and Sender are required")
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	return &Outbox{
+		self: cfg.Self, store: cfg.Store, sender: cfg.Sender, policy: cfg.Policy.orDefault(), rand: cfg.Rand,
+		trace: trace.OrDiscard(cfg.Trace), mail: newMailbox(),
+		destinations: map[ident.ServerName]*destination{},
+		outcomes:     make(chan outcome),
+	}, nil
+}
+
+// EnqueuePDU queues an event for servers, within the job that stores the event: either both are durable or neither is.
+// Delivery starts after the commit. Our own name among the servers is skipped.
+func (o *Outbox) EnqueuePDU(tx *persistence.Tx, room ident.RoomID, id ident.EventID, pdu []byte, servers []ident.ServerName) error {
+	return o.enqueue(tx, persistence.Outbound{Kind: persistence.KindPDU, RoomID: room, EventID: id, Content: pdu}, servers)
+}
+
+// EnqueueEDU queues an EDU, the canonical JSON of {"edu_type", "content"}, likewise.
+func (o *Outbox) EnqueueEDU(tx *persistence.Tx, edu []byte, servers []ident.ServerName) error {
+	return o.enqueue(tx, persistence.Outbound{Kind: persistence.KindEDU, Content: edu}, servers)
+}
+
+func (o *Outbox) enqueue(tx *persistence.Tx, item persistence.Outbound, servers []ident.ServerName) error {
+	others := make([]ident.ServerName, 0, len(servers))
+	for _, server := range servers {
+		if server != o.self {
+			others = append(others, server)
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	item.QueuedAt = time.Now().UnixMilli()
+	queued, err := tx.Enqueue(item, others)
+	if err != nil {
+		return err
+	}
+	tx.AfterCommit(func() { o.mail.wake(queued.Position, others) })
+	return nil
+}
+
+// Heard tells that a server reached us: if it is backing off, it may be worth another try.
+func (o *Outbox) Heard(server ident.ServerName) { o.mail.heard(server) }
+
+// Run delivers until ctx ends, then waits for the attempts under way to be broken off, and returns nil. What they were
+// about is frozen and goes out again, the same, when Run runs next. It returns an error when the store gives up.
+func (o *Outbox) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer o.drain()
+	defer cancel()
+	if err := o.load(ctx); err != nil {
+		return endOf(ctx, err)
+	}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		o.dispatch(ctx)
+		timer.Reset(o.untilNext(time.Now()))
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+			o.wakeDue(time.Now())
+		case <-o.mail.signal:
+			o.readMail(time.Now())
+		case result := <-o.outcomes:
+			o.sending--
+			if err := o.settle(ctx, result); err != nil {
+				return endOf(ctx, err)
+			}
+		}
+	}
+}
+
+// endOf keeps an error from being reported that only says that we were told to stop.
+func endOf(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// load takes up what an earlier run left: every destination is looked through from its cursor on, or when its back-off ends.
+func (o *Outbox) load(ctx context.Context) error {
+	var stored []persistence.Destination
+	err := o.store.View(ctx, func(tx *persistence.Tx) (err error) {
+		stored, err = tx.Destinations()
+		return err
+	})
+	for _, d := range stored {
+		state := &destination{name: d.Server, from: d.Cursor, stored: d}
+		o.destinations[d.Server] = state
+		if retryAt := time.UnixMilli(d.RetryAt); d.RetryAt != 0 && retryAt.After(time.Now()) {
+			state.phase, state.retryAt = waiting, retryAt
+		} else {
+			o.makeReady(state)
+		}
+	}
+	return err
+}
+
+// drain takes the outcomes of the attempts that the end of Run broke off.
+func (o *Outbox) drain() {
+	for ; o.sending > 0; o.sending-- {
+		<-o.outcomes
+	}
+	o.ready = nil
+	clear(o.destinations)
+}

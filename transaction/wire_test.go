@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transaction
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/matrix-org/gomatrixserverlib/spec"
+
+	"github.com/strata-matrix/strata/transport"
+)
+
+func TestParseTransactionRefusesWhole(t *testing.T) {
+	many := func(n int) string { return "[" + strings.TrimSuffix(strings.Repeat("{},", n), ",") + "]" }
+	tests := []struct {
+		name, body string
+		status     int
+		code       spec.MatrixErrorCode
+	}{
+		{"not an object", `[]`, 400, spec.ErrorBadJSON},
+		{"T-01: no pdus", `{"origin":"a"}`, 400, spec.ErrorBadJSON},
+		{"pdus null", `{"origin":"a","pdus":null}`, 400, spec.ErrorBadJSON},
+		{"pdus not an array", `{"origin":"a","pdus":{}}`, 400, spec.ErrorBadJSON},
+		{"a key in the wrong case", `{"origin":"a","PDUS":[]}`, 400, spec.ErrorBadJSON},
+		{"edus not an array", `{"origin":"a","pdus":[],"edus":1}`, 400, spec.ErrorBadJSON},
+		{"T-13: 51 PDUs", `{"origin":"a","pdus":` + many(51) + `}`, 400, spec.ErrorBadJSON},
+		{"T-13: 101 EDUs", `{"origin":"a","pdus":[],"edus":` + many(101) + `}`, 400, spec.ErrorBadJSON},
+		{"no origin", `{"pdus":[]}`, 400, spec.ErrorBadJSON},
+		{"T-06: another origin", `{"origin":"b","pdus":[]}`, 403, spec.ErrorForbidden},
+	}
+	for _, tt := range tests {
+		_, err := parseTransaction("a", []byte(tt.body))
+		var refusal *transport.Error
+		if !errors.As(err, &refusal) || refusal.Status != tt.status || refusal.Code != tt.code {
+			t.Errorf("%s: got %v, want %d %s", tt.name, err, tt.status, tt.code)
+		}
+	}
+}
+
+func TestParseTransactionKeepsTheRest(t *testing.T) {
+	body := `{"origin":"a","pdus":[null,1e400,{"n":1.50}],"edus":[7,{"edu_type":1},{"edu_type":"m.x","content":[]},{"edu_type":"m.y","content":{"k":1}}]}`
+	txn, err := parseTransaction("a", []byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// X-75: what a PDU holds is handed up byte for byte.
+	if len(txn.pdus) != 3 || string(txn.pdus[1]) != "1e400" || string(txn.pdus[2]) != `{"n":1.50}` {
+		t.Errorf("pdus = %s", txn.pdus)
+	}
+	if len(txn.edus) != 1 || txn.edus[0].Type != "m.y" || string(txn.edus[0].Content) != `{"k":1}` {
+		t.Errorf("edus = %s", txn.edus)
+	}
+}
+
+func FuzzParseTransaction(f *testing.F) {
+	f.Add([]byte(`{"origin":"a","pdus":[{}],"edus":[{"edu_type":"m.x","content":{}}]}`))
+	f.Add([]byte(`{"origin":"a","pdus":[null]}`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		txn, err := parseTransaction("a", body)
+		if err != nil {
+			if status := statusOf(err); status != http.StatusBadRequest && status != http.StatusForbidden {
+				t.Errorf("refused with status %d", status)
+			}
+			return
+		}
+		if len(txn.pdus) > MaxPDUs || len(txn.edus) > MaxEDUs {
+			t.Errorf("%d PDUs and %d EDUs passed", len(txn.pdus), len(txn.edus))
+		}
+	})
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import "net/netip"
+
+// refused are the address blocks that no federating server lives in: those that the IANA special-purpose registries (RFC 6890)
+// call not globally reachable, multicast, and the obsolete site-local block. A peer that points its name there wants us to
+// talk to our own network.
+var refused = prefixes(
+	"0.0.0.0/8",       // this network, RFC 791
+	"10.0.0.0/8",      // private use, RFC 1918
+	"100.64.0.0/10",   // shared address space, RFC 6598
+	"127.0.0.0/8",     // loopback, RFC 1122
+	"169.254.0.0/16",  // link local, RFC 3927; cloud metadata services
+	"172.16.0.0/12",   // private use, RFC 1918
+	"192.0.0.0/24",    // protocol assignments, RFC 6890
+	"192.0.2.0/24",    // documentation, RFC 5737
+	"192.88.99.0/24",  // deprecated 6to4 relay, RFC 7526
+	"192.168.0.0/16",  // private use, RFC 1918
+	"198.18.0.0/15",   // benchmarking, RFC 2544
+	"198.51.100.0/24", // documentation, RFC 5737
+	"203.0.113.0/24",  // documentation, RFC 5737
+	"224.0.0.0/4",     // multicast, RFC 5771
+	"240.0.0.0/4",     // reserved and broadcast, RFC 1112
+	"::/128",          // unspecified, RFC 4291
+	"::1/128",         // loopback, RFC 4291
+	"::/96",           // IPv4-compatible, RFC 4291
+	"64:ff9b:1::/48",  // local NAT64, RFC 8215
+	"100::/64",        // discard, RFC 6666
+	"2001::/23",       // protocol assignments with Teredo, RFC 2928
+	"2001:db8::/32",   // documentation, RFC 3849
+	"3fff::/20",       // documentation, RFC 9637
+	"5f00::/16",       // segment routing, RFC 9602
+	"fc00::/7",        // unique local, RFC 4193
+	"fe80::/10",       // link local, RFC 4291
+	"fec0::/10",       // site local, RFC 3879
+	"ff00::/8",        // multicast, RFC 4291
+)
+
+// Blocks of IPv6 addresses that carry an IPv4 address, which is then what counts.
+var (
+	nat64  = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052: the last four bytes
+	sixTo4 = netip.MustParsePrefix("2002::/16")    // RFC 3056: bytes 2 to 5
+)
+
+func prefixes(blocks ...string) []netip.Prefix {
+	parsed := make([]netip.Prefix, len(blocks))
+	for i, block := range blocks {
+		parsed[i] = netip.MustParsePrefix(block)
+	}
+	return parsed
+}
+
+// isPublic reports whether a server of the open federation may live at addr.
+func isPublic(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	if inner, ok := embedded(addr); ok {
+		addr = inner
+	}
+	for _, block := range refused {
+		if block.Contains(addr) {
+			return false
+		}
+	}
+	return addr.IsValid()
+}
+
+func embedded(addr netip.Addr) (netip.Addr, bool) {
+	bytes := addr.As16()
+	switch {
+	case nat64.Contains(addr):
+		return netip.AddrFrom4([4]byte(bytes[12:16])), true
+	case sixTo4.Contains(addr):
+		return netip.AddrFrom4([4]byte(bytes[2:6])), true
+	default:
+		return netip.Addr{}, false
+	}
+}

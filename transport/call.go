@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/discovery"
+	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/signing"
+)
+
+// Call is one request to another server.
+type Call struct {
+	Method string
+	Path   string // escaped, as Path makes it
+	Query  url.Values
+	// Body is a canonical JSON object, sent exactly as it stands. Nil is {} for a PUT or POST, and no body otherwise.
+	Body []byte
+	// Unsigned leaves the X-Matrix header out, for the endpoints of X-62.
+	Unsigned bool
+	// MaxReply is the cap of the reply in bytes, 0 for DefaultMaxReply.
+	MaxReply int64
+	// Timeout is for everything, from resolution to the last byte; 0 for that of ClientLimits.
+	Timeout time.Duration
+}
+
+// Answer is a reply that says success: a status of 2xx and a JSON object or array.
+type Answer struct {
+	Status int
+	Body   []byte
+}
+
+// Path escapes each segment and joins them: Path("_matrix", "federation", "v1", "event", "$a/b") is
+// "/_matrix/federation/v1/event/$a%2Fb".
+func Path(segments ...string) string {
+	var b strings.Builder
+	for _, segment := range segments {
+		b.WriteByte('/')
+		b.WriteString(url.PathEscape(segment))
+	}
+	return b.String()
+}
+
+// Do sends call to dest and waits for the reply. The error, if any, is or wraps a *Failure.
+func (c *Client) Do(ctx context.Context, dest ident.ServerName, call Call) (Answer, error) {
+	if call.Body == nil && (call.Method == http.MethodPut || call.Method == http.MethodPost) {
+		call.Body = []byte("{}")
+	}
+	begun := time.Now()
+	attempt, cancel := context.WithTimeout(ctx, positive(call.Timeout, c.limits.Timeout))
+	defer cancel()
+	x := exchange{client: c, dest: dest, call: call}
+	answer, err := x.run(attempt)
+	sent := trace.TransportSent{
+		Destination: string(dest), Method: call.Method, Path: call.Path, Step: x.step,
+		Status: answer.Status, Sent: len(call.Body), Received: len(answer.Body), Took: time.Since(begun),
+	}
+	if err == nil {
+		c.trace.Emit(sent)
+		return answer, nil
+	}
+	failure := failureOf(attempt, err)
+	sent.Status, sent.Class, sent.Error = failure.Status, string(failure.Class), failure.Error()
+	c.trace.Emit(sent)
+	return Answer{}, fmt.Errorf("%s %s of %s: %w", call.Method, call.Path, dest, failure)
+}
+
+// exchange is one run of Do, on its goroutine.
+type exchange struct {
+	client *Client
+	dest   ident.ServerName
+	call   Call
+	step   string
+}
+
+func (x *exchange) run(ctx context.Context) (Answer, error) {
+	request, err := x.request(ctx)
+	if err != nil {
+		return Answer{}, &Failure{Class: ClassPolicy, Err: err}
+	}
+	var targets []discovery.Target
+	if x.client.resolver != nil {
+		if targets, err = x.client.resolver.Resolve(ctx, x.dest); err != nil {
+			return Answer{}, &classified{classOfResolution(err), err}
+		}
+		x.step = targets[0].Step
+		request = pooled(request, targets)
+	}
+	response, err := x.client.roundTripper.RoundTrip(request)
+	if err != nil {
+		return Answer{}, x.unanswered(failureOf(ctx, err), targets)
+	}
+	defer response.Body.Close()
+	answer, err := readReply(response, positive(x.call.MaxReply, DefaultMaxReply))
+	if err != nil {
+		return Answer{}, x.unanswered(failureOf(ctx, err), nil)
+	}
+	return answer, nil
+}
+
+// unanswered looks at a failure for what it says about the resolution: when nothing that speaks Matrix was at the targets, the
+// next attempt resolves anew, and an unusable well-known document is the likelier cause than the fallback that was tried.
+func (x *exchange) unanswered(failure *Failure, targets []discovery.Target) *Failure {
+	switch failure.Class {
+	case ClassDNS, ClassDial, ClassTLS, ClassTimeout, ClassPolicy:
+		if len(targets) > 0 && targets[0].WellKnown != "" && failure.Class != ClassTimeout {
+			failure.Class = ClassWellKnown
+			failure.Err = fmt.Errorf("well-known document: %s; without it: %w", targets[0].WellKnown, failure.Err)
+		}
+	case ClassNotJSON:
+	default:
+		return failure
+	}
+	if x.client.resolver != nil {
+		x.client.resolver.Forget(x.dest)
+	}
+	return failure
+}
+
+// request makes and signs the HTTP request. What is signed is what net/http will send: the URI is compared.
+func (x *exchange) request(ctx context.Context) (*http.Request, error) {
+	c, call := x.client, x.call
+	if _, err := ident.ParseServerName(string(x.dest)); err != nil {
+		return nil, err
+	}
+	if x.dest == c.self {
+		return nil, errors.New("the destination is this server")
+	}
+	uri := call.Path
+	if len(call.Query) > 0 {
+		uri += "?" + call.Query.Encode()
+	}
+	// A bytes.Reader lets net/http rewind the body when it has to write the request again (G-H7).
+	var request *http.Request
+	var err error
+	if call.Body == nil {
+		request, err = http.NewRequestWithContext(ctx, call.Method, "https://"+string(x.dest)+uri, nil)
+	} else {
+		request, err = http.NewRequestWithContext(ctx, call.Method, "https://"+string(x.dest)+uri, bytes.NewReader(call.Body))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if request.URL.RequestURI() != uri || strings.ContainsAny(call.Path, "?#") {
+		return nil, fmt.Errorf("path %q is not escaped", call.Path)
+	}
+	request.Header.Set("User-Agent", c.userAgent)
+	request.Header.Set("Accept", "application/json")
+	if call.Body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if call.Method == http.MethodPut {
+		// PUT may be repeated (RFC 9110 §9.2.2); net/http, which repeats what met a dying connection, wants to be told so.
+		// An empty value is not sent.
+		request.Header["Idempotency-Key"] = nil
+	}
+	if call.Unsigned {
+		return request, nil
+	}
+	signed := signing.Request{Method: call.Method, URI: uri, Origin: c.self, Destination: x.dest, Content: call.Body}
+	authorization, err := signed.Authorization(c.key)
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", authorization)
+	return request, nil
+}
+
+// targetsKey is the context key under which the transport finds where to connect; net/http hands a request's context values to
+// the dial that it causes.
+type targetsKey struct{}
+
+// pooled directs request to the pool of connections for its targets. They share Host, and Host alone decides where connections
+// lead and what certificate they showed, so it names the pool. Without a port it means SRV or port 8448, which net/http, thinking
+// of 443, must not mix up with an explicit port: port 0, which no server has, stands for it.
+func pooled(request *http.Request, targets []discovery.Target) *http.Request {
+	request = request.WithContext(context.WithValue(request.Context(), targetsKey{}, targets))
+	request.Host = targets[0].Host
+	request.URL.Host = targets[0].Host
+	if request.URL.Port() == "" {
+		request.URL.Host += ":0"
+	}
+	return request
+}

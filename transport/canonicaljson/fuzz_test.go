@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package canonicaljson_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+)
+
+// FuzzParse: the canonical form is a fixed point of parsing; what is accepted is JSON to encoding/json too and means the same;
+// what is refused is refused there too, or for a reason that encoding/json does not have.
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{
+		`{"b":[1,2.5,-0,1e5],"a":{"d":"\u00e9\ud83d\ude00\n\/","c":null}}`, `{"a":1,"\u0061":2}`, `"\ud83d"`, `[[[{}]]]`, " 1 ",
+		`{"\n":1,"a\"":true,"":false}`, `[9007199254740992,"\u001f"]`, "\"\xff\"", `{"x\":1,\"y":2}`,
+	} {
+		f.Add([]byte(seed), false)
+		f.Add([]byte(seed), true)
+	}
+	f.Fuzz(func(t *testing.T, src []byte, strict bool) {
+		rules := canonicaljson.Lenient
+		if strict {
+			rules = canonicaljson.Strict
+		}
+		v, err := canonicaljson.Parse(src, rules)
+		if err != nil {
+			checkRefusal(t, src, err)
+			return
+		}
+		canonical := v.Canonical()
+		again, err := canonicaljson.Parse(canonical, rules)
+		if err != nil || !bytes.Equal(again.Canonical(), canonical) {
+			t.Errorf("%q is canonical as %q, and that as %q, %v", src, canonical, again.Canonical(), err)
+		}
+		if got, want := meaning(t, canonical), meaning(t, src); got != want {
+			t.Errorf("%q means %q, its canonical form %q %q", src, want, canonical, got)
+		}
+		walk(t, v)
+		if without := v.Without("a", "b"); !json.Valid(without.Canonical()) ||
+			!bytes.Equal(without.Canonical(), v.AppendWithout(nil, "a", "b")) || without.Has("a") {
+			t.Errorf("%q without a and b: %q", canonical, without.Canonical())
+		}
+	})
+}
+
+func checkRefusal(t *testing.T, src []byte, err error) {
+	var syntax *canonicaljson.SyntaxError
+	if !errors.As(err, &syntax) || syntax.Offset < 0 || syntax.Offset > len(src) {
+		t.Errorf("%q: %v", src, err)
+		return
+	}
+	if !json.Valid(src) || !utf8.Valid(src) {
+		return
+	}
+	for _, ours := range []string{"duplicate key", "lone surrogate", "fraction", "negative zero", "outside ±(2^53−1)"} {
+		if strings.Contains(syntax.Reason, ours) {
+			return
+		}
+	}
+	t.Errorf("%q is JSON to encoding/json: %v", src, err)
+}
+
+// meaning is what encoding/json reads from src, digits as they are but for "-0".
+func meaning(t *testing.T, src []byte) string {
+	decoder := json.NewDecoder(bytes.NewReader(src))
+	decoder.UseNumber()
+	var tree any
+	if err := decoder.Decode(&tree); err != nil {
+		t.Fatalf("%q: %v", src, err)
+	}
+	out, err := json.Marshal(positive(tree))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+func positive(tree any) any {
+	switch v := tree.(type) {
+	case json.Number:
+		if v == "-0" {
+			return json.Number("0")
+		}
+	case []any:
+		for i := range v {
+			v[i] = positive(v[i])
+		}
+	case map[string]any:
+		for key := range v {
+			v[key] = positive(v[key])
+		}
+	}
+	return tree
+}
+
+// walk reads every value in every way, and finds each member by its key.
+func walk(t *testing.T, v canonicaljson.Value) {
+	if text, ok := v.Text(); ok && (!v.IsText(text) || !bytes.Equal(canonicaljson.AppendString(nil, text), v.Canonical())) {
+		t.Errorf("the text of %q is %q", v.Canonical(), text)
+	}
+	for key, member := range v.Members() {
+		if got := v.Get(key); got != member {
+			t.Errorf("member %q of %q is not found", key, v.Canonical())
+		}
+		walk(t, member)
+	}
+	for element := range v.Elements() {
+		walk(t, element)
+	}
+}

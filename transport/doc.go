@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package transport carries requests between Matrix servers: a client that finds, reaches and convinces the other server, and a
+// server that lets nothing through to a handler but well-formed requests of a known origin.
+//
+//	Client.Do                                                     Server
+//	   │ sign: method, uri, origin, destination, body        ▲ Reply or Error, as JSON
+//	   │ resolve: package discovery ── well-known, SRV              │ handler, panics caught
+//	   │ connect: guarded dialer, TLS, kept connections             │ share of the origin
+//	   │ reply: capped, JSON, classed failures                      │ X-Matrix signature: package keys
+//	   │                                                            │ body: capped, in time, a JSON object
+//	   └───────────────────── HTTPS, HTTP/2 ───────────────────────►│ route by escaped path
+//
+// Three things hold for the client: every connection, also that for a well-known document, goes through one dialer that refuses
+// private addresses at the moment of dialling; every request has a deadline and every reply a size; what fails is told by a
+// Class. It retries nothing and remembers no failures: that is for the outbox above.
+//
+// Three things hold for the server: a request costs memory and time only within ServerLimits; the origin that a handler sees has
+// been proven with a signature over what the handler sees; nothing that a peer sends makes it panic or tells it of our insides.
+//
+// The server's certificate comes from FileCertificate, ACME or a LocalCA.
+//
+// The package knows no endpoint but version, signing keys and health, and of bodies only that they are JSON objects. Media,
+// which are no JSON, are not served.
+package transport

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package keys
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/signing"
+)
+
+// maxUnsaved bounds the documents that wait for the next write after one was interrupted; beyond it they stay in memory only.
+const maxUnsaved = 1024
+
+// Fetcher asks a server for its key document, GET /_matrix/key/v2/server. The transport's client is one.
+type Fetcher interface {
+	FetchKeys(ctx context.Context, server ident.ServerName) ([]byte, error)
+}
+
+// RingConfig is what a Ring is made of.
+type RingConfig struct {
+	Self  ident.ServerName
+	Key   signing.Key        // our current key
+	Old   []OldKey           // keys that we used before
+	Store *persistence.Store // nil: remote keys are kept in memory only
+	Fetch Fetcher
+	Trace trace.Sink // may be nil
+}
+
+// Ring finds public keys. Any number of goroutines may use it; mu guards what changes, and is never held while waiting.
+type Ring struct {
+	own       *identity
+	documents documents
+	fetch     Fetcher
+	trace     trace.Sink
+	slots     chan struct{} // one for each fetch that may be under way
+
+	mu      sync.Mutex
+	cache   *cache
+	unsaved []kept
+}
+
+// NewRing makes a Ring. It starts no goroutine and needs no closing: work goes on only while a caller waits for it.
+func NewRing(cfg RingConfig) *Ring {
+	r := &Ring{
+		own:       newIdentity(cfg.Self, cfg.Key, cfg.Old),
+		documents: forgetful{},
+		fetch:     cfg.Fetch,
+		trace:     trace.OrDiscard(cfg.Trace),
+		slots:     make(chan struct{}, maxFetches),
+		cache:     newCache(maxCached),
+	}
+	if cfg.Store != nil {
+		r.documents = stored{cfg.Store}
+	}
+	return r
+}
+
+// Published is our signed key document, to be served at now. It must not be modified.
+func (r *Ring) Published(now time.Time) []byte { return r.own.published(now) }
+
+// Keys finds the keys that may be used as the queries ask. A query without an entry in the result has no usable key: the server
+// does not have it, may not use it for this, or could not be asked. Servers are asked at most once for all queries and callers
+// together; the call returns early when ctx ends, with what it has.
+func (r *Ring) Keys(ctx context.Context, queries []Query) map[Query]ed25519.PublicKey {
+	found := make(map[Query]ed25519.PublicKey, len(queries))
+	remote := make([]Query, 0, len(queries))
+	for _, q := range queries {
+		if q.Server != r.own.server {
+			remote = append(remote, q)
+		} else if public, ok := r.own.public(q); ok {
+			found[q] = public
+		}
+	}
+	if len(remote) == 0 {
+		return found
+	}
+	records := r.records(remote)
+	r.load(ctx, records)
+	if ask := r.answer(found, remote, records); len(ask) > 0 {
+		r.fetchAll(ctx, ask)
+		r.answer(found, remote, records)
+		r.save(ctx)
+	}
+	return found
+}
+
+// records finds the record of each server that the queries name.
+func (r *Ring) records(queries []Query) map[ident.ServerName]*record {
+	records := make(map[ident.ServerName]*record)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, q := range queries {
+		if records[q.Server] == nil {
+			records[q.Server] = r.cache.get(q.Server)
+		}
+	}
+	return records
+}
+
+// load asks the store for the servers about which it was not asked yet. When it fails they stay as they are, and are not fetched
+// either: a document that is taken over without its history would replace it.
+func (r *Ring) load(ctx context.Context, records map[ident.ServerName]*record) {
+	var missing []ident.ServerName
+	r.mu.Lock()
+	for server, rec := range records {
+		if !rec.loaded {
+			missing = append(missing, server)
+		}
+	}
+	r.mu.Unlock()
+	for servers := range slices.Chunk(missing, maxLoad) {
+		docs, err := r.documents.load(ctx, servers)
+		if err != nil {
+			r.noteStore(err)
+			return
+		}
+		histories := make(map[ident.ServerName]history, len(docs))
+		for server, stored := range docs {
+			histories[server] = readHistory(stored)
+		}
+		r.mu.Lock()
+		for _, server := range servers {
+			if rec := records[server]; !rec.loaded {
+				rec.loaded, rec.history = true, histories[server]
+				r.cache.settle(rec)
+			}
+		}
+		r.mu.Unlock()
+	}
+}
+
+// readHistory leaves out what cannot be read any more, such as a document from before a limit was lowered.
+func readHistory(stored []persistence.KeyDocument) history {
+	var h history
+	for _, s := range stored {
+		if doc, err := readDocument(s.Server, s.Document, s.FetchedAt); err == nil {
+			h = append(h, doc)
+		}
+	}
+	return h
+}
+
+// answer fills in what the records allow, and returns the records of servers that are worth asking now.
+func (r *Ring) answer(found map[Query]ed25519.PublicKey, queries []Query, records map[ident.ServerName]*record) []*record {
+	now := time.Now()
+	ask := make(map[*record]bool)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, q := range queries {
+		rec := records[q.Server]
+		switch public, verdict := rec.history.judge(q, now.UnixMilli()); verdict {
+		case usable:
+			found[q] = public
+		case outdated:
+			if rec.loaded && (rec.flight != nil || !now.Before(rec.nextAsk)) {
+				ask[rec] = true
+			}
+		}
+	}
+	asked := make([]*record, 0, len(ask))
+	for rec := range ask {
+		asked = append(asked, rec)
+	}
+	return asked
+}
+
+// save writes every document that is new, this caller's and others', in one job. A write that the caller's context cut short is
+// left to the next caller.
+func (r *Ring) save(ctx context.Context) {
+	r.mu.Lock()
+	docs := r.unsaved
+	r.unsaved = nil
+	r.mu.Unlock()
+	if len(docs) == 0 {
+		return
+	}
+	if err := r.documents.save(ctx, docs); err != nil && r.noteStore(err) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.unsaved = append(docs, r.unsaved...)
+		r.unsaved = r.unsaved[max(0, len(r.unsaved)-maxUnsaved):]
+	}
+}
+
+// noteStore reports whether the store failed only because the caller has left; every other failure is told.
+func (r *Ring) noteStore(err error) (left bool) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	r.trace.Emit(trace.KeysStoreFailed{Error: err.Error()})
+	return false
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import "time"
+
+// Sizes and times that a peer cannot stretch. Those of ClientLimits and ServerLimits can be configured; a zero field means the
+// value given here.
+const (
+	// DefaultMaxReply is the cap of a reply, in bytes after decompression, when a Call names none. A backfill of 100 full-size
+	// events is 6.4 MiB; callers that ask for the state of a room allow more.
+	DefaultMaxReply = 16 << 20
+	// DefaultMaxBody is the cap of a request body when a Route names none. 50 PDUs and 100 EDUs of 64 KiB are 9.4 MiB.
+	DefaultMaxBody = 10 << 20
+	// MaxRetryAfter caps what a peer may make us wait by a 429: the longest back-off that servers use of themselves.
+	MaxRetryAfter = 24 * time.Hour
+
+	maxErrorReply  = 64 << 10 // bytes read of a reply other than 2xx: errcode and error
+	maxKeyReply    = 256 << 10
+	maxHeaderBytes = 32 << 10 // both directions; one X-Matrix header is under 1 KiB
+	maxCredentials = 8        // Authorization headers looked at: one per signing key
+	maxMessage     = 1 << 10  // bytes kept of a peer's error text
+)
+
+// ClientLimits bound what one Client spends.
+type ClientLimits struct {
+	// Timeout is for a whole request, from resolution to the last byte of the reply. 60 s, as in Synapse.
+	Timeout time.Duration
+	// IdleConnections is how many connections are kept for later, over all servers. 2048: at 24 KiB each, 48 MiB.
+	IdleConnections int
+	// IdleTime is how long. 2 minutes.
+	IdleTime time.Duration
+	// ConnectionsPerServer bounds connections to servers without HTTP/2, and there the requests at one time. 8.
+	ConnectionsPerServer int
+}
+
+func (l ClientLimits) orDefault() ClientLimits {
+	return ClientLimits{
+		Timeout:              positive(l.Timeout, 60*time.Second),
+		IdleConnections:      positive(l.IdleConnections, 2048),
+		IdleTime:             positive(l.IdleTime, 2*time.Minute),
+		ConnectionsPerServer: positive(l.ConnectionsPerServer, 8),
+	}
+}
+
+// ServerLimits bound what all peers together can take of one Server.
+type ServerLimits struct {
+	// Connections is how many are open at one time; more wait in the kernel's queue. 4096.
+	Connections int
+	// Requests is how many are worked on at one time. 512.
+	Requests int
+	// RequestsPerOrigin is how many of one verified origin. 32.
+	RequestsPerOrigin int
+	// BodyBytes is the memory for bodies being received and worked on. 256 MiB.
+	BodyBytes int64
+	// HeaderTime and BodyTime are how long a client may take to send these. 10 s and 60 s.
+	HeaderTime, BodyTime time.Duration
+	// HandleTime is the deadline of a handler's context. 5 minutes, as long as patient peers wait.
+	HandleTime time.Duration
+	// WriteTime is how long a client may take to receive its reply. 5 minutes: the state of a large room is 100 MiB.
+	WriteTime time.Duration
+	// IdleTime is how long a connection may rest between requests. 3 minutes.
+	IdleTime time.Duration
+	// DrainTime is how long running requests may go on when the server stops. 30 s.
+	DrainTime time.Duration
+}
+
+func (l ServerLimits) orDefault() ServerLimits {
+	return ServerLimits{
+		Connections:       positive(l.Connections, 4096),
+		Requests:          positive(l.Requests, 512),
+		RequestsPerOrigin: positive(l.RequestsPerOrigin, 32),
+		BodyBytes:         positive(l.BodyBytes, 256<<20),
+		HeaderTime:        positive(l.HeaderTime, 10*time.Second),
+		BodyTime:          positive(l.BodyTime, time.Minute),
+		HandleTime:        positive(l.HandleTime, 5*time.Minute),
+		WriteTime:         positive(l.WriteTime, 5*time.Minute),
+		IdleTime:          positive(l.IdleTime, 3*time.Minute),
+		DrainTime:         positive(l.DrainTime, 30*time.Second),
+	}
+}
+
+func positive[N int | int64 | time.Duration](n, otherwise N) N {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}

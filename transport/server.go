@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transport
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/keys"
+)
+
+// The endpoints that the server answers by itself.
+const (
+	keyPrefix     = "/_matrix/key/v2/"
+	keyServerPath = keyPrefix + "server"
+	versionPath   = "/_matrix/federation/v1/version"
+	healthPath    = "/health"
+)
+
+// KeySource has the keys of other servers and publishes ours. *keys.Ring is one.
+type KeySource interface {
+	// Keys leaves out what cannot be had.
+	Keys(ctx context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey
+	Published(now time.Time) []byte
+}
+
+// ServerConfig is what a Server works with. ServerName, Keys and Routes are needed.
+type ServerConfig struct {
+	ServerName ident.ServerName
+	Keys       KeySource
+	Routes     []Route
+	Version    string // of the software, told to peers (E-02)
+	Limits     ServerLimits
+	Trace      trace.Sink
+}
+
+// Server is the http.Handler that other servers talk to. Its routes and limits are immutable; what requests share is admission.
+type Server struct {
+	self      ident.ServerName
+	keys      KeySource
+	limits    ServerLimits
+	trace     trace.Sink
+	router    *router
+	admission *admission
+}
+
+var (
+	_ http.Handler = (*Server)(nil)
+	_ KeySource    = (*keys.Ring)(nil)
+)
+
+// NewServer makes a server of the given routes and its own: version, signing keys and health. The error names the route that
+// is faulty or conflicts with another.
+func NewServer(config ServerConfig) (*Server, error) {
+	s := &Server{
+		self:   config.ServerName,
+		keys:   config.Keys,
+		limits: config.Limits.orDefault(),
+		trace:  trace.OrDiscard(config.Trace),
+	}
+	s.admission = &admission{
+		requests:  semaphore.NewWeighted(int64(s.limits.Requests)),
+		bodies:    semaphore.NewWeighted(s.limits.BodyBytes),
+		perOrigin: s.limits.RequestsPerOrigin,
+		running:   make(map[ident.ServerName]int),
+	}
+	routes := append(s.builtin(config.Version), config.Routes...)
+	var err error
+	if s.router, err = newRouter(routes, s.serve); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// builtin are the routes of X-62 that need nothing from above, and a probe for load balancers.
+func (s *Server) builtin(version string) []Route {
+	type software struct {
+		Name    string `json:"name"`
+		Version string `json:"version"`
+	}
+	return []Route{
+		{Method: http.MethodGet, Pattern: versionPath, Open: true, Handle: func(context.Context, *Request) (Reply, error) {
+			return JSON(map[string]software{"server": {"Strata", version}})
+		}},
+		{Method: http.MethodGet, Pattern: keyServerPath, Open: true, Handle: func(context.Context, *Request) (Reply, error) {
+			return Reply{Body: s.keys.Published(time.Now())}, nil
+		}},
+		{Method: http.MethodGet, Pattern: healthPath, Open: true, Handle: func(context.Context, *Request) (Reply, error) {
+			return JSON(map[string]string{"status": "ok"})
+		}},
+	}
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.router.ServeHTTP(w, r) }
+
+// serve answers one request for which the router has found m.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, m match) {
+	begun := time.Now()
+	served := trace.TransportServed{Method: r.Method, Remote: r.RemoteAddr}
+	if m.route != nil {
+		served.Route = m.route.Pattern
+	}
+	if m.allow != "" {
+		w.Header().Set("Allow", m.allow)
+	}
+	in := &inbound{server: s, writer: w, http: r, match: m}
+	reply, err := in.run()
+	served.Origin = string(in.origin)
+	if err != nil {
+		refusal := errInternal
+		_ = errors.As(err, &refusal)
+		served.Code, served.Reason = string(refusal.Code), err.Error()
+		reply = errorReplyOf(w.Header(), refusal)
+	}
+	served.Status = s.write(w, reply)
+	served.Took = time.Since(begun)
+	s.trace.Emit(served)
+}
+
+// errorReplyOf renders a refusal.
+func errorReplyOf(header http.Header, refusal *Error) Reply {
+	if refusal.RetryAfter > 0 {
+		seconds := (refusal.RetryAfter + time.Second - 1) / time.Second
+		header.Set("Retry-After", strconv.FormatInt(int64(seconds), 10))
+	}
+	status := refusal.Status
+	if status < 300 {
+		status = http.StatusInternalServerError
+	}
+	return Reply{Status: status, Body: refusal.body()}
+}
+
+// write sends the reply and returns its status. A peer that does not take it loses it: there is nobody to tell.
+func (s *Server) write(w http.ResponseWriter, reply Reply) int {
+	if reply.Status < 200 || reply.Status > 599 {
+		reply.Status = http.StatusOK
+	}
+	if reply.Body == nil {
+		reply.Body = []byte("{}")
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json") // X-03
+	header.Set("Content-Length", strconv.Itoa(len(reply.Body)))
+	// A ResponseWriter of the simulated network or of a test has no deadlines; there is no slow client behind it.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
+	w.WriteHeader(reply.Status)
+	_, _ = w.Write(reply.Body)
+	return reply.Status
+}
+
+// handle runs the route's handler. A panic there is a defect of ours, which the peer sees as a 500 and the trace in full.
+func (s *Server) handle(ctx context.Context, route *Route, request *Request) (reply Reply, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			s.trace.Emit(trace.TransportPanic{Route: route.Pattern, Value: fmt.Sprint(fault), Stack: string(debug.Stack())})
+			err = fmt.Errorf("handler panicked: %v", fault)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, s.limits.HandleTime)
+	defer cancel()
+	return route.Handle(ctx, request)
+}
