@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
+	"strings"
 
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -178,8 +179,8 @@ func (e *Event) Redact() *Event {
 	}
 	f := fieldsOf(root)
 	redacted := newEvent(e.version, root, &f)
-	redacted.setID(e.id)
-	need := e.required()
+	redacted.setID(ident.EventID(strings.Clone(string(e.id)))) // a share in e's bytes would keep them alive
+	need := e.required().clone()
 	redacted.signed, redacted.signers, redacted.mismatch = e.signed, &need, e.mismatch
 	return redacted
 }

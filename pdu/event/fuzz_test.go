@@ -3,6 +3,7 @@
 package event_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/strata-matrix/strata/pdu/event"
@@ -48,4 +49,29 @@ func touch(t *testing.T, e *event.Event) {
 	_, _ = e.JoinRules()
 	event.RequiredServers(e)
 	event.VerifySignatures(t.Context(), []*event.Event{e}, &keyRing{})
+}
+
+// G-D7: an event is shared by goroutines as it is, whether parsed, redacted or stored. The race detector is the judge.
+func TestSharedByGoroutines(t *testing.T) {
+	v := version(t, "10")
+	e, err := event.Parse(v, naive(samples(v)[6]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := event.ParseStored(v, e.ID(), e.JSON())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for _, shared := range []*event.Event{e, stored, e.Redact()} {
+				touch(t, shared)
+				if shared.ID() != e.ID() || shared.Ref() != e.Ref() {
+					t.Errorf("id %s, want %s", shared.ID(), e.ID())
+				}
+			}
+		})
+	}
+	wg.Wait()
 }

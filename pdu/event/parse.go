@@ -3,6 +3,7 @@
 package event
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -42,6 +43,9 @@ func parse(v *Version, wire []byte, maxPrev, maxAuth int) (*Event, error) {
 	buffer := make([]byte, 0, len(root.Canonical())) // for the content hash, and then for the message
 	matches := isContentHash(f.hashes.Get("sha256"), contentHash(buffer, root))
 	e.signed = v.redaction.appendRedacted(buffer, root, false)
+	if len(e.signed) < cap(buffer)/2 {
+		e.signed = bytes.Clone(e.signed) // a large content is gone from it, and should be from memory
+	}
 	e.setID(eventID(v, &f, e.signed))
 	if matches {
 		return e, nil
@@ -62,9 +66,6 @@ func parseRoot(v *Version, wire []byte) (canonicaljson.Value, error) {
 	root, err := canonicaljson.ParseWithout(wire, v.Rules, without...)
 	if err != nil {
 		return root, malformed("P-25", "%v", err)
-	}
-	if root.Kind() != canonicaljson.Object {
-		return root, malformed("P-25", "not a JSON object: %.80s", root.Canonical())
 	}
 	if size := len(root.Canonical()); size > MaxSize {
 		return root, malformed("P-01", "the event has %d bytes, at most %d are allowed", size, MaxSize)

@@ -28,7 +28,7 @@ const (
 	maxCandidates = 4
 )
 
-// The reasons why an event is dropped for its signatures (P-15). They wrap nothing else.
+// The reasons why an event is dropped for its signatures (P-15).
 var (
 	// ErrUnsigned says that a server that has to sign did not.
 	ErrUnsigned = errors.New("no signature")
@@ -48,6 +48,17 @@ type KeySource interface {
 type signers struct {
 	all []ident.ServerName // each of these
 	any []ident.ServerName // if not empty, one of these
+}
+
+// clone shares no bytes with the event that the names came from.
+func (s signers) clone() signers {
+	for _, list := range []*[]ident.ServerName{&s.all, &s.any} {
+		*list = slices.Clone(*list)
+		for i, server := range *list {
+			(*list)[i] = ident.ServerName(strings.Clone(string(server)))
+		}
+	}
+	return s
 }
 
 // RequiredServers is the servers whose signatures the event needs, each once: the sender's; in room versions 1 and 2 that of
@@ -253,7 +264,7 @@ func (b *batch) judgeClaim(c claim) error {
 		good = good || s.valid
 	}
 	if !good {
-		return fmt.Errorf("%w of %s for %d", ErrNoKey, c.server, c.to-c.from)
+		return fmt.Errorf("%w of %s: it signed with %s", ErrNoKey, c.server, b.candidates[c.from].query.KeyID)
 	}
 	return nil
 }

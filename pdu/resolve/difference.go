@@ -38,7 +38,7 @@ func (m reach) size() int {
 }
 
 // authDifference is the auth difference of the sets (rooms/v2, "Auth difference"; P-73), without the events in conflicted,
-// sorted by id.
+// sorted by id. The events of a state count as part of its full auth chain: see the package comment.
 //
 // It goes in two steps, so that neither whole auth chains nor the unconflicted state have to be read. From the conflicted
 // events downwards, deepest first, stopping at what all sets reach, it finds candidates: an event outside of some set's auth
@@ -96,11 +96,10 @@ func (r *resolver) walkDown() ([]ident.EventID, error) {
 		if d.reached[id].size() == len(r.sets) {
 			continue
 		}
-		from := d.reached[id]
-		if r.isUnconflicted(r.events[id]) { // it is in every state: what is below it is below every set
-			from = r.everySet()
+		if r.isUnconflicted(r.events[id]) { // it is in every state, and so in every chain with all that is below it
+			d.reached[id].merge(r.everySet())
 		}
-		if err := d.expand(id, from); err != nil {
+		if err := d.expand(id, d.reached[id]); err != nil {
 			return nil, err
 		}
 	}

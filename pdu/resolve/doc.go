@@ -24,9 +24,9 @@
 //
 // Where the spec leaves a choice, or other servers do not follow it:
 //
-//   - The auth chain of a state is the chain of its events, without those events (rooms/v2, "Auth difference"). Synapse's
-//     store counts the events in. An unconflicted event that only one set's conflicted events cite belongs to the difference
-//     here and not there, and then it may order others: about one random fork in 500 ends differently.
+//   - The full auth chain of a state holds the events of the state itself. The text leaves them out (rooms/v2, "Auth
+//     difference"), Synapse counts them in, and servers must agree: an unconflicted event that only one set's conflicted
+//     events cite would belong to the difference by the text and does not here. About one random fork in 500 shows it.
 //   - A previously rejected event takes part (rooms/v2, "Rejected events"; P-78). Synapse skips it.
 //   - m.room.create is no power event (rooms/v2, "Power events"). Synapse counts it as one. It can make a difference only
 //     where create events conflict.

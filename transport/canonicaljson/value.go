@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"slices"
 	"strconv"
 	"unsafe"
 )
@@ -54,20 +53,17 @@ func Parse(src []byte, rules Rules) (Value, error) {
 }
 
 // ParseWithout is Parse for an object of which some members are not wanted: they are checked like the others, and then take up
-// no memory. Values of other kinds are returned whole.
+// no memory. It refuses what is not an object.
 func ParseWithout(src []byte, rules Rules, keys ...string) (Value, error) {
-	doc, isSource, err := parse(src, rules)
+	doc, _, err := parse(src, rules)
 	if err != nil {
 		return Value{}, err
 	}
 	v := Value{doc: doc}
-	if v.Kind() == Object && slices.ContainsFunc(keys, v.Has) {
-		return v.without(doc.nodes[:1], keys), nil
+	if v.Kind() != Object {
+		return Value{}, &SyntaxError{Reason: "not an object"}
 	}
-	if isSource {
-		doc.text = bytes.Clone(src)
-	}
-	return v, nil
+	return v.without(doc.nodes[:1], keys), nil
 }
 
 // parse reads a document. If src is canonical the document's text is src itself, which the caller must part it from.

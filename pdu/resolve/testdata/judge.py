@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Resolves the state of rooms with Synapse's own algorithms, to compare with ours.
 
-Usage:  python judge.py [--state-in-chains] <rooms.jsonl >answers.jsonl     (needs `pip install matrix-synapse==1.163.2`)
+Usage:  python judge.py <rooms.jsonl >answers.jsonl     (needs `pip install matrix-synapse==1.163.2`)
 
 A line in is a room: {"version", "events": [{event_id, type, state_key, sender, content, depth, origin_server_ts,
 room_id, auth_events, prev_events}], "sets": [[event ids of one state], ...]}. A line out is the sorted list of the event
-ids of the resolved state. Nothing of Synapse's store is used: events and auth chains are handed over from here. The auth
-chain of a state is that of the spec, the events that its events lead to; with --state-in-chains it holds the events of the
-state as well, as it does in Synapse's store.
+ids of the resolved state. Nothing of Synapse's store is used: events and auth chains are handed over from here. The full
+auth chain of a state holds the events of the state as well, as it does in Synapse's store.
 """
 
 import asyncio
@@ -58,9 +57,8 @@ class Event:
 class Store:
     """The part of the event store that state resolution v2 asks for."""
 
-    def __init__(self, events, state_in_chains):
+    def __init__(self, events):
         self.events = events
-        self.state_in_chains = state_in_chains
 
     async def get_events(self, event_ids, allow_rejected=False):
         return {i: self.events[i] for i in event_ids if i in self.events}
@@ -75,13 +73,8 @@ class Store:
                 todo.extend(self.events[i].auth_event_ids())
         return seen
 
-    def full_chain(self, state):
-        if self.state_in_chains:
-            return self.below(state)
-        return self.below({a for i in state for a in self.events[i].auth_event_ids()})
-
     async def get_auth_chain_difference(self, room_id, state_sets, conflicted_state, additional):
-        chains = [self.full_chain(s) for s in state_sets]
+        chains = [self.below(s) for s in state_sets]
         difference = set.union(*chains) - set.intersection(*chains)
         if conflicted_state is None:
             return StateDifference(auth_difference=difference, conflicted_subgraph=None)
@@ -94,12 +87,12 @@ class Clock:
         pass
 
 
-async def resolve(room, state_in_chains):
+async def resolve(room):
     events = {e["event_id"]: Event(room, e) for e in room["events"]}
     sets = [{(events[i].type, events[i].state_key): i for i in s} for s in room["sets"]]
     version = KNOWN_ROOM_VERSIONS[room["version"]]
     room_id = room["events"][0]["room_id"]
-    store = Store(events, state_in_chains)
+    store = Store(events)
     if room["version"] == "1":
         state = await v1.resolve_events_with_store(room_id, version, sets, None, store.get_events)
     else:
@@ -110,7 +103,7 @@ async def resolve(room, state_in_chains):
 def main():
     logging.disable(logging.CRITICAL)
     for line in sys.stdin:
-        print(json.dumps(asyncio.run(resolve(json.loads(line), "--state-in-chains" in sys.argv))))
+        print(json.dumps(asyncio.run(resolve(json.loads(line)))))
 
 
 if __name__ == "__main__":
