@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package messaging is Strata as a homeserver's core links it: rooms that are shared with other servers. Open gives a Server, which
+// is the whole stack in one value; its calls send, join and leave, its subscriptions call back with every accepted event.
+//
+//	              the homeserver's core
+//	  CreateRoom  Send  Join  Leave        ▲ Subscribe: in order, at least once
+//	      │                                │ from a durable cursor
+//	┌─────▼──────────── Server ────────────┴──────────┐
+//	│  join, leave over others   resident's side      │     make_join  send_join
+//	│  (joiner's side)           of both              │◄──  make_leave send_leave
+//	│        │                        │               │
+//	│  pdu.Engine ── judged, stored, current state    │
+//	│        │                        ▲               │
+//	│  transaction.Outbox      transaction.Inbox      │◄──  PUT /send
+//	│        │                        ▲               │
+//	│  transport.Client         transport.Server      │
+//	└────────┼────────────────────────▲───────────────┘
+//	         ▼                        │
+//	              other servers
+//
+// What a handshake brings is material, not an order: a template is held against what was asked for before anything is signed
+// (M-03), and a room counts as joined when everything that came with it has been verified (M-17). The resident's side asks the
+// conditions of a restricted room itself, each time it is to sign for one of its users (M-13).
+//
+// Open builds the layers bottom-up and Close takes them down in reverse. Between them the server owns its goroutines: the outbox's,
+// the engine's, the store's. If one of those gives up the server ends: see Server.Done.
+//
+// Not here: accounts, profiles, client sync (a homeserver's core has them); invitations, knocking, server ACLs, policy servers,
+// partial state and EDUs; how events are judged (pdu) and delivered (transaction).
+package messaging

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Join makes a user of this server join a room. Where a user of this server is in the room already that is an event like any
+// other. Else the servers in via are asked in turn until one lets us in with a state that verifies: when Join returns nil, the room
+// is here, and durable. A room id does not say where the room is, so via must name a server, unless the room was known before.
+//
+// Errors: ErrNoServer, ErrNotOurs; a *pdu.NotAllowed where the room is here and its rules refuse, a *transport.Error where it is
+// here and has conditions that the user does not meet, or nobody here may authorise; otherwise the failures of all
+// servers that were asked, in which errors.As finds the first *transport.Failure with its errcode.
+func (s *Server) Join(ctx context.Context, user ident.UserID, room ident.RoomID, via []ident.ServerName) error {
+	err := s.newcomer(user)
+	if err == nil {
+		err = s.call(ctx, func(ctx context.Context) error { return s.join(ctx, user, room, via) })
+	}
+	if err != nil {
+		return fmt.Errorf("join %s as %s: %w", room, user, err)
+	}
+	return nil
+}
+
+// join waits for the room's turn: of two users who join at the same time, the second finds the room here.
+func (s *Server) join(ctx context.Context, user ident.UserID, room ident.RoomID, via []ident.ServerName) error {
+	if _, err := ident.ParseRoomID(string(room)); err != nil {
+		return err
+	}
+	release, err := s.joining.take(ctx, room)
+	if err != nil {
+		return err
+	}
+	defer release()
+	switch info, err := s.engine.Room(ctx, room); {
+	case err == nil && info.Membership == pdu.Joined:
+		return s.joinHere(ctx, user, info)
+	case err != nil && !errors.Is(err, pdu.ErrUnknownRoom):
+		return err
+	}
+	return s.overOthers(ctx, handshake{room: room, user: user, membership: "join"}, via, s.joinOver)
+}
+
+// joinHere joins a room that this server is in.
+func (s *Server) joinHere(ctx context.Context, user ident.UserID, room pdu.RoomInfo) error {
+	content := membershipContent("join")
+	authoriser, err := s.authoriser(ctx, room, user)
+	if err != nil {
+		return err
+	}
+	if authoriser != "" {
+		content[authoriserKey] = authoriser
+	}
+	encoded, err := encodeContent(content)
+	if err != nil {
+		return err
+	}
+	_, err = s.sendDraft(ctx, room.ID, memberDraft(user, encoded))
+	return err
+}
+
+// handshake is what a user of ours wants of a room that we reach over others.
+type handshake struct {
+	room       ident.RoomID
+	user       ident.UserID
+	membership string // "join" or "leave"
+}
+
+// overOthers tries a handshake with one server after another (M-01).
+func (s *Server) overOthers(ctx context.Context, h handshake, via []ident.ServerName, try func(context.Context, handshake, ident.ServerName) error) error {
+	candidates := s.candidates(ctx, h.room, via)
+	if len(candidates) == 0 {
+		return ErrNoServer
+	}
+	var failures []error
+	for _, server := range candidates {
+		err := try(ctx, h, server)
+		if err == nil {
+			return nil
+		}
+		s.trace.Emit(trace.MessagingHandshakeFailed{
+			Room: string(h.room), User: string(h.user), Via: string(server), Membership: h.membership, Error: err.Error(),
+		})
+		failures = append(failures, fmt.Errorf("over %s: %w", server, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(failures...)
+}
+
+// candidates are the servers to ask: those named, then those that were in the room when we last were.
+func (s *Server) candidates(ctx context.Context, room ident.RoomID, via []ident.ServerName) []ident.ServerName {
+	known, err := s.engine.Servers(ctx, room)
+	if err != nil {
+		known = nil // a room that was never here
+	}
+	seen := map[ident.ServerName]bool{s.self: true}
+	var candidates []ident.ServerName
+	for _, servers := range [][]ident.ServerName{via, known} {
+		for _, server := range servers {
+			if !seen[server] && len(candidates) < maxCandidates {
+				seen[server] = true
+				candidates = append(candidates, server)
+			}
+		}
+	}
+	return candidates
+}
+
+// joinOver joins over one server: make_join, our event, send_join, and everything of the reply verified before the room counts
+// as joined (M-17).
+func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName) error {
+	begun := time.Now()
+	join, err := s.makeEvent(ctx, h, via)
+	if err != nil {
+		return err
+	}
+	version := join.Version()
+	if err := s.engine.BeginJoin(ctx, h.room, version.ID); err != nil {
+		return err
+	}
+	reply, err := s.sendJoin(ctx, h, via, join)
+	if err == nil {
+		err = s.engine.AdoptRoom(ctx, version.ID, reply.join, reply.state, reply.authChain, via)
+	}
+	if err != nil {
+		// The room is not joined whether or not the caller still waits.
+		abandoned := s.engine.AbandonJoin(context.WithoutCancel(ctx), h.room)
+		return errors.Join(err, abandoned)
+	}
+	s.trace.Emit(trace.MessagingJoined{
+		Room: string(h.room), User: string(h.user), Via: string(via), State: len(reply.state), AuthChain: len(reply.authChain),
+		Unreadable: reply.unreadable, Took: time.Since(begun),
+	})
+	return nil
+}
+
+// makeEvent asks for a template and makes our event of it, signed.
+func (s *Server) makeEvent(ctx context.Context, h handshake, via ident.ServerName) (*event.Event, error) {
+	call := transport.Call{
+		Method: http.MethodGet,
+		Path:   transport.Path("_matrix", "federation", "v1", "make_"+h.membership, string(h.room), string(h.user)),
+	}
+	if h.membership == "join" {
+		call.Query = url.Values{"ver": event.Versions()} // M-02
+	}
+	answer, err := s.client.Do(ctx, via, call)
+	if err != nil {
+		return nil, err
+	}
+	version, proto, err := h.accept(answer.Body, via, s.self)
+	if err != nil {
+		return nil, fmt.Errorf("answer of make_%s: %w", h.membership, err)
+	}
+	proto.OriginServerTS = time.Now().UnixMilli()
+	return event.Build(version, proto, s.self, s.key)
+}
+
+// sendJoin hands our join over.
+func (s *Server) sendJoin(ctx context.Context, h handshake, via ident.ServerName, join *event.Event) (joinReply, error) {
+	answer, err := s.client.Do(ctx, via, transport.Call{
+		Method:   http.MethodPut,
+		Path:     transport.Path("_matrix", "federation", "v2", "send_join", string(h.room), string(join.ID())),
+		Body:     join.JSON(),
+		MaxReply: maxJoinReply,
+		Timeout:  joinTimeout,
+	})
+	if err != nil {
+		return joinReply{}, err
+	}
+	reply, err := readJoinReply(join, answer.Body)
+	if err != nil {
+		return joinReply{}, fmt.Errorf("answer of send_join: %w", err)
+	}
+	return reply, nil
+}

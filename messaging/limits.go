@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package messaging
+
+import "time"
+
+const (
+	// maxJoinReply is the cap of a send_join reply in bytes: the state of the largest rooms with its auth chain. Synapse, for
+	// one, takes replies of 500 MB.
+	maxJoinReply = 500 << 20
+
+	// joinTimeout is for a whole send_join: a resident has minutes of work with a large room, and patient peers give it so
+	// many.
+	joinTimeout = 10 * time.Minute
+
+	// maxCandidates is how many servers one join or leave asks. A room's alias names a handful.
+	maxCandidates = 10
+
+	// maxAllow is how many conditions of a restricted room are looked at (M-13). An event of 64 KiB holds some 800.
+	maxAllow = 1000
+
+	// maxVersions is how many ver parameters of a make_join are looked at (M-02): the stable versions are 12.
+	maxVersions = 200
+
+	// subscriptionBatch is how many events a subscription reads at a time.
+	subscriptionBatch = 100
+
+	// maxSubscriptionName is in bytes.
+	maxSubscriptionName = 255
+
+	// saveCursorEvery is how often a slow subscription's cursor is made durable within a batch: what a crash can repeat is the
+	// callbacks of that time.
+	saveCursorEvery = time.Second
+
+	// The wait before a callback that failed gets its event again doubles from one failure to the next.
+	callbackRetryFirst = time.Second
+	callbackRetryMax   = time.Minute
+)

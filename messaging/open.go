@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package messaging
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transaction"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/keys"
+)
+
+// Open starts a server: what it was doing when it last ended, it goes on with. ctx covers the opening only. A faulty
+// configuration is reported with all its faults. The server must be closed.
+func Open(ctx context.Context, cfg Config) (*Server, error) {
+	self, err := cfg.validate()
+	if err != nil {
+		return nil, err
+	}
+	cfg.Trace = trace.OrDiscard(cfg.Trace)
+	alive, end := context.WithCancelCause(context.Background())
+	s := &Server{
+		self: self, tls: cfg.TLS, trace: cfg.Trace, alive: alive, end: end,
+		joining:    turns{taken: map[ident.RoomID]chan struct{}{}},
+		subscribed: map[string]bool{},
+	}
+	if err := s.build(ctx, cfg); err != nil {
+		_ = s.Close() // the first error tells more
+		return nil, fmt.Errorf("open server %s: %w", self, err)
+	}
+	return s, nil
+}
+
+// build makes the layers from the ground up, each complete before the next, and then sets them going. What it leaves in
+// s.closers undoes it.
+func (s *Server) build(ctx context.Context, cfg Config) (err error) {
+	if err := cfg.prepareDir(); err != nil {
+		return err
+	}
+	key, err := cfg.signingKey()
+	if err != nil {
+		return err
+	}
+	s.store, err = persistence.Open(ctx, persistence.Options{
+		Path: filepath.Join(cfg.DataDir, storeFile), ServerName: string(s.self),
+		NoSync: cfg.NoSync, CommitPoint: cfg.CommitPoint, Trace: trace.Tee(cfg.Trace, trace.SinkFunc(s.watchStore)),
+	})
+	if err != nil {
+		return err
+	}
+	s.atClose(s.store.Close)
+	s.client = transport.NewClient(transport.ClientConfig{
+		ServerName: s.self, Key: key, RoundTripper: cfg.RoundTripper, RootCAs: cfg.RootCAs, AllowPrivate: cfg.AllowPrivate,
+		UserAgent: userAgent(cfg.Version), Limits: cfg.ClientLimits, Trace: cfg.Trace,
+	})
+	s.atClose(func() error { s.client.Close(); return nil })
+	ring := keys.NewRing(keys.RingConfig{
+		Self: s.self, Key: key, Old: cfg.OldKeys, Store: s.store, Fetch: s.client, Trace: cfg.Trace,
+	})
+	outbox, err := transaction.NewOutbox(transaction.OutboxConfig{
+		Self: s.self, Store: s.store, Sender: s.client, Policy: cfg.Retry, Rand: cfg.Rand, Trace: cfg.Trace,
+	})
+	if err != nil {
+		return err
+	}
+	s.key = key
+	s.engine, err = pdu.NewEngine(pdu.EngineConfig{
+		Self: s.self, Key: key, Store: s.store, Keys: ring, Client: s.client, Outbox: outbox, Trace: cfg.Trace,
+	})
+	if err != nil {
+		return err
+	}
+	inbox := transaction.NewInbox(transaction.InboxConfig{
+		Self: s.self, Store: s.store, PDUs: s.engine, Heard: outbox.Heard, Trace: cfg.Trace,
+	})
+	s.http, err = transport.NewServer(transport.ServerConfig{
+		ServerName: s.self, Keys: ring, Routes: slices.Concat(inbox.Routes(), s.engine.Routes(), s.routes()),
+		Version: cfg.Version, Limits: cfg.ServerLimits, Trace: cfg.Trace,
+	})
+	if err != nil {
+		return err
+	}
+	s.drive("outbox", outbox.Run)
+	s.drive("engine", s.engine.Run)
+	s.atClose(func() error { s.calls.shut(); return nil })
+	return nil
+}
+
+func userAgent(version string) string {
+	if version == "" {
+		return "Strata"
+	}
+	return "Strata/" + version
+}
+
+// atClose registers what Close does, last first.
+func (s *Server) atClose(f func() error) { s.closers = append(s.closers, f) }
+
+// drive runs a layer's loop until Close. A loop that gives up ends the server.
+func (s *Server) drive(name string, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := run(ctx); err != nil {
+			s.fail(fmt.Errorf("%s: %w", name, err))
+		}
+	}()
+	s.atClose(func() error {
+		cancel()
+		<-ended
+		return nil
+	})
+}
+
+// watchStore ends the server when its store's goroutine ends; nothing can be done without it.
+func (s *Server) watchStore(e trace.Event) {
+	if closed, ok := e.(trace.StoreClosed); ok {
+		s.fail(closed.Cause)
+	}
+}
+
+// fail ends the server for a reason, if it has not ended.
+func (s *Server) fail(cause error) {
+	if s.alive.Err() == nil {
+		s.trace.Emit(trace.MessagingStopped{Error: cause.Error()})
+	}
+	s.end(cause)
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package messaging
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/matrix-org/gomatrixserverlib/spec"
+
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// maxEventBody is the cap in bytes of a body that is one event: 65,536 in canonical form (P-01), more with blanks, escapes and
+// unsigned.
+const maxEventBody = 256 << 10
+
+// routes are the endpoints of this package: a resident's side of joining and leaving (E-14, E-15, E-18, E-19), and profiles (E-29).
+// The first versions of send_join and send_leave are gone from the specification and not served.
+func (s *Server) routes() []transport.Route {
+	const v1, v2 = "/_matrix/federation/v1/", "/_matrix/federation/v2/"
+	return []transport.Route{
+		{Method: http.MethodGet, Pattern: v1 + "make_join/:roomID/:userID", Handle: s.makeJoin},
+		{Method: http.MethodPut, Pattern: v2 + "send_join/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptJoin},
+		{Method: http.MethodGet, Pattern: v1 + "make_leave/:roomID/:userID", Handle: s.makeLeave},
+		{Method: http.MethodPut, Pattern: v2 + "send_leave/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptLeave},
+		{Method: http.MethodGet, Pattern: v1 + "query/profile", Handle: s.queryProfile},
+	}
+}
+
+// makeJoin answers with the join that the room would take (M-05, M-13).
+func (s *Server) makeJoin(ctx context.Context, r *transport.Request) (transport.Reply, error) {
+	user, err := userOfOrigin(r)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	room, err := s.residentRoom(ctx, r)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	offered := r.Query["ver"]
+	if len(offered) == 0 {
+		offered = []string{"1"}
+	}
+	if !slices.Contains(offered[:min(len(offered), maxVersions)], room.Version.ID) {
+		return transport.Reply{}, &transport.Error{
+			Status: http.StatusBadRequest, Code: spec.ErrorIncompatibleRoomVersion,
+			Message: "the room's version is not among those offered", Extra: map[string]any{"room_version": room.Version.ID},
+		}
+	}
+	content := membershipContent("join")
+	authoriser, err := s.authoriser(ctx, room, user)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	if authoriser != "" {
+		content[authoriserKey] = authoriser
+	}
+	return s.template(ctx, room.ID, user, content)
+}
+
+// makeLeave answers with the leave that the room would take.
+func (s *Server) makeLeave(ctx context.Context, r *transport.Request) (transport.Reply, error) {
+	user, err := userOfOrigin(r)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	room, err := s.residentRoom(ctx, r)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	return s.template(ctx, room.ID, user, membershipContent("leave"))
+}
+
+// template has the engine make the unsigned event. What the rules of the room refuse, it refuses.
+func (s *Server) template(ctx context.Context, room ident.RoomID, user ident.UserID, content map[string]any) (transport.Reply, error) {
+	encoded, err := encodeContent(content)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	template, version, err := s.engine.Template(ctx, room, memberDraft(user, encoded))
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	body := append([]byte(`{"event":`), template...)
+	body = append(body, `,"room_version":`...)
+	body = canonicaljson.AppendString(body, version.ID)
+	return transport.Reply{Body: append(body, '}')}, nil
+}
+
+// acceptJoin takes a join in and answers with the state before it (M-06 to M-08). The whole state is sent also to those who would
+// do without the members: leaving them out is permitted, not asked of us (M-10).
+func (s *Server) acceptJoin(ctx context.Context, r *transport.Request) (transport.Reply, error) {
+	room, err := s.residentRoom(ctx, r)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	if err := s.stillAuthorised(ctx, room, r.Body); err != nil {
+		return transport.Reply{}, err
+	}
+	admission, err := s.admit(ctx, r, "join")
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	return transport.Reply{Body: s.joinReplyBody(admission)}, nil
+}
+
+// acceptLeave takes a leave in (M-24).
+func (s *Server) acceptLeave(ctx context.Context, r *transport.Request) (transport.Reply, error) {
+	if _, err := s.residentRoom(ctx, r); err != nil {
+		return transport.Reply{}, err
+	}
+	_, err := s.admit(ctx, r, "leave")
+	return transport.Reply{}, err
+}
+
+// admit hands a member event to the engine: it is validated against the path and its origin, judged, stored and relayed.
+func (s *Server) admit(ctx context.Context, r *transport.Request, membership string) (pdu.Admission, error) {
+	eventID, err := ident.ParseEventID(r.Params["eventID"])
+	if err != nil {
+		return pdu.Admission{}, invalidParam("event id: %v", err)
+	}
+	return s.engine.AcceptMembership(ctx, r.Origin, pdu.Handover{
+		Room: ident.RoomID(r.Params["roomID"]), EventID: eventID, Membership: membership,
+	}, r.Body)
+}
+
+// stillAuthorised checks the conditions of a restricted room once more when a join names a user of ours as the one who lets it
+// in. Nothing obliges a joiner to have asked with make_join before, and the engine is about to sign in that user's name (M-14).
+func (s *Server) stillAuthorised(ctx context.Context, room pdu.RoomInfo, body []byte) error {
+	join, err := canonicaljson.Parse(body, canonicaljson.Lenient)
+	if err != nil {
+		return err
+	}
+	text, ok := join.Get("content").Get(authoriserKey).Text()
+	if !ok || ident.UserID(text).Server() != s.self || !room.Version.Restricted {
+		return nil
+	}
+	rules, err := s.conditions(ctx, room)
+	if err != nil {
+		return err
+	}
+	if rules == nil {
+		return forbidden("%s authorises nobody: the room has no conditions", text)
+	}
+	sender, _ := join.Get("sender").Text()
+	return s.meetsConditions(ctx, rules, ident.UserID(sender))
+}
+
+// joinReplyBody writes the answer to a send_join (E-15) around the events' own bytes.
+func (s *Server) joinReplyBody(a pdu.Admission) []byte {
+	size := 1 << 10
+	for _, e := range a.StateBefore {
+		size += len(e.JSON()) + 1
+	}
+	for _, e := range a.AuthChain {
+		size += len(e.JSON()) + 1
+	}
+	body := make([]byte, 0, size+len(a.Event.JSON()))
+	body = appendEvents(append(body, `{"auth_chain":`...), a.AuthChain)
+	body = append(append(body, `,"event":`...), a.Event.JSON()...)
+	body = canonicaljson.AppendString(append(body, `,"members_omitted":false,"origin":`...), string(s.self))
+	body = appendEvents(append(body, `,"state":`...), a.StateBefore)
+	return append(body, '}')
+}
+
+func appendEvents(body []byte, events []*event.Event) []byte {
+	body = append(body, '[')
+	for i, e := range events {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, e.JSON()...)
+	}
+	return append(body, ']')
+}
+
+// userOfOrigin is the user in the path, who must be one of the server that asks (M-05).
+func userOfOrigin(r *transport.Request) (ident.UserID, error) {
+	user, err := ident.ParseUserID(r.Params["userID"])
+	if err != nil {
+		return "", invalidParam("user id: %v", err)
+	}
+	if user.Server() != r.Origin {
+		return "", forbidden("%s is not a user of %s", user, r.Origin)
+	}
+	return user, nil
+}
+
+// residentRoom is the room in the path, which this server must be in.
+func (s *Server) residentRoom(ctx context.Context, r *transport.Request) (pdu.RoomInfo, error) {
+	id, err := ident.ParseRoomID(r.Params["roomID"])
+	if err != nil {
+		return pdu.RoomInfo{}, invalidParam("room id: %v", err)
+	}
+	room, err := s.engine.Room(ctx, id)
+	if errors.Is(err, pdu.ErrUnknownRoom) || err == nil && room.Membership != pdu.Joined {
+		return pdu.RoomInfo{}, &transport.Error{
+			Status: http.StatusNotFound, Code: spec.ErrorNotFound, Message: "this server is not in the room",
+		}
+	}
+	return room, err
+}
+
+func invalidParam(format string, args ...any) *transport.Error {
+	return &transport.Error{Status: http.StatusBadRequest, Code: spec.ErrorInvalidParam, Message: fmt.Sprintf(format, args...)}
+}

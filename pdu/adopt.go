@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/pdu/state"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// BeginJoin makes the room known: from now on PDUs for it are staged, not refused, and wait for the end of the join. It does
+// nothing to a room that is joined.
+func (e *Engine) BeginJoin(ctx context.Context, id ident.RoomID, version string) error {
+	v, ok := event.VersionOf(version)
+	if !ok {
+		return fmt.Errorf("begin join of %s: room version %q is not known", id, version)
+	}
+	return e.do(ctx, id, true, func(b *batch) error {
+		if b.head.nid != 0 && b.head.version != v {
+			return fmt.Errorf("begin join of %s: room version %s, but it was %s before", id, version, b.head.version.ID)
+		}
+		if b.head.nid == 0 || b.head.membership != Joined {
+			b.head.version, b.head.membership = v, Joining
+		}
+		return nil
+	})
+}
+
+// AbandonJoin ends what BeginJoin began, when the join failed. It does nothing to a room that is joined.
+func (e *Engine) AbandonJoin(ctx context.Context, id ident.RoomID) error {
+	return e.do(ctx, id, true, func(b *batch) error {
+		if b.head.nid == 0 {
+			return fmt.Errorf("abandon join of %s: %w", id, ErrUnknownRoom)
+		}
+		if b.head.membership == Joining {
+			b.head.membership = Left
+		}
+		return nil
+	})
+}
+
+// AdoptRoom is the joiner's side of send_join. Everything is verified: signatures and hashes, each event against its own auth
+// events, the join against the state. A state event that fails is left out with a verdict; without a create event, or
+// without what the join rests on, nothing is adopted. Then, in one job, the events are stored, and the room is joined with the
+// join as its only extremity. What was staged meanwhile is judged after it.
+func (e *Engine) AdoptRoom(ctx context.Context, version string, join *event.Event, state, authChain []*event.Event, via ident.ServerName) error {
+	a, err := e.verifyAdoption(ctx, version, join, state, authChain)
+	if err == nil {
+		err = e.do(ctx, join.RoomID(), true, func(b *batch) error { return b.adopt(a, via) })
+	}
+	if err != nil {
+		return fmt.Errorf("adopt room %s from %s: %w", join.RoomID(), via, err)
+	}
+	return nil
+}
+
+// adopt stores a verified room.
+func (b *batch) adopt(a *adoption, via ident.ServerName) error {
+	if b.head.nid != 0 && b.head.membership == Joined {
+		return errors.New("it is joined already")
+	}
+	if b.head.nid != 0 && b.head.create != "" && b.head.create != a.create {
+		return fmt.Errorf("its create event is %s, not %s", b.head.create, a.create)
+	}
+	b.head.version, b.head.create = a.join.Version(), a.create
+	ids := make([]ident.EventID, len(a.order))
+	for i, x := range a.order {
+		ids[i] = x.ID()
+	}
+	if err := b.load(append(ids, a.join.PrevEvents()...)); err != nil {
+		return err
+	}
+	for _, x := range a.order {
+		if err := b.adoptOutlier(x, a.outcomes[x.ID()]); err != nil {
+			return err
+		}
+	}
+	for _, v := range a.verdicts {
+		v.Origin, v.Room, v.ReceivedAt, v.JudgedAt = via, b.id, b.now.UnixMilli(), b.now.UnixMilli()
+		b.settled[v.Event] = judged{verdict: v}
+	}
+	if err := b.adoptCreate(); err != nil {
+		return err
+	}
+	return b.adoptJoin(a)
+}
+
+// adoptOutlier stores an event of a state or auth chain. What is known keeps the outcome that it has.
+func (b *batch) adoptOutlier(x *event.Event, outcome Outcome) error {
+	r, err := b.record(x.ID())
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		r = &record{event: x, redacted: x.HashMismatch()}
+	}
+	if r.known() {
+		return nil
+	}
+	own := b.change(r)
+	own.outcome = outcome
+	b.cite(own)
+	return nil
+}
+
+// adoptCreate puts the create event in the graph: its place is known, since it has no parents.
+func (b *batch) adoptCreate() error {
+	r, err := b.stored(b.head.create)
+	if err != nil || r.inGraph {
+		return err
+	}
+	own := b.change(r)
+	own.inGraph, own.before = true, state.Root{}
+	b.silent[own.event.ID()] = true
+	own.after, err = b.stateAfter(own.event, own.before)
+	return err
+}
+
+// adoptJoin makes the join the room's only extremity, on the state that came with it.
+func (b *batch) adoptJoin(a *adoption) error {
+	r, err := b.record(a.join.ID())
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		r = &record{event: a.join, redacted: a.join.HashMismatch()}
+	}
+	own := b.change(r)
+	root, nodes := state.Build(a.state)
+	b.addNodes(nodes)
+	own.outcome, own.inGraph, own.before = Accepted, true, root
+	if own.after, err = b.stateAfter(own.event, root); err != nil {
+		return err
+	}
+	b.cite(own)
+	if own.nid != 0 {
+		b.unstaged = append(b.unstaged, own.nid)
+	}
+	if err := b.openGaps(a.join); err != nil {
+		return err
+	}
+	b.head.extremities = []*extremity{extremityOf(own)}
+	if err := b.setCurrent(own.after); err != nil {
+		return err
+	}
+	b.head.membership, b.adopted = Joined, true
+	return nil
+}
+
+// openGaps notes which parents of the join are not in the graph: when they arrive, they are no extremities.
+func (b *batch) openGaps(join *event.Event) error {
+	gaps := append([]ident.EventID(nil), b.head.gaps...)
+	for _, id := range join.PrevEvents() {
+		r, err := b.record(id)
+		if err != nil {
+			return err
+		}
+		if r == nil || !r.inGraph {
+			gaps = append(gaps, id)
+			b.opened = append(b.opened, id)
+		}
+	}
+	b.head.gaps = gaps
+	return nil
+}

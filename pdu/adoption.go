@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/strata-matrix/strata/pdu/auth"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// adoption is the state and auth chain that came with a join, verified on their own terms. It belongs to the goroutine that
+// verifies, and is read-only after that.
+type adoption struct {
+	version  *event.Version
+	join     *event.Event
+	create   ident.EventID
+	given    map[ident.EventID]*event.Event // what has its signatures
+	state    map[event.StateKey]ident.EventID
+	outcomes map[ident.EventID]Outcome // Accepted or Rejected, of those whose auth events are all there
+	order    []*event.Event            // those, each after its auth events
+	verdicts []Verdict                 // of the others, and of the rejected
+}
+
+// verifyAdoption checks the answer to a join (M-17, P-91).
+func (e *Engine) verifyAdoption(ctx context.Context, version string, join *event.Event, state, chain []*event.Event) (*adoption, error) {
+	v, ok := event.VersionOf(version)
+	if !ok || join.Version() != v {
+		return nil, fmt.Errorf("room version %q is not that of the join", version)
+	}
+	a := &adoption{
+		version: v, join: join, given: map[ident.EventID]*event.Event{},
+		state: map[event.StateKey]ident.EventID{}, outcomes: map[ident.EventID]Outcome{},
+	}
+	if err := a.gather(state, chain); err != nil {
+		return nil, err
+	}
+	if err := a.verifySignatures(ctx, e.keys); err != nil {
+		return nil, err
+	}
+	for _, x := range slices.Concat(chain, state) {
+		a.judge(x.ID())
+	}
+	a.settle()
+	return a, a.judgeJoin(e.self)
+}
+
+// gather refuses what is no state of this room at all.
+func (a *adoption) gather(state, chain []*event.Event) error {
+	for _, x := range slices.Concat(state, chain) {
+		if x.RoomID() != a.join.RoomID() || x.Version() != a.version {
+			return fmt.Errorf("event %s is of room %s", x.ID(), x.RoomID())
+		}
+		a.given[x.ID()] = x
+	}
+	for _, x := range state {
+		slot, isState := x.Slot()
+		if !isState {
+			return fmt.Errorf("event %s in the state is no state event", x.ID())
+		}
+		if other, taken := a.state[slot]; taken && other != x.ID() {
+			return fmt.Errorf("the state has two events for (%s, %q): %s and %s", slot.Type, slot.Key, other, x.ID())
+		}
+		a.state[slot] = x.ID()
+	}
+	a.create = a.state[createSlot]
+	if a.create == "" {
+		return errors.New("the state has no create event")
+	}
+	return nil
+}
+
+// verifySignatures leaves out what is badly signed. The join itself must be well signed.
+func (a *adoption) verifySignatures(ctx context.Context, source event.KeySource) error {
+	events := make([]*event.Event, 0, len(a.given)+1)
+	for _, x := range a.given {
+		events = append(events, x)
+	}
+	faults := event.VerifySignatures(ctx, append(events, a.join), source)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	for i, x := range events {
+		if faults[i] != nil {
+			delete(a.given, x.ID())
+			a.drop(x, Check{ID: "P-26", Rule: "P-15", Detail: faults[i].Error()})
+		}
+	}
+	if err := faults[len(events)]; err != nil {
+		return fmt.Errorf("the join: %w", err)
+	}
+	return nil
+}
+
+func (a *adoption) drop(x *event.Event, why Check) {
+	a.verdicts = append(a.verdicts, Verdict{Event: x.ID(), Outcome: Dropped, Checks: []Check{why}})
+}
+
+// judge checks an event against its auth events, which are judged before it; ok is false while one of them was not given. It
+// recurs as deep as the auth chain.
+func (a *adoption) judge(id ident.EventID) (outcome Outcome, ok bool) {
+	if outcome, done := a.outcomes[id]; done {
+		return outcome, outcome != Staged
+	}
+	x, given := a.given[id]
+	if !given {
+		return Staged, false
+	}
+	a.outcomes[id] = Staged // stays so if an auth event is missing, or rests on this one
+	listed := make([]*event.Event, 0, len(x.AuthEvents())+1)
+	for _, reference := range x.AuthEvents() {
+		if _, ok := a.judge(reference); !ok {
+			return Staged, false
+		}
+		listed = append(listed, a.given[reference])
+	}
+	result := a.check(x, listed)
+	outcome = Accepted
+	if !result.OK {
+		outcome = Rejected
+		a.verdicts = append(a.verdicts, Verdict{Event: id, Outcome: Rejected, Checks: []Check{checkOf("P-27", result)}})
+	}
+	a.outcomes[id] = outcome
+	a.order = append(a.order, x)
+	return outcome, true
+}
+
+func (a *adoption) check(x *event.Event, listed []*event.Event) auth.Result {
+	if x.IsState(createSlot) && x.ID() != a.create {
+		return auth.Result{Rule: "P-40", Detail: "the room has been created by " + string(a.create)}
+	}
+	result := auth.CheckAuthEvents(x, listed, func(id ident.EventID) bool { return a.outcomes[id] == Rejected })
+	if !result.OK {
+		return result
+	}
+	if a.version.HashRoomID {
+		if create := a.given[a.create]; create != nil {
+			listed = append(listed, create)
+		}
+	}
+	return auth.Check(x, auth.StateOf(listed))
+}
+
+// settle takes out of the state what was not accepted, and records what could not be judged.
+func (a *adoption) settle() {
+	for id, outcome := range a.outcomes {
+		if outcome == Staged {
+			a.drop(a.given[id], Check{ID: "P-27", Rule: "P-41", Detail: "an event that it rests on was not given, or is badly signed"})
+		}
+	}
+	for slot, id := range a.state {
+		if a.outcomes[id] != Accepted {
+			delete(a.state, slot)
+		}
+	}
+}
+
+// judgeJoin checks our own join against its auth events and against the state.
+func (a *adoption) judgeJoin(self ident.ServerName) error {
+	if a.outcomes[a.create] != Accepted {
+		return fmt.Errorf("the create event %s is not valid", a.create)
+	}
+	member, isMember := a.join.Membership()
+	key, _ := a.join.StateKey()
+	if !isMember || member.Membership != "join" || ident.UserID(key).Server() != self {
+		return errors.New("the event is no join of a user of this server")
+	}
+	listed := make([]*event.Event, 0, len(a.join.AuthEvents()))
+	for _, id := range a.join.AuthEvents() {
+		if outcome := a.outcomes[id]; outcome != Accepted && outcome != Rejected {
+			return fmt.Errorf("the join rests on %s, which was not given, or is not valid", id)
+		}
+		listed = append(listed, a.given[id])
+	}
+	if result := a.check(a.join, listed); !result.OK {
+		return fmt.Errorf("the join is not allowed by its auth events: %s (%s)", result.Detail, result.Rule)
+	}
+	state := make([]*event.Event, 0, len(a.state))
+	for _, id := range a.state {
+		state = append(state, a.given[id])
+	}
+	if result := auth.Check(a.join, auth.StateOf(state)); !result.OK {
+		return fmt.Errorf("the join is not allowed by the state: %s (%s)", result.Detail, result.Rule)
+	}
+	return nil
+}

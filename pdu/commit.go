@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// commit stores what the batch decided, in one job, and publishes it. A batch is of no use after it, whether it succeeds or not.
+func (b *batch) commit() error {
+	if b.broken != nil {
+		return b.broken
+	}
+	released := 0
+	err := b.e.store.Update(b.ctx, func(tx *persistence.Tx) (err error) {
+		tx.AfterCommit(b.publish)
+		released, err = b.write(tx)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("store events of %s: %w", b.id, err)
+	}
+	b.tell()
+	if released > 0 || len(b.staged) > 0 || b.adopted {
+		b.e.wake(b.id)
+	}
+	return nil
+}
+
+// write stores everything; released is the number of quarantined events that can be judged now.
+func (b *batch) write(tx *persistence.Tx) (released int, err error) {
+	if b.head.nid == 0 {
+		if b.head.nid, err = tx.PutRoom(b.row()); err != nil {
+			return 0, err
+		}
+	}
+	for hash, data := range b.nodes {
+		if err := tx.AddStateNode(hash[:], data); err != nil {
+			return 0, err
+		}
+	}
+	for _, r := range b.order {
+		if err := b.writeEvent(tx, r); err != nil {
+			return 0, err
+		}
+	}
+	if err := b.writeStaging(tx); err != nil {
+		return 0, err
+	}
+	if released, err = b.release(tx); err != nil {
+		return 0, err
+	}
+	for _, s := range b.sends {
+		if err := b.e.outbox.EnqueuePDU(tx, b.id, s.event.ID(), s.event.JSON(), s.to); err != nil {
+			return 0, err
+		}
+	}
+	return released, b.writeHead(tx)
+}
+
+// writeEvent stores what became of an event, and gives it its position if it is to be delivered and has none.
+func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
+	if r.outcome == Accepted && r.inGraph && r.position == 0 && !b.silent[r.event.ID()] {
+		if r.position, err = tx.NextPosition(); err != nil {
+			return err
+		}
+	}
+	row := persistence.Event{
+		NID: r.nid, RoomNID: b.head.nid, ID: r.event.ID(), Outcome: int(r.outcome), Redacted: r.redacted, Position: r.position,
+		JSON: r.event.JSON(),
+	}
+	if r.inGraph {
+		row.Before, row.After = r.before[:], r.after[:]
+	}
+	r.room = b.head.nid
+	if r.nid != 0 {
+		err = tx.SettleEvent(row)
+	} else {
+		err = b.addEvent(tx, r, row)
+	}
+	if err != nil || len(b.cites) == 0 {
+		return err
+	}
+	return b.writeCitations(tx, r)
+}
+
+// addEvent stores an event that was not stored when the turn began. It may have been staged since: then it is settled.
+func (b *batch) addEvent(tx *persistence.Tx, r *record, row persistence.Event) error {
+	nid, added, err := tx.AddEvent(row)
+	if err != nil {
+		return err
+	}
+	r.nid, row.NID = nid, nid
+	if added {
+		return nil
+	}
+	if err := tx.SettleEvent(row); err != nil {
+		return err
+	}
+	if !r.inGraph {
+		return nil
+	}
+	return tx.Unstage(nid)
+}
+
+func (b *batch) writeCitations(tx *persistence.Tx, r *record) error {
+	if _, isState := r.event.Slot(); !isState {
+		return nil
+	}
+	for _, id := range r.event.AuthEvents() {
+		a, err := b.nidOf(tx, id)
+		if err != nil {
+			return err
+		}
+		if a == 0 {
+			continue
+		}
+		if err := tx.Cite(a, r.nid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nidOf is the number of an event, 0 when it is not stored.
+func (b *batch) nidOf(tx *persistence.Tx, id ident.EventID) (int64, error) {
+	if r, ok := b.have(id); ok && r != nil && r.nid != 0 {
+		return r.nid, nil
+	}
+	nid, _, _, _, err := tx.EventExists(id)
+	return nid, err
+}
+
+func (b *batch) writeStaging(tx *persistence.Tx) error {
+	for _, s := range b.staged {
+		if err := tx.Stage(s, false); err != nil {
+			return err
+		}
+	}
+	for _, nid := range b.unstaged {
+		if err := tx.Unstage(nid); err != nil {
+			return err
+		}
+	}
+	for id, missing := range b.waits {
+		r, _ := b.have(id)
+		if err := tx.Wait(r.nid, missing); err != nil {
+			return err
+		}
+	}
+	for _, j := range b.settled {
+		if err := writeVerdict(tx, j); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeVerdict keeps the record of what was not plainly accepted. An event that was quarantined keeps one too.
+func writeVerdict(tx *persistence.Tx, j judged) error {
+	if j.verdict.Outcome == Accepted && !j.verdict.Redacted && !j.waited {
+		return nil
+	}
+	row, err := verdictRow(j.verdict)
+	if err != nil {
+		return err
+	}
+	return tx.PutVerdict(row)
+}
+
+func verdictRow(v Verdict) (persistence.Verdict, error) {
+	checks, err := json.Marshal(v.Checks)
+	if err != nil {
+		return persistence.Verdict{}, fmt.Errorf("encode checks on %s: %w", v.Event, err)
+	}
+	return persistence.Verdict{
+		Event: v.Event, Room: v.Room, Outcome: int(v.Outcome), Redacted: v.Redacted, Checks: checks, Origin: v.Origin,
+		ReceivedAt: v.ReceivedAt, JudgedAt: v.JudgedAt,
+	}, nil
+}
+
+// release lets those go on that waited for what the batch judged.
+func (b *batch) release(tx *persistence.Tx) (released int, err error) {
+	if _, any, err := tx.NextRetry(b.head.nid); err != nil || !any {
+		return 0, err
+	}
+	for _, r := range b.order {
+		if !r.known() {
+			continue
+		}
+		n, err := tx.Arrived(r.event.ID(), r.inGraph)
+		if err != nil {
+			return 0, err
+		}
+		released += n
+	}
+	return released, nil
+}
+
+func (b *batch) writeHead(tx *persistence.Tx) error {
+	for _, id := range b.closed {
+		if err := tx.CloseGap(b.head.nid, id); err != nil {
+			return err
+		}
+	}
+	for _, id := range b.opened {
+		if err := tx.AddGap(b.head.nid, id); err != nil {
+			return err
+		}
+	}
+	for name := range b.moved {
+		if err := tx.SetRoomServer(b.head.nid, name, b.head.servers[name]); err != nil {
+			return err
+		}
+	}
+	_, err := tx.PutRoom(b.row())
+	return err
+}
+
+func (b *batch) row() persistence.Room {
+	row := persistence.Room{
+		NID: b.head.nid, ID: b.id, Version: b.head.version.ID, Membership: int(b.head.membership), Create: b.head.create,
+		State: b.head.current[:],
+	}
+	for _, x := range b.head.extremities {
+		row.Extremities = append(row.Extremities, x.record.nid)
+	}
+	return row
+}
+
+// publish runs on the store's goroutine when the batch is durable.
+func (b *batch) publish() {
+	b.e.cache.putRecords(b.order...)
+	for hash, data := range b.nodes {
+		b.e.cache.putNode(hash, data)
+	}
+	head := b.head
+	b.e.publish(&head)
+}
+
+// tell wakes subscribers and traces the verdicts.
+func (b *batch) tell() {
+	news := false
+	for _, r := range b.order {
+		news = news || r.position != 0
+		j, ok := b.settled[r.event.ID()]
+		if !ok {
+			continue
+		}
+		check := j.verdict.Decisive()
+		b.e.trace.Emit(trace.PDUJudged{
+			Room: string(b.id), Event: string(j.verdict.Event), Outcome: j.verdict.Outcome.String(), Check: check.ID, Rule: check.Rule,
+			Position: int64(r.position),
+		})
+	}
+	if news {
+		b.e.news.tell()
+	}
+}

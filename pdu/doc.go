@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package pdu is the engine that keeps rooms: it takes in events of other servers, judges them, makes events of its own, and
+// knows the state of every room at each of its events.
+//
+//	ReceivePDUs ──► P-25 format ──► P-26 signatures, hash ──► staged, in the job that keeps the reply
+//	                     │ malformed, unsigned: dropped                │
+//	                     ▼                                             ▼           one turn at a time per room
+//	               record of why                    references known? ──no──► quarantined ──► search ──┐
+//	                                                           │yes               ▲   asks other servers│
+//	                                                           ▼                  └──── arrives ◄───────┘
+//	    Send ─────────► built on the extremities ──► P-27 own auth events ─✗─► rejected
+//	    AcceptMembership ───────────────────────►    P-28 state before    ─✗─► rejected
+//	                                                 P-29 current state   ─✗─► soft-failed
+//	                                                           │ accepted
+//	                                                           ▼
+//	            one job: event, state tree, extremities, current state, position, outbound queue
+//
+// A room belongs to whoever has its turn: a goroutine that is started when the room has work and ends when it has none (see
+// schedule.go). In a turn, callers come first and then what is staged; everything that is decided is gathered in a batch and
+// stored in one job (see batch.go, commit.go). The memory holds nothing that the store does not: after a crash the staged
+// events are judged, and nothing else is to be done.
+//
+// Every event that is not plainly accepted leaves a Verdict with the checks in order and the rule that decided. An event whose
+// references are missing is quarantined, never dropped: it is judged when the last of them arrives, from wherever, and until
+// then the servers of the room are asked at growing intervals (see search.go).
+//
+// An outlier is an event that is known only as part of a state or of an auth chain. Others can rest on it, but its place in the
+// graph, and so the state at it, is not known.
+//
+// The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), applies no
+// redaction of one event to another, fetches no state for a gap that cannot be closed event by event, and applies neither
+// server ACLs, nor history visibility, nor policy servers.
+package pdu

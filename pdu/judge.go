@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"github.com/strata-matrix/strata/pdu/auth"
+	"github.com/strata-matrix/strata/persistence"
+)
+
+// stages is the checks on receipt that need the room (server-server API, "Checks performed on receipt of a PDU"), in order,
+// with what becomes of an event that fails. Those before them, P-25 and P-26, have been passed when an event is staged.
+var stages = []struct {
+	id    string
+	fails Outcome
+	check func(*batch, *record) (auth.Result, error)
+}{
+	{"P-27", Rejected, (*batch).checkAuthEvents},
+	{"P-28", Rejected, (*batch).checkStateBefore},
+	{"P-29", SoftFailed, (*batch).checkCurrent},
+}
+
+// receive judges a staged event, as far as what it references allows. r is what is stored of it.
+func (b *batch) receive(r *record, s persistence.Staging) error {
+	v := b.newVerdict(r, s)
+	asAuth := arrival(s.Arrival) == arrivedAsAuthEvent
+	missing, known, err := b.missing(r, asAuth)
+	if err != nil {
+		return err
+	}
+	if !known {
+		b.quarantine(r, v, missing)
+		return nil
+	}
+	own, first := b.change(r), !r.known()
+	if !asAuth && len(missing) == 0 {
+		err = b.judge(own, &v)
+	} else {
+		err = b.judgeAsOutlier(own, &v)
+	}
+	if err != nil {
+		return err
+	}
+	if first {
+		b.cite(own)
+	}
+	if own.inGraph {
+		b.settle(own, v, s)
+		b.silent[own.event.ID()] = arrival(s.Arrival) == arrivedAsState
+		return b.place(own)
+	}
+	if asAuth {
+		b.settle(own, v, s)
+		return nil
+	}
+	b.quarantine(own, v, missing)
+	return b.stageOutliers(missing, s)
+}
+
+// judge runs the checks on an event whose references are all known, and fills in its outcome and its place in the graph.
+func (b *batch) judge(own *record, v *Verdict) error {
+	before, err := b.stateBefore(own.event)
+	if err != nil {
+		return err
+	}
+	own.before, own.after, own.inGraph = before, before, true
+	own.outcome = Accepted
+	for _, stage := range stages {
+		result, err := stage.check(b, own)
+		if err != nil {
+			return err
+		}
+		v.Checks = append(v.Checks, checkOf(stage.id, result))
+		if !result.OK {
+			own.outcome = stage.fails
+			break
+		}
+	}
+	v.Outcome = own.outcome
+	if own.outcome != Rejected {
+		if own.after, err = b.stateAfter(own.event, before); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judgeAsOutlier runs only the check against the event's own auth events. If it passes, others may rest on the event although
+// its place in the graph is not known.
+func (b *batch) judgeAsOutlier(own *record, v *Verdict) error {
+	result, err := b.checkAuthEvents(own)
+	if err != nil {
+		return err
+	}
+	v.Checks = append(v.Checks, checkOf("P-27", result))
+	v.Outcome = Accepted
+	if !result.OK {
+		v.Outcome = Rejected
+	}
+	if own.known() {
+		v.Outcome = own.outcome
+		return nil
+	}
+	own.outcome = v.Outcome
+	return nil
+}
+
+// place gives an event that was judged its effect on the room.
+func (b *batch) place(own *record) error {
+	if own.outcome != Accepted {
+		b.closeGap(own.event.ID())
+		return nil
+	}
+	return b.advance(own)
+}
+
+func (b *batch) settle(own *record, v Verdict, s persistence.Staging) {
+	b.settled[own.event.ID()] = judged{v, s.Waited}
+	b.unstaged = append(b.unstaged, own.nid)
+}
+
+func (b *batch) newVerdict(r *record, s persistence.Staging) Verdict {
+	signatures := "signatures and content hash are good"
+	if r.redacted {
+		signatures = "signatures are good; the content hash does not match, so the redacted copy is kept"
+	}
+	return Verdict{
+		Event: r.event.ID(), Room: b.id, Redacted: r.redacted, Origin: s.Origin,
+		ReceivedAt: s.ReceivedAt, JudgedAt: b.now.UnixMilli(),
+		Checks: []Check{
+			{ID: "P-25", OK: true, Rule: "P-25", Detail: "well-formed for room version " + b.head.version.ID},
+			{ID: "P-26", OK: true, Rule: "P-14", Detail: signatures},
+		},
+	}
+}
+
+func checkOf(id string, result auth.Result) Check {
+	return Check{ID: id, OK: result.OK, Rule: result.Rule, Detail: result.Detail}
+}
+
+// missing lists the references that an event cannot be judged without; known says that all of its auth events are. For an event
+// that is wanted as an auth event only, the parents do not matter.
+func (b *batch) missing(r *record, asAuth bool) (missing []persistence.Missing, known bool, err error) {
+	known = true
+	for _, id := range r.event.AuthEvents() {
+		a, err := b.record(id)
+		if err != nil {
+			return nil, false, err
+		}
+		if a == nil || !a.known() {
+			known = false
+			missing = append(missing, persistence.Missing{ID: id})
+		}
+	}
+	if asAuth {
+		return missing, known, nil
+	}
+	for _, id := range r.event.PrevEvents() {
+		p, err := b.record(id)
+		if err != nil {
+			return nil, false, err
+		}
+		if p == nil || !p.inGraph {
+			missing = append(missing, persistence.Missing{ID: id, InGraph: true})
+		}
+	}
+	return missing, known, nil
+}
+
+// quarantine keeps an event until what it misses has arrived.
+func (b *batch) quarantine(r *record, v Verdict, missing []persistence.Missing) {
+	v.Outcome = Quarantined
+	for _, m := range missing {
+		v.Waits = append(v.Waits, m.ID)
+	}
+	b.waits[r.event.ID()] = missing
+	b.settled[r.event.ID()] = judged{verdict: v}
+}
+
+// stageOutliers has those missing parents judged for their place in the graph of which the text is here: they need not be
+// fetched.
+func (b *batch) stageOutliers(missing []persistence.Missing, s persistence.Staging) error {
+	for _, m := range missing {
+		r, err := b.record(m.ID)
+		if err != nil {
+			return err
+		}
+		if m.InGraph && r != nil && r.known() && !r.inGraph {
+			b.staged = append(b.staged, persistence.Staging{
+				Event: r.nid, ID: m.ID, Room: r.room, Origin: s.Origin, Arrival: int(arrivedAsState), ReceivedAt: s.ReceivedAt,
+			})
+		}
+	}
+	return nil
+}
+
+// arrival is how an event came here.
+type arrival int
+
+// The values are stored.
+const (
+	arrivedInTransaction arrival = 1
+	arrivedFromGap       arrival = 2 // in the answer to get_missing_events
+	arrivedAlone         arrival = 3 // in the answer to event, wanted for its place in the graph
+	arrivedAsAuthEvent   arrival = 4 // in the answer to event, wanted as an auth event only
+	arrivedAsState       arrival = 5 // with a state or auth chain long ago; now its place in the graph is wanted. Not delivered
+)
+
+// String names the arrival as traces show it.
+func (a arrival) String() string {
+	switch a {
+	case arrivedInTransaction:
+		return "transaction"
+	case arrivedFromGap:
+		return "missing events"
+	case arrivedAlone:
+		return "event"
+	case arrivedAsAuthEvent:
+		return "auth event"
+	case arrivedAsState:
+		return "state"
+	}
+	return "unknown"
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import "time"
+
+// What the engine holds in memory at most. A parsed event takes about three times its text.
+const (
+	recordCacheWeight = 64 << 20 // bytes of event text
+	nodeCacheWeight   = 32 << 20 // bytes of state nodes
+	roomCacheWeight   = 4096     // heads of rooms
+)
+
+// How much is done at a time.
+const (
+	maxTurns       = 32  // rooms worked on at once; most of a turn is waiting for the commit that all of them share
+	maxTasks       = 64  // own events of a room that share a commit
+	maxQueuedTasks = 256 // callers that may wait for one room
+	maxJudged      = 200 // staged events judged in a turn; larger commits gain nothing
+	loadChunk      = 200 // events that are read in one job, so that others get their turn
+	citingPage     = 64  // citing events that are read at a time; the first few nearly always decide
+)
+
+// What we send.
+const maxOwnPrevEvents = 20 // P-04
+
+// Budgets of what other servers can make us keep or do.
+const (
+	maxStaged       = 20_000 // staged events of a room, quarantined ones included; beyond it PDUs are refused
+	maxSearches     = 8      // rooms for which missing events are sought at once
+	maxSought       = 20     // quarantined events that one search is made for
+	maxFromGap      = 20     // events asked for in get_missing_events; other servers give no more
+	maxAskedServers = 3      // servers asked for the same thing in one search
+	maxSingleEvents = 20     // events fetched one by one in a search
+	maxEdges        = 1_000  // rejected or soft-failed ancestors looked through for extremities
+	searchTimeout   = 2 * time.Minute
+	requestTimeout  = 30 * time.Second
+)
+
+// What we serve.
+const (
+	maxServedMissing  = 50      // events in a reply to get_missing_events
+	maxServedBackfill = 100     // events in a reply to backfill
+	defaultMissing    = 10      // E-09
+	maxNamedEvents    = 50      // events that a request may name; more are ignored
+	maxWalked         = 2_000   // events looked at for one request
+	maxAuthChain      = 200_000 // events in an auth chain; the longest known are below 100,000
+)
+
+// When things are tried again.
+const (
+	retryFirst   = 10 * time.Second // missing references, doubled each time
+	retryMost    = time.Hour
+	retryFailure = 5 * time.Second // a room whose turn failed
+	idleWait     = time.Hour       // the scheduler looks at its list at least this often
+)

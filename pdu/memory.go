@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"sync"
+
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/pdu/state"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// record is an event with what is known of it. It is immutable once it is in the memory or handed out; while a turn works on
+// it, it is the turn's own.
+type record struct {
+	nid      int64 // 0 until stored
+	room     int64
+	event    *event.Event
+	outcome  Outcome // Staged until judged
+	redacted bool
+	inGraph  bool       // its parents are known, and so is:
+	before   state.Root // the state before it
+	after    state.Root // and after it
+	position persistence.Position
+}
+
+// known says that the event has been judged at least by its own auth events, so that others may rest on it.
+func (r *record) known() bool { return r.outcome != Staged }
+
+// memory holds recent events and state nodes, so that hot reads never reach the store. Records are put by the store's
+// goroutine when they change, and by the goroutine that has their room's turn when it reads them: so no older one ever
+// replaces a newer one. mu guards all.
+type memory struct {
+	mu      sync.Mutex
+	records *generations[ident.EventID, *record]
+	nodes   *generations[state.Root, []byte]
+}
+
+func newMemory() *memory {
+	return &memory{
+		records: newGenerations[ident.EventID](recordCacheWeight, func(r *record) int { return len(r.event.JSON()) }),
+		nodes:   newGenerations[state.Root](nodeCacheWeight, func(data []byte) int { return len(data) }),
+	}
+}
+
+func (m *memory) record(id ident.EventID) (*record, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.records.get(id)
+}
+
+func (m *memory) putRecords(records ...*record) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range records {
+		m.records.put(r.event.ID(), r)
+	}
+}
+
+func (m *memory) node(hash state.Root) ([]byte, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.nodes.get(hash)
+}
+
+func (m *memory) putNode(hash state.Root, data []byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.nodes.put(hash, data)
+}
+
+// generations is a bounded map: when the young half is full, it becomes the old half and what was not asked for since is
+// forgotten. It is not safe for concurrent use.
+type generations[K comparable, V any] struct {
+	half       int // weight of a half
+	weigh      func(V) int
+	weight     int // of the young
+	young, old map[K]V
+}
+
+func newGenerations[K comparable, V any](weight int, weigh func(V) int) *generations[K, V] {
+	return &generations[K, V]{half: weight / 2, weigh: weigh, young: map[K]V{}}
+}
+
+func (g *generations[K, V]) get(key K) (V, bool) {
+	if v, ok := g.young[key]; ok {
+		return v, true
+	}
+	v, ok := g.old[key]
+	if ok {
+		g.put(key, v)
+	}
+	return v, ok
+}
+
+func (g *generations[K, V]) put(key K, v V) {
+	if before, ok := g.young[key]; ok {
+		g.weight -= g.weigh(before)
+	}
+	g.young[key] = v
+	if g.weight += g.weigh(v); g.weight > g.half {
+		g.old, g.young, g.weight = g.young, map[K]V{}, 0
+	}
+}

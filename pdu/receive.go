@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transaction"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// ReceivePDUs takes in the PDUs of a transaction: each is parsed once, the signatures of all are verified together, and what
+// is good is staged in the job that keeps the reply. It implements transaction.PDUReceiver. A PDU that is refused is an entry
+// in the results, never a failure of the transaction (T-04, T-05); one whose id cannot be told has none (T-08, T-09).
+func (e *Engine) ReceivePDUs(ctx context.Context, in transaction.Inbound) (transaction.Staged, error) {
+	i := &intake{e: e, origin: in.Origin, arrival: arrivedInTransaction, now: nowMS(), results: map[ident.EventID]string{}}
+	for _, wire := range in.PDUs {
+		if err := i.take(ctx, wire); err != nil {
+			return transaction.Staged{}, err
+		}
+	}
+	if err := i.check(ctx); err != nil {
+		return transaction.Staged{}, err
+	}
+	return transaction.Staged{Results: i.results, Stage: i.stage}, nil
+}
+
+// intake takes events in from another server. It belongs to the goroutine that received them.
+type intake struct {
+	e       *Engine
+	origin  ident.ServerName // who handed them to us, which says nothing about who made them (T-07)
+	arrival arrival
+	now     int64
+
+	arrived []*incoming // well-formed, each once
+	results map[ident.EventID]string
+	dropped []Verdict
+}
+
+// incoming is one event that is being taken in.
+type incoming struct {
+	event *event.Event
+	room  *room
+	nid   int64 // if it is stored already
+	skip  bool  // nothing is to be done about it
+}
+
+// take reads one PDU and finds its room. Only a failure of our own is an error.
+func (i *intake) take(ctx context.Context, wire []byte) error {
+	id, version, known := peek(wire)
+	if !known {
+		i.drop(Verdict{}, Check{ID: "P-25", Rule: "P-25", Detail: "not a JSON object with a room id"})
+		return nil
+	}
+	var head *room
+	if version == nil {
+		var err error
+		if head, err = i.e.readHead(ctx, id, false); err != nil {
+			return err
+		}
+		if head != nil {
+			version = head.version
+		}
+	}
+	if version == nil {
+		i.drop(Verdict{Event: eventIDField(wire), Room: id}, Check{ID: "P-25", Rule: "T-09", Detail: "unknown room"})
+		return nil
+	}
+	return i.takeAs(ctx, version, head, id, wire)
+}
+
+func (i *intake) takeAs(ctx context.Context, version *event.Version, head *room, id ident.RoomID, wire []byte) error {
+	parsed, refusal := parseFormat(version, wire)
+	if refusal != nil {
+		i.drop(Verdict{Event: eventIDField(wire), Room: id}, *refusal)
+		return nil
+	}
+	if head == nil { // a create event of room version 12 names its room only by its own hash
+		var err error
+		if head, err = i.e.readHead(ctx, parsed.RoomID(), false); err != nil {
+			return err
+		}
+	}
+	if _, again := i.results[parsed.ID()]; again {
+		return nil
+	}
+	if head == nil || head.membership == Left {
+		i.drop(Verdict{Event: parsed.ID(), Room: parsed.RoomID()}, Check{ID: "P-25", Rule: "T-09", Detail: "this server is not in the room"})
+		return nil
+	}
+	i.results[parsed.ID()] = ""
+	i.arrived = append(i.arrived, &incoming{event: parsed, room: head})
+	return nil
+}
+
+// check drops what is badly signed, and leaves out what is known already.
+func (i *intake) check(ctx context.Context) error {
+	if err := i.recognise(ctx); err != nil {
+		return err
+	}
+	var unknown []*incoming
+	for _, in := range i.arrived {
+		if in.nid == 0 && !in.skip {
+			unknown = append(unknown, in)
+		}
+	}
+	return i.checkSignatures(ctx, unknown)
+}
+
+// recognise finds which events are stored already. Those whose place in the graph is not known, and now wanted, are staged
+// for it without being verified again. Those for which a room has no space are refused.
+func (i *intake) recognise(ctx context.Context) error {
+	full := map[int64]bool{}
+	err := i.e.store.View(ctx, func(tx *persistence.Tx) error {
+		for _, in := range i.arrived {
+			if r, ok := i.e.cache.record(in.event.ID()); ok && r.inGraph {
+				in.skip = true
+				continue
+			}
+			nid, _, inGraph, found, err := tx.EventExists(in.event.ID())
+			if err != nil {
+				return err
+			}
+			if found {
+				in.nid, in.skip = nid, inGraph || i.arrival == arrivedAsAuthEvent
+				continue
+			}
+			if _, counted := full[in.room.nid]; !counted {
+				n, err := tx.StagedCount(in.room.nid, maxStaged)
+				if err != nil {
+					return err
+				}
+				full[in.room.nid] = n >= maxStaged
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("look for known events: %w", err)
+	}
+	for _, in := range i.arrived {
+		if in.nid == 0 && full[in.room.nid] && !in.skip {
+			in.skip = true
+			i.results[in.event.ID()] = "too many events of the room wait to be judged"
+		}
+	}
+	return nil
+}
+
+// drop records an event that is not taken in.
+func (i *intake) drop(v Verdict, why Check) {
+	v.Outcome, v.Origin, v.ReceivedAt, v.JudgedAt = Dropped, i.origin, i.now, i.now
+	v.Checks = append(v.Checks, why)
+	i.dropped = append(i.dropped, v)
+	if v.Event != "" {
+		i.results[v.Event] = fmt.Sprintf("%s (%s)", why.Detail, why.Rule)
+	}
+	i.traceOf(v.Room, v.Event, why.Detail)
+}
+
+func (i *intake) traceOf(room ident.RoomID, id ident.EventID, problem string) {
+	i.e.trace.Emit(trace.PDUReceived{
+		Room: string(room), Event: string(id), Origin: string(i.origin), Arrival: i.arrival.String(), Problem: problem,
+	})
+}
+
+// stage makes durable what was taken in. It runs in a job of the caller's.
+func (i *intake) stage(tx *persistence.Tx) error {
+	var staged []*record
+	rooms := map[ident.RoomID]bool{}
+	for _, in := range i.arrived {
+		if in.skip {
+			continue
+		}
+		r := &record{nid: in.nid, room: in.room.nid, event: in.event, redacted: in.event.HashMismatch()}
+		added, err := i.stageOne(tx, r)
+		if err != nil {
+			return err
+		}
+		if added {
+			staged = append(staged, r)
+		}
+		rooms[in.room.id] = true
+	}
+	for _, v := range i.dropped {
+		if err := i.keepDropped(tx, v); err != nil {
+			return err
+		}
+	}
+	tx.AfterCommit(func() {
+		i.e.cache.putRecords(staged...)
+		for id := range rooms {
+			i.e.wake(id)
+		}
+	})
+	return nil
+}
+
+func (i *intake) stageOne(tx *persistence.Tx, r *record) (added bool, err error) {
+	if r.nid == 0 {
+		r.nid, added, err = tx.AddEvent(persistence.Event{
+			RoomNID: r.room, ID: r.event.ID(), Outcome: int(Staged), Redacted: r.redacted, JSON: r.event.JSON(),
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	if !added {
+		_, _, inGraph, _, err := tx.EventExists(r.event.ID())
+		if err != nil || inGraph {
+			return false, err // it was judged meanwhile
+		}
+	}
+	return added, tx.Stage(persistence.Staging{
+		Event: r.nid, Room: r.room, Origin: i.origin, Arrival: int(i.arrival), ReceivedAt: i.now,
+	}, i.arrival != arrivedAsAuthEvent)
+}
+
+// keepDropped records a dropped event, unless there is a better copy of it: a bad copy says nothing about the event.
+func (i *intake) keepDropped(tx *persistence.Tx, v Verdict) error {
+	if v.Event != "" {
+		if _, _, _, found, err := tx.EventExists(v.Event); err != nil || found {
+			return err
+		}
+	}
+	row, err := verdictRow(v)
+	if err != nil {
+		return err
+	}
+	return tx.PutVerdict(row)
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/pdu/state"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Membership is how this server stands to a room.
+type Membership int
+
+// The values are stored.
+const (
+	Joining Membership = 1 // a join is under way: what arrives is staged and waits for its end
+	Joined  Membership = 2 // a user of this server is joined
+	Left    Membership = 3 // no longer; what was stored stays readable, nothing new is accepted
+)
+
+// String names the membership as commands and pages show it.
+func (m Membership) String() string {
+	switch m {
+	case Joining:
+		return "joining"
+	case Joined:
+		return "joined"
+	case Left:
+		return "left"
+	}
+	return "unknown"
+}
+
+// RoomInfo is the head of a room.
+type RoomInfo struct {
+	ID          ident.RoomID
+	Version     *event.Version
+	Membership  Membership
+	Extremities []ident.EventID // events that no accepted event references yet
+	Depth       int64           // greatest depth among them
+	Servers     int             // servers with joined members, this one included
+}
+
+// Draft is an event that a user of this server wants to send. StateKey is nil for a message. Redacts is for redactions.
+type Draft struct {
+	Type     string
+	StateKey *string
+	Content  []byte // JSON object
+	Redacts  ident.EventID
+	Sender   ident.UserID
+}
+
+// Delivery is an accepted event with its place in the one sequence of this server.
+type Delivery struct {
+	Position persistence.Position
+	Room     ident.RoomID
+	Event    *event.Event
+}
+
+// Stored is an event with what is known of it here.
+type Stored struct {
+	Event    *event.Event
+	Outcome  Outcome
+	Outlier  bool // known only as part of a state or an auth chain: its place in the graph is not known
+	Position persistence.Position
+}
+
+// Handover is what the path of a send_join, send_leave or send_knock says about the event in its body.
+type Handover struct {
+	Room       ident.RoomID
+	EventID    ident.EventID
+	Membership string // "join", "leave" or "knock"
+}
+
+// Admission is what a resident server answers a handed-over membership event with (M-08).
+type Admission struct {
+	Event         *event.Event
+	StateBefore   []*event.Event
+	AuthChain     []*event.Event     // of the event and of everything in StateBefore
+	ServersInRoom []ident.ServerName // with members joined before the event
+}
+
+// room is a snapshot of a room's head. It is immutable: a turn builds the next one and publishes it when it is durable.
+type room struct {
+	nid         int64 // 0 before the room is stored
+	id          ident.RoomID
+	version     *event.Version
+	membership  Membership
+	create      ident.EventID
+	extremities []*extremity
+	current     state.Root               // resolved over the extremities
+	servers     map[ident.ServerName]int // joined members by server; never changed in place
+	gaps        []ident.EventID          // events that one in the graph references and that are not in it
+}
+
+// extremity is an accepted event that no accepted event references.
+type extremity struct {
+	record *record
+	ref    event.Ref
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// errBusy: too many callers wait for the room.
+var errBusy = errors.New("too many callers wait for the room")
+
+// schedule says which rooms have work, which of them are being worked on, and which have to be looked at later. Engine.mu
+// guards it.
+//
+//	idle ──work──► ready ──a turn is free──► turn ──no work left──► idle
+//	                                          └───more work──► turn
+type schedule struct {
+	started  bool // Run has begun: staged events may be worked on
+	closed   bool
+	rooms    map[ident.RoomID]*work // those that are ready or have their turn
+	ready    []ident.RoomID         // those that wait for a turn, in order
+	turns    int                    // turns under way
+	due      map[ident.RoomID]time.Time
+	searches map[ident.RoomID]bool // rooms for which missing events are being sought
+	changed  chan struct{}         // due has changed; holds one token
+}
+
+// work is what a room has to do in its turn.
+type work struct {
+	tasks  []*task
+	staged bool // look at the staged events
+}
+
+// task is a call that runs in a room's turn.
+type task struct {
+	ctx   context.Context
+	alone bool // it gets a batch of its own, which is thrown away if it fails
+	run   func(*batch) error
+	err   error // set before done is closed
+	done  chan struct{}
+}
+
+func newSchedule() schedule {
+	return schedule{
+		rooms: map[ident.RoomID]*work{}, due: map[ident.RoomID]time.Time{}, searches: map[ident.RoomID]bool{},
+		changed: make(chan struct{}, 1),
+	}
+}
+
+// do runs a task in the room's turn and returns when its outcome is durable. If ctx ends before, the task may or may not have
+// been done.
+func (e *Engine) do(ctx context.Context, id ident.RoomID, alone bool, run func(*batch) error) error {
+	t := &task{ctx: ctx, alone: alone, run: run, done: make(chan struct{})}
+	if err := e.submit(id, t); err != nil {
+		return err
+	}
+	select {
+	case <-t.done:
+		return t.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (e *Engine) submit(id ident.RoomID, t *task) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.plan.closed {
+		return ErrClosed
+	}
+	if w := e.plan.rooms[id]; w != nil && len(w.tasks) >= maxQueuedTasks {
+		return errBusy
+	}
+	w := e.schedule(id)
+	w.tasks = append(w.tasks, t)
+	return nil
+}
+
+// wake has the room's staged events looked at.
+func (e *Engine) wake(id ident.RoomID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.plan.started && !e.plan.closed {
+		e.schedule(id).staged = true
+	}
+}
+
+// schedule gives the room a turn as soon as there is one. The caller holds mu and adds to the work before it lets go.
+func (e *Engine) schedule(id ident.RoomID) *work {
+	w := e.plan.rooms[id]
+	if w != nil {
+		return w
+	}
+	w = &work{}
+	e.plan.rooms[id] = w
+	if e.plan.turns >= maxTurns {
+		e.plan.ready = append(e.plan.ready, id)
+		return w
+	}
+	e.plan.turns++
+	e.running.Add(1)
+	go e.takeTurns(id)
+	return w
+}
+
+// takeTurns works on one room after the other until none is ready.
+func (e *Engine) takeTurns(id ident.RoomID) {
+	defer e.running.Done()
+	for ok := true; ok; id, ok = e.nextReady() {
+		for {
+			todo, more := e.takeWork(id)
+			if !more {
+				break
+			}
+			e.turn(id, todo)
+		}
+	}
+}
+
+// takeWork takes what the room has to do; more is false, and the turn over, when there is nothing.
+func (e *Engine) takeWork(id ident.RoomID) (todo work, more bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.plan.rooms[id]
+	n := min(len(w.tasks), maxTasks)
+	todo = work{tasks: w.tasks[:n:n], staged: w.staged && !e.plan.closed}
+	w.tasks, w.staged = w.tasks[n:], false
+	if n == 0 && !todo.staged {
+		delete(e.plan.rooms, id)
+		return work{}, false
+	}
+	return todo, true
+}
+
+func (e *Engine) nextReady() (ident.RoomID, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.plan.ready) == 0 {
+		e.plan.turns--
+		return "", false
+	}
+	id := e.plan.ready[0]
+	e.plan.ready = e.plan.ready[1:]
+	return id, true
+}
+
+// wakeAt has the room looked at again at a time; an earlier time that is noted already stays.
+func (e *Engine) wakeAt(id ident.RoomID, at time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if before, ok := e.plan.due[id]; ok && before.Before(at) {
+		return
+	}
+	e.plan.due[id] = at
+	select {
+	case e.plan.changed <- struct{}{}:
+	default:
+	}
+}
+
+// wakeDue wakes the rooms that are due and returns how long it is until the next one is.
+func (e *Engine) wakeDue(now time.Time) time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	wait := idleWait
+	for id, at := range e.plan.due {
+		if at.After(now) {
+			wait = min(wait, at.Sub(now))
+			continue
+		}
+		delete(e.plan.due, id)
+		if !e.plan.closed {
+			e.schedule(id).staged = true
+		}
+	}
+	return wait
+}
+
+// beginSearch says whether a search for missing events of the room may start now.
+func (e *Engine) beginSearch(id ident.RoomID) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.plan.closed || e.plan.searches[id] || len(e.plan.searches) >= maxSearches {
+		return false
+	}
+	e.plan.searches[id] = true
+	e.running.Add(1)
+	return true
+}
+
+func (e *Engine) endSearch(id ident.RoomID) {
+	e.mu.Lock()
+	delete(e.plan.searches, id)
+	e.mu.Unlock()
+	e.wake(id)
+	e.running.Done()
+}
+
+// shut refuses new work and ends what is under way.
+func (e *Engine) shut() {
+	e.mu.Lock()
+	e.plan.closed = true
+	e.mu.Unlock()
+	e.stop(ErrClosed)
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"context"
+
+	"github.com/strata-matrix/strata/pdu/event"
+)
+
+// checkSignatures is the second check on receipt: an event without the signatures that it needs is dropped (server-server API,
+// "Checks performed on receipt of a PDU"; P-14 to P-18, P-26). All events are verified together. A context that ends makes
+// keys unknown, so then nothing is dropped, and the error is the context's.
+func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error {
+	events := make([]*event.Event, len(arrived))
+	for n, in := range arrived {
+		events[n] = in.event
+	}
+	faults := event.VerifySignatures(ctx, events, i.e.keys)
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	for n, in := range arrived {
+		if faults[n] == nil {
+			i.traceOf(in.room.id, in.event.ID(), "")
+			continue
+		}
+		in.skip = true
+		i.drop(Verdict{Event: in.event.ID(), Room: in.room.id, Checks: []Check{{
+			ID: "P-25", OK: true, Rule: "P-25", Detail: "well-formed for room version " + in.room.version.ID,
+		}}}, Check{ID: "P-26", Rule: "P-15", Detail: faults[n].Error()})
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// turn does a room's work: first what callers wait for, then the staged events. Each part is one batch and one commit.
+func (e *Engine) turn(id ident.RoomID, todo work) {
+	for len(todo.tasks) > 0 {
+		n := 1
+		for !todo.tasks[0].alone && n < len(todo.tasks) && !todo.tasks[n].alone {
+			n++
+		}
+		e.runTasks(id, todo.tasks[:n])
+		todo.tasks = todo.tasks[n:]
+	}
+	if !todo.staged {
+		return
+	}
+	if err := e.workStaged(id); err != nil && e.stopped.Err() == nil && !errors.Is(err, persistence.ErrClosed) {
+		e.trace.Emit(trace.PDURoomFailed{Room: string(id), Err: err})
+		e.wakeAt(id, time.Now().Add(retryFailure))
+	}
+}
+
+// runTasks runs tasks on one batch. A task that fails has added nothing to it, unless it is alone.
+func (e *Engine) runTasks(id ident.RoomID, tasks []*task) {
+	b, err := e.newBatch(e.stopped, id)
+	var done []*task
+	for _, t := range tasks {
+		if t.err = err; t.err == nil {
+			t.err = context.Cause(t.ctx)
+		}
+		if t.err == nil {
+			t.err = t.run(b)
+		}
+		if t.err != nil {
+			close(t.done)
+			continue
+		}
+		done = append(done, t)
+	}
+	if len(done) == 0 {
+		return
+	}
+	err = b.commit()
+	for _, t := range done {
+		t.err = err
+		close(t.done)
+	}
+}
+
+// workStaged judges staged events until none is ready, and has missing ones sought.
+func (e *Engine) workStaged(id ident.RoomID) error {
+	for e.stopped.Err() == nil {
+		b, err := e.newBatch(e.stopped, id)
+		if err != nil {
+			return err
+		}
+		if b.head.nid == 0 || b.head.membership != Joined {
+			return nil // they wait for the end of the join
+		}
+		staged, err := b.readyEvents()
+		if err != nil {
+			return err
+		}
+		if len(staged) == 0 {
+			return e.seekLater(b.head)
+		}
+		if err := b.judgeStaged(staged); err != nil {
+			return err
+		}
+		if err := b.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *batch) readyEvents() (staged []persistence.Staging, err error) {
+	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) (err error) {
+		staged, err = tx.ReadyEvents(b.head.nid, maxJudged)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list staged events: %w", err)
+	}
+	return staged, nil
+}
+
+// judgeStaged judges events so that each comes after those that it references.
+func (b *batch) judgeStaged(staged []persistence.Staging) error {
+	ids := make([]ident.EventID, len(staged))
+	todo := make(map[ident.EventID]persistence.Staging, len(staged))
+	for i, s := range staged {
+		ids[i], todo[s.ID] = s.ID, s
+	}
+	if err := b.load(ids); err != nil {
+		return err
+	}
+	var references []ident.EventID
+	for _, id := range ids {
+		r, err := b.stored(id)
+		if err != nil {
+			return err
+		}
+		references = append(append(references, r.event.PrevEvents()...), r.event.AuthEvents()...)
+	}
+	if err := b.load(references); err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := b.judgeAfterReferences(id, todo); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judgeAfterReferences judges one event of todo, those of its references that are in todo before it. It recurs at most once
+// for each event in todo.
+func (b *batch) judgeAfterReferences(id ident.EventID, todo map[ident.EventID]persistence.Staging) error {
+	s, ok := todo[id]
+	if !ok {
+		return nil
+	}
+	delete(todo, id)
+	r, err := b.stored(id)
+	if err != nil {
+		return err
+	}
+	for _, references := range [][]ident.EventID{r.event.AuthEvents(), r.event.PrevEvents()} {
+		for _, reference := range references {
+			if err := b.judgeAfterReferences(reference, todo); err != nil {
+				return err
+			}
+		}
+	}
+	if err := b.receive(r, s); err != nil {
+		return fmt.Errorf("judge %s: %w", id, err)
+	}
+	return nil
+}
