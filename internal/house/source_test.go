@@ -27,7 +27,10 @@ type source struct {
 // pkg is the folder that the file stands in, "." for the root.
 func (s source) pkg() string { return path.Dir(s.path) }
 
-func (s source) isTest() bool { return strings.HasSuffix(s.path, "_test.go") }
+// isTest tells whether the file is part of tests only: a suite for tests of other packages is.
+func (s source) isTest() bool {
+	return strings.HasSuffix(s.path, "_test.go") || s.pkg() == "persistence/storetest"
+}
 
 // sources parses every Go file of the repository.
 func sources(t *testing.T) []source {
