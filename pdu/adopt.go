@@ -98,12 +98,15 @@ func (b *batch) adoptOutlier(x *event.Event, outcome Outcome) error {
 	if r == nil {
 		r = &record{event: x, redacted: x.HashMismatch()}
 	}
-	if r.known() {
+	if r.inGraph {
 		return nil
 	}
 	own := b.change(r)
-	own.outcome = outcome
-	b.cite(own)
+	own.adopted = true
+	if !r.known() {
+		own.outcome = outcome
+		b.cite(own)
+	}
 	return nil
 }
 
@@ -115,7 +118,6 @@ func (b *batch) adoptCreate() error {
 	}
 	own := b.change(r)
 	own.inGraph, own.before = true, state.Root{}
-	b.silent[own.event.ID()] = true
 	own.after, err = b.stateAfter(own.event, own.before)
 	return err
 }
@@ -130,6 +132,7 @@ func (b *batch) adoptJoin(a *adoption) error {
 		r = &record{event: a.join, redacted: a.join.HashMismatch()}
 	}
 	own := b.change(r)
+	own.adopted = false // it may have been in the state too
 	root, nodes := state.Build(a.state)
 	b.addNodes(nodes)
 	own.outcome, own.inGraph, own.before = Accepted, true, root
@@ -144,9 +147,7 @@ func (b *batch) adoptJoin(a *adoption) error {
 		return err
 	}
 	b.head.extremities = []*extremity{extremityOf(own)}
-	if err := b.setCurrent(own.after); err != nil {
-		return err
-	}
+	b.head.current = own.after
 	b.head.membership, b.adopted = Joined, true
 	return nil
 }

@@ -34,12 +34,12 @@ type batch struct {
 
 	settled  map[ident.EventID]judged                // verdicts to store
 	waits    map[ident.EventID][]persistence.Missing // quarantined events
-	staged   []persistence.Staging                   // events to stage
 	unstaged []int64
 	opened   []ident.EventID // gaps
 	closed   []ident.EventID
+	counted  state.Root                // the current state that head.servers is of
+	fetched  map[ident.EventID]bool    // staged events that nobody sent to us
 	moved    map[ident.ServerName]bool // servers whose number of members has changed
-	silent   map[ident.EventID]bool    // events that are not delivered
 	sends    []sending
 	broken   error // a failure half-way through a change: nothing of the batch may be stored
 	adopted  bool  // the room was joined: what waited for that can be judged
@@ -62,7 +62,8 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 		e: e, ctx: ctx, now: time.Now(), id: id,
 		loaded: map[ident.EventID]*record{}, fresh: map[ident.EventID]*record{}, nodes: map[state.Root][]byte{},
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
-		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{}, silent: map[ident.EventID]bool{},
+		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{},
+		fetched: map[ident.EventID]bool{},
 	}
 	was, err := e.readHead(ctx, id, true)
 	if err != nil {
@@ -70,7 +71,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 	}
 	b.head.id = id
 	if b.was = was; was != nil {
-		b.head = *was
+		b.head, b.counted = *was, was.current
 	}
 	return b, nil
 }

@@ -13,8 +13,8 @@ import (
 
 // commit stores what the batch decided, in one job, and publishes it. A batch is of no use after it, whether it succeeds or not.
 func (b *batch) commit() error {
-	if b.broken != nil {
-		return b.broken
+	if err := b.finish(); err != nil {
+		return err
 	}
 	released := 0
 	err := b.e.store.Update(b.ctx, func(tx *persistence.Tx) (err error) {
@@ -26,7 +26,7 @@ func (b *batch) commit() error {
 		return fmt.Errorf("store events of %s: %w", b.id, err)
 	}
 	b.tell()
-	if released > 0 || len(b.staged) > 0 || b.adopted {
+	if released > 0 || b.adopted {
 		b.e.wake(b.id)
 	}
 	return nil
@@ -65,14 +65,14 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 
 // writeEvent stores what became of an event, and gives it its position if it is to be delivered and has none.
 func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
-	if r.outcome == Accepted && r.inGraph && r.position == 0 && !b.silent[r.event.ID()] {
+	if r.outcome == Accepted && r.inGraph && r.position == 0 && !r.adopted {
 		if r.position, err = tx.NextPosition(); err != nil {
 			return err
 		}
 	}
 	row := persistence.Event{
-		NID: r.nid, RoomNID: b.head.nid, ID: r.event.ID(), Outcome: int(r.outcome), Redacted: r.redacted, Position: r.position,
-		JSON: r.event.JSON(),
+		NID: r.nid, RoomNID: b.head.nid, ID: r.event.ID(), Outcome: int(r.outcome), Redacted: r.redacted, Adopted: r.adopted,
+		Position: r.position, JSON: r.event.JSON(),
 	}
 	if r.inGraph {
 		row.Before, row.After = r.before[:], r.after[:]
@@ -137,11 +137,6 @@ func (b *batch) nidOf(tx *persistence.Tx, id ident.EventID) (int64, error) {
 }
 
 func (b *batch) writeStaging(tx *persistence.Tx) error {
-	for _, s := range b.staged {
-		if err := tx.Stage(s, false); err != nil {
-			return err
-		}
-	}
 	for _, nid := range b.unstaged {
 		if err := tx.Unstage(nid); err != nil {
 			return err
@@ -229,6 +224,9 @@ func (b *batch) row() persistence.Room {
 	}
 	for _, x := range b.head.extremities {
 		row.Extremities = append(row.Extremities, x.record.nid)
+	}
+	for _, x := range b.head.held {
+		row.Held = append(row.Held, x.record.nid)
 	}
 	return row
 }

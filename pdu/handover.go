@@ -82,6 +82,9 @@ func (e *Engine) acceptMembership(ctx context.Context, origin ident.ServerName, 
 	var admitted *record
 	var before *room
 	err = e.do(ctx, h.Room, false, func(b *batch) error {
+		if err := b.countMembers(); err != nil {
+			return err
+		}
 		head := b.head
 		before = &head
 		admitted, err = b.admit(member, origin)

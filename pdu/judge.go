@@ -32,6 +32,7 @@ func (b *batch) receive(r *record, s persistence.Staging) error {
 		return nil
 	}
 	own, first := b.change(r), !r.known()
+	b.fetched[own.event.ID()] = arrival(s.Arrival) != arrivedInTransaction
 	if !asAuth && len(missing) == 0 {
 		err = b.judge(own, &v)
 	} else {
@@ -45,7 +46,6 @@ func (b *batch) receive(r *record, s persistence.Staging) error {
 	}
 	if own.inGraph {
 		b.settle(own, v, s)
-		b.silent[own.event.ID()] = arrival(s.Arrival) == arrivedAsState
 		return b.place(own)
 	}
 	if asAuth {
@@ -53,7 +53,7 @@ func (b *batch) receive(r *record, s persistence.Staging) error {
 		return nil
 	}
 	b.quarantine(own, v, missing)
-	return b.stageOutliers(missing, s)
+	return nil
 }
 
 // judge runs the checks on an event whose references are all known, and fills in its outcome and its place in the graph.
@@ -104,17 +104,20 @@ func (b *batch) judgeAsOutlier(own *record, v *Verdict) error {
 	return nil
 }
 
-// place gives an event that was judged its effect on the room.
+// place gives an event that was judged its effect on the room. What came with a join is before it in the graph.
 func (b *batch) place(own *record) error {
-	if own.outcome != Accepted {
-		b.closeGap(own.event.ID())
-		return nil
+	id := own.event.ID()
+	descended := b.closeGap(id) || own.adopted
+	if own.outcome != Accepted && !descended {
+		return b.letGo(own)
 	}
-	return b.advance(own)
+	return b.advance(own, descended)
 }
 
 func (b *batch) settle(own *record, v Verdict, s persistence.Staging) {
-	b.settled[own.event.ID()] = judged{v, s.Waited}
+	id := own.event.ID()
+	b.settled[id] = judged{v, s.Waited || b.waits[id] != nil}
+	delete(b.waits, id)
 	b.unstaged = append(b.unstaged, own.nid)
 }
 
@@ -176,33 +179,15 @@ func (b *batch) quarantine(r *record, v Verdict, missing []persistence.Missing) 
 	b.settled[r.event.ID()] = judged{verdict: v}
 }
 
-// stageOutliers has those missing parents judged for their place in the graph of which the text is here: they need not be
-// fetched.
-func (b *batch) stageOutliers(missing []persistence.Missing, s persistence.Staging) error {
-	for _, m := range missing {
-		r, err := b.record(m.ID)
-		if err != nil {
-			return err
-		}
-		if m.InGraph && r != nil && r.known() && !r.inGraph {
-			b.staged = append(b.staged, persistence.Staging{
-				Event: r.nid, ID: m.ID, Room: r.room, Origin: s.Origin, Arrival: int(arrivedAsState), ReceivedAt: s.ReceivedAt,
-			})
-		}
-	}
-	return nil
-}
-
 // arrival is how an event came here.
 type arrival int
 
-// The values are stored.
+// The values are stored. When an event arrives in several ways before it is judged, the smallest counts.
 const (
 	arrivedInTransaction arrival = 1
 	arrivedFromGap       arrival = 2 // in the answer to get_missing_events
 	arrivedAlone         arrival = 3 // in the answer to event, wanted for its place in the graph
 	arrivedAsAuthEvent   arrival = 4 // in the answer to event, wanted as an auth event only
-	arrivedAsState       arrival = 5 // with a state or auth chain long ago; now its place in the graph is wanted. Not delivered
 )
 
 // String names the arrival as traces show it.
@@ -216,8 +201,6 @@ func (a arrival) String() string {
 		return "event"
 	case arrivedAsAuthEvent:
 		return "auth event"
-	case arrivedAsState:
-		return "state"
 	}
 	return "unknown"
 }

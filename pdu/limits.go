@@ -13,12 +13,13 @@ const (
 
 // How much is done at a time.
 const (
-	maxTurns       = 32  // rooms worked on at once; most of a turn is waiting for the commit that all of them share
-	maxTasks       = 64  // own events of a room that share a commit
-	maxQueuedTasks = 256 // callers that may wait for one room
-	maxJudged      = 200 // staged events judged in a turn; larger commits gain nothing
-	loadChunk      = 200 // events that are read in one job, so that others get their turn
-	citingPage     = 64  // citing events that are read at a time; the first few nearly always decide
+	maxTurns       = 32    // rooms worked on at once; most of a turn is waiting for the commit that all of them share
+	maxTasks       = 64    // own events of a room that share a commit
+	maxQueuedTasks = 256   // callers that may wait for one room
+	maxJudged      = 200   // staged events judged in a turn; larger commits gain nothing
+	maxClosed      = 5_000 // events of a gap that are judged in a turn; beyond it the room is seen with the gap half closed
+	loadChunk      = 200   // events that are read in one job, so that others get their turn
+	citingPage     = 64    // citing events that are read at a time; the first few nearly always decide
 )
 
 // What we send.
@@ -32,6 +33,7 @@ const (
 	maxFromGap      = 20     // events asked for in get_missing_events; other servers give no more
 	maxAskedServers = 3      // servers asked for the same thing in one search
 	maxSingleEvents = 20     // events fetched one by one in a search
+	maxHeld         = 1_000  // fetched events that are held back; others become extremities at once
 	maxEdges        = 1_000  // rejected or soft-failed ancestors looked through for extremities
 	searchTimeout   = 2 * time.Minute
 	requestTimeout  = 30 * time.Second

@@ -19,6 +19,7 @@ type record struct {
 	event    *event.Event
 	outcome  Outcome // Staged until judged
 	redacted bool
+	adopted  bool       // it came with the state or auth chain of a join: it is before the join, and not delivered
 	inGraph  bool       // its parents are known, and so is:
 	before   state.Root // the state before it
 	after    state.Root // and after it

@@ -177,6 +177,9 @@ func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
 	if own.outcome != Accepted {
 		return nil, &NotAllowed{v}
 	}
+	if err := b.countMembers(); err != nil {
+		return nil, err
+	}
 	to := b.receivers(e, from)
 	b.fresh[e.ID()] = own
 	b.order = append(b.order, own)

@@ -57,7 +57,22 @@ func headOf(tx *persistence.Tx, row persistence.Room) (*room, error) {
 		nid: row.NID, id: row.ID, version: version, membership: Membership(row.Membership), create: row.Create,
 	}
 	copy(r.current[:], row.State)
-	for _, nid := range row.Extremities {
+	var err error
+	if r.extremities, err = extremitiesOf(tx, row.Extremities); err != nil {
+		return nil, err
+	}
+	if r.held, err = extremitiesOf(tx, row.Held); err != nil {
+		return nil, err
+	}
+	if r.gaps, err = tx.Gaps(row.NID); err != nil {
+		return nil, err
+	}
+	r.servers, err = tx.RoomServers(row.NID)
+	return r, err
+}
+
+func extremitiesOf(tx *persistence.Tx, nids []int64) (list []*extremity, err error) {
+	for _, nid := range nids {
 		stored, found, err := tx.EventByNID(nid)
 		if err != nil {
 			return nil, err
@@ -65,18 +80,13 @@ func headOf(tx *persistence.Tx, row persistence.Room) (*room, error) {
 		if !found {
 			return nil, fmt.Errorf("%w: extremity %d is not stored", persistence.ErrCorrupt, nid)
 		}
-		rec, err := recordOf(stored)
+		r, err := recordOf(stored)
 		if err != nil {
 			return nil, err
 		}
-		r.extremities = append(r.extremities, extremityOf(rec))
+		list = append(list, extremityOf(r))
 	}
-	var err error
-	if r.gaps, err = tx.Gaps(row.NID); err != nil {
-		return nil, err
-	}
-	r.servers, err = tx.RoomServers(row.NID)
-	return r, err
+	return list, nil
 }
 
 func extremityOf(r *record) *extremity {
@@ -94,7 +104,7 @@ func recordOf(stored persistence.Event) (*record, error) {
 		return nil, err
 	}
 	r := &record{
-		nid: stored.NID, room: stored.RoomNID, event: parsed, outcome: Outcome(stored.Outcome), redacted: stored.Redacted,
+		nid: stored.NID, room: stored.RoomNID, event: parsed, outcome: Outcome(stored.Outcome), redacted: stored.Redacted, adopted: stored.Adopted,
 		inGraph: stored.Before != nil, position: stored.Position,
 	}
 	copy(r.before[:], stored.Before)

@@ -36,8 +36,8 @@ type intake struct {
 	arrival arrival
 	now     int64
 
-	arrived []*incoming // well-formed, each once
-	results map[ident.EventID]string
+	arrived []*incoming              // well-formed
+	results map[ident.EventID]string // an id with a good copy has a good result, whatever else came under it
 	dropped []Verdict
 }
 
@@ -46,7 +46,8 @@ type incoming struct {
 	event *event.Event
 	room  *room
 	nid   int64 // if it is stored already
-	skip  bool  // nothing is to be done about it
+	skip  bool  // it is known, and nothing is to be done about it
+	bad   bool  // it is not taken in
 }
 
 // take reads one PDU and finds its room. Only a failure of our own is an error.
@@ -85,14 +86,10 @@ func (i *intake) takeAs(ctx context.Context, version *event.Version, head *room,
 			return err
 		}
 	}
-	if _, again := i.results[parsed.ID()]; again {
-		return nil
-	}
 	if head == nil || head.membership == Left {
 		i.drop(Verdict{Event: parsed.ID(), Room: parsed.RoomID()}, Check{ID: "P-25", Rule: "T-09", Detail: "this server is not in the room"})
 		return nil
 	}
-	i.results[parsed.ID()] = ""
 	i.arrived = append(i.arrived, &incoming{event: parsed, room: head})
 	return nil
 }
@@ -104,11 +101,19 @@ func (i *intake) check(ctx context.Context) error {
 	}
 	var unknown []*incoming
 	for _, in := range i.arrived {
-		if in.nid == 0 && !in.skip {
+		if in.nid == 0 && !in.skip && !in.bad {
 			unknown = append(unknown, in)
 		}
 	}
-	return i.checkSignatures(ctx, unknown)
+	if err := i.checkSignatures(ctx, unknown); err != nil {
+		return err
+	}
+	for _, in := range i.arrived {
+		if !in.bad {
+			i.results[in.event.ID()] = ""
+		}
+	}
+	return nil
 }
 
 // recognise finds which events are stored already. Those whose place in the graph is not known, and now wanted, are staged
@@ -144,14 +149,14 @@ func (i *intake) recognise(ctx context.Context) error {
 	}
 	for _, in := range i.arrived {
 		if in.nid == 0 && full[in.room.nid] && !in.skip {
-			in.skip = true
+			in.bad = true
 			i.results[in.event.ID()] = "too many events of the room wait to be judged"
 		}
 	}
 	return nil
 }
 
-// drop records an event that is not taken in.
+// drop records an event that is not taken in. The id may be a lie, so a good copy of the event overrides the result.
 func (i *intake) drop(v Verdict, why Check) {
 	v.Outcome, v.Origin, v.ReceivedAt, v.JudgedAt = Dropped, i.origin, i.now, i.now
 	v.Checks = append(v.Checks, why)
@@ -173,7 +178,7 @@ func (i *intake) stage(tx *persistence.Tx) error {
 	var staged []*record
 	rooms := map[ident.RoomID]bool{}
 	for _, in := range i.arrived {
-		if in.skip {
+		if in.skip || in.bad {
 			continue
 		}
 		r := &record{nid: in.nid, room: in.room.nid, event: in.event, redacted: in.event.HashMismatch()}
@@ -209,7 +214,11 @@ func (i *intake) stageOne(tx *persistence.Tx, r *record) (added bool, err error)
 			return false, err
 		}
 	}
-	if !added {
+	if added {
+		if err := tx.ForgetDropped(r.event.ID()); err != nil {
+			return false, err
+		}
+	} else {
 		_, _, inGraph, _, err := tx.EventExists(r.event.ID())
 		if err != nil || inGraph {
 			return false, err // it was judged meanwhile
@@ -217,7 +226,7 @@ func (i *intake) stageOne(tx *persistence.Tx, r *record) (added bool, err error)
 	}
 	return added, tx.Stage(persistence.Staging{
 		Event: r.nid, Room: r.room, Origin: i.origin, Arrival: int(i.arrival), ReceivedAt: i.now,
-	}, i.arrival != arrivedAsAuthEvent)
+	})
 }
 
 // keepDropped records a dropped event, unless there is a better copy of it: a bad copy says nothing about the event.

@@ -89,6 +89,7 @@ type room struct {
 	membership  Membership
 	create      ident.EventID
 	extremities []*extremity
+	held        []*extremity             // fetched, and followed by a quarantined event; not counted among them
 	current     state.Root               // resolved over the extremities
 	servers     map[ident.ServerName]int // joined members by server; never changed in place
 	gaps        []ident.EventID          // events that one in the graph references and that are not in it

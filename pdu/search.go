@@ -83,6 +83,7 @@ type search struct {
 	waiting []persistence.Staging    // quarantined events that are due
 	latest  []persistence.Staging    // those of them with parents that are not stored
 	absent  map[ident.EventID]wanted // what is not stored; what is found is taken out
+	here    []persistence.Staging    // missing from the graph, but not from the store: they need not be fetched
 	missing int                      // absent at the beginning
 	found   int
 	asked   int
@@ -119,11 +120,16 @@ func (s *search) planFor(tx *persistence.Tx, w persistence.Staging) error {
 	}
 	parents := false
 	for _, m := range missing {
-		_, _, _, found, err := tx.EventExists(m.ID)
+		nid, outcome, inGraph, found, err := tx.EventExists(m.ID)
 		if err != nil {
 			return err
 		}
 		if found {
+			if m.InGraph && !inGraph && Outcome(outcome) != Staged {
+				s.here = append(s.here, persistence.Staging{
+					Event: nid, Room: w.Room, Origin: w.Origin, Arrival: int(arrivedFromGap), ReceivedAt: s.begun.UnixMilli(),
+				})
+			}
 			continue
 		}
 		before := s.absent[m.ID]
@@ -244,12 +250,13 @@ func (s *search) takeIn(ctx context.Context, from ident.ServerName, how arrival,
 		return fmt.Errorf("stage missing events: %w", err)
 	}
 	for _, in := range i.arrived {
-		if i.results[in.event.ID()] == "" {
-			if _, wanted := s.absent[in.event.ID()]; wanted || in.nid == 0 && !in.skip {
-				s.found++
-			}
-			delete(s.absent, in.event.ID())
+		if in.bad {
+			continue
 		}
+		if in.nid == 0 && !in.skip {
+			s.found++
+		}
+		delete(s.absent, in.event.ID())
 	}
 	return nil
 }
@@ -262,6 +269,11 @@ func (s *search) postpone() error {
 	}
 	now := time.Now()
 	return s.e.store.Update(s.e.stopped, func(tx *persistence.Tx) error {
+		for _, outlier := range s.here {
+			if err := tx.Stage(outlier); err != nil {
+				return err
+			}
+		}
 		for _, w := range s.waiting {
 			attempts := w.Attempts + 1
 			if err := tx.Retry(w.Event, attempts, now.Add(retryAfter(attempts)).UnixMilli(), note); err != nil {

@@ -13,44 +13,99 @@ import (
 )
 
 // checkCurrent is the sixth check on receipt: the current state, in which the event itself has no part yet, must allow it,
-// or it is kept from users (server-server API, "Soft failure"; P-29, P-37).
+// or it is kept from users (server-server API, "Soft failure"; P-29, P-37). An event that was fetched is judged by the state
+// from before the turn: what was fetched with it is no news, and must not decide about it.
 func (b *batch) checkCurrent(r *record) (auth.Result, error) {
-	if r.before == b.head.current || len(b.head.extremities) == 0 {
+	current := b.head.current
+	if b.fetched[r.event.ID()] && b.was != nil {
+		current = b.was.current
+	}
+	if r.before == current || len(b.head.extremities) == 0 {
 		return auth.Result{OK: true, Rule: "P-29", Detail: "the current state is the state before the event"}, nil
 	}
-	return b.checkAt(r.event, b.head.current)
+	return b.checkAt(r.event, current)
 }
 
-// advance makes an accepted event a forward extremity in place of its ancestors, and the current state that of the new
-// extremities. An event in a gap has a descendant already and becomes none.
-func (b *batch) advance(r *record) error {
-	id := r.event.ID()
+// advance puts an event in the place of its ancestors among the forward extremities, and makes the current state that of the
+// new extremities.
+//
+// A descended event is followed by one in the graph already: it is no extremity, and neither are its ancestors. An event that
+// was fetched, because a quarantined event follows it, is held back until that one is judged and takes its place: the way
+// to a gap's end may lead far back, to states in which we were not in the room.
+func (b *batch) advance(r *record, descended bool) error {
 	if b.head.create == "" && r.event.IsState(createSlot) {
-		b.head.create = id
+		b.head.create = r.event.ID()
 	}
 	superseded, err := b.superseded(r.event)
 	if err != nil {
 		return err
 	}
-	extremities := make([]*extremity, 0, len(b.head.extremities)+1)
-	for _, x := range b.head.extremities {
-		if !superseded[x.record.event.ID()] {
-			extremities = append(extremities, x)
+	isSuperseded := func(x *extremity) bool { return superseded[x.record.event.ID()] }
+	extremities := slices.DeleteFunc(slices.Clone(b.head.extremities), isSuperseded)
+	b.head.held = slices.DeleteFunc(slices.Clone(b.head.held), isSuperseded)
+	if !descended {
+		awaited, err := b.awaited(r.event.ID())
+		if err != nil {
+			return err
+		}
+		if awaited && b.fetched[r.event.ID()] && len(b.head.held) < maxHeld {
+			b.head.held = append(b.head.held, extremityOf(r))
+		} else {
+			extremities = append(extremities, extremityOf(r))
 		}
 	}
-	if !b.closeGap(id) {
-		extremities = append(extremities, extremityOf(r))
+	return b.setExtremities(extremities)
+}
+
+// letGo makes extremities of events that were held back for one that was then not accepted, unless they are held for others.
+func (b *batch) letGo(refused *record) error {
+	parents, err := b.superseded(refused.event)
+	if err != nil {
+		return err
 	}
+	extremities, held := slices.Clone(b.head.extremities), []*extremity(nil)
+	for _, x := range b.head.held {
+		id := x.record.event.ID()
+		awaited, err := b.awaited(id)
+		if err != nil {
+			return err
+		}
+		if parents[id] && !awaited {
+			extremities = append(extremities, x)
+		} else {
+			held = append(held, x)
+		}
+	}
+	if len(held) == len(b.head.held) {
+		return nil
+	}
+	b.head.held = held
+	return b.setExtremities(extremities)
+}
+
+func (b *batch) setExtremities(extremities []*extremity) (err error) {
 	b.head.extremities = extremities
 	roots := make([]state.Root, len(extremities))
 	for i, x := range extremities {
 		roots[i] = x.record.after
 	}
-	current, err := b.resolve(roots)
-	if err != nil {
-		return err
+	b.head.current, err = b.resolve(roots)
+	return err
+}
+
+// awaited says whether a quarantined event names id as its parent.
+func (b *batch) awaited(id ident.EventID) (bool, error) {
+	waiters, err := b.waitersOf(id)
+	for _, s := range waiters {
+		r, err := b.stored(s.ID)
+		if err != nil {
+			return false, err
+		}
+		if slices.Contains(r.event.PrevEvents(), id) {
+			return true, nil
+		}
 	}
-	return b.setCurrent(current)
+	return false, err
 }
 
 // superseded is the parents of an event, and where a parent was rejected or has soft-failed, the parents of that: such events
@@ -86,14 +141,17 @@ func (b *batch) closeGap(id ident.EventID) bool {
 	return true
 }
 
-// setCurrent changes the current state, and with it who is in the room. When the last user of this server has gone, so has
-// the room.
-func (b *batch) setCurrent(root state.Root) error {
-	changes, err := state.Diff(b, b.head.current, root)
+// countMembers brings the number of members of each server up to the current state. Its cost is that of what has changed since
+// it last ran.
+func (b *batch) countMembers() error {
+	changes, err := state.Diff(b, b.counted, b.head.current)
 	if err != nil {
 		return err
 	}
-	delta := map[ident.ServerName]int{}
+	servers := maps.Clone(b.head.servers)
+	if servers == nil {
+		servers = map[ident.ServerName]int{}
+	}
 	for _, c := range changes {
 		if c.Key.Type != memberType {
 			continue
@@ -106,12 +164,16 @@ func (b *batch) setCurrent(root state.Root) error {
 		if err != nil {
 			return err
 		}
-		if before != after {
-			delta[ident.UserID(c.Key.Key).Server()] += after - before
+		name := ident.UserID(c.Key.Key).Server()
+		if before == after {
+			continue
 		}
+		if servers[name] += after - before; servers[name] <= 0 {
+			delete(servers, name)
+		}
+		b.moved[name] = true
 	}
-	b.head.current = root
-	b.addServers(delta)
+	b.head.servers, b.counted = servers, b.head.current
 	return nil
 }
 
@@ -130,19 +192,18 @@ func (b *batch) joined(id ident.EventID) (int, error) {
 	return 0, nil
 }
 
-func (b *batch) addServers(delta map[ident.ServerName]int) {
-	servers, present := maps.Clone(b.head.servers), b.head.servers[b.e.self] > 0
-	if servers == nil {
-		servers = map[ident.ServerName]int{}
+// finish settles what depends on the state that the whole batch ends with: when the last user of this server has gone, so has
+// the room.
+func (b *batch) finish() error {
+	if b.broken != nil || b.head.current == b.counted {
+		return b.broken
 	}
-	for name, change := range delta {
-		if servers[name] += change; servers[name] <= 0 {
-			delete(servers, name)
-		}
-		b.moved[name] = true
+	if err := b.countMembers(); err != nil {
+		return err
 	}
-	b.head.servers = servers
-	if present && servers[b.e.self] == 0 {
+	self := b.e.self
+	if b.was != nil && b.was.servers[self] > 0 && b.head.servers[self] == 0 && b.head.membership == Joined {
 		b.head.membership = Left
 	}
+	return nil
 }

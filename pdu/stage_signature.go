@@ -25,7 +25,7 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 			i.traceOf(in.room.id, in.event.ID(), "")
 			continue
 		}
-		in.skip = true
+		in.bad = true
 		i.drop(Verdict{Event: in.event.ID(), Room: in.room.id, Checks: []Check{{
 			ID: "P-25", OK: true, Rule: "P-25", Detail: "well-formed for room version " + in.room.version.ID,
 		}}}, Check{ID: "P-26", Rule: "P-15", Detail: faults[n].Error()})

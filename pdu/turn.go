@@ -69,7 +69,7 @@ func (e *Engine) workStaged(id ident.RoomID) error {
 		if b.head.nid == 0 || b.head.membership != Joined {
 			return nil // they wait for the end of the join
 		}
-		staged, err := b.readyEvents()
+		staged, waiting, err := b.readyEvents()
 		if err != nil {
 			return err
 		}
@@ -79,6 +79,11 @@ func (e *Engine) workStaged(id ident.RoomID) error {
 		if err := b.judgeStaged(staged); err != nil {
 			return err
 		}
+		if waiting {
+			if err := b.judgeWaiting(); err != nil {
+				return err
+			}
+		}
 		if err := b.commit(); err != nil {
 			return err
 		}
@@ -86,15 +91,79 @@ func (e *Engine) workStaged(id ident.RoomID) error {
 	return nil
 }
 
-func (b *batch) readyEvents() (staged []persistence.Staging, err error) {
+// readyEvents lists staged events that wait for nothing; waiting says that there are others.
+func (b *batch) readyEvents() (staged []persistence.Staging, waiting bool, err error) {
 	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) (err error) {
-		staged, err = tx.ReadyEvents(b.head.nid, maxJudged)
+		if staged, err = tx.ReadyEvents(b.head.nid, maxJudged); err != nil || len(staged) == 0 {
+			return err
+		}
+		_, waiting, err = tx.NextRetry(b.head.nid)
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list staged events: %w", err)
+		return nil, false, fmt.Errorf("list staged events: %w", err)
 	}
-	return staged, nil
+	return staged, waiting, nil
+}
+
+// judgeWaiting judges the quarantined events for which the last missing one has been judged in this batch, and those that wait
+// for them in turn: a gap is closed in one commit, so that what only leads to its end is never seen as an extremity.
+func (b *batch) judgeWaiting() error {
+	for next := 0; next < len(b.order) && len(b.order) < maxClosed; {
+		var judged []ident.EventID
+		for _, r := range b.order[next:] {
+			if r.known() {
+				judged = append(judged, r.event.ID())
+			}
+		}
+		next = len(b.order)
+		candidates, err := b.waitersOf(judged...)
+		if err != nil {
+			return err
+		}
+		var free []persistence.Staging
+		for _, s := range candidates {
+			r, err := b.stored(s.ID)
+			if err != nil {
+				return err
+			}
+			missing, _, err := b.missing(r, arrival(s.Arrival) == arrivedAsAuthEvent)
+			if err != nil {
+				return err
+			}
+			if len(missing) == 0 {
+				free = append(free, s)
+			}
+		}
+		if err := b.judgeStaged(free); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waitersOf lists the quarantined events that wait for one of the given ones, each once, but those that this batch has judged.
+func (b *batch) waitersOf(ids ...ident.EventID) (list []persistence.Staging, err error) {
+	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) error {
+		seen := map[ident.EventID]bool{}
+		for _, id := range ids {
+			waiters, err := tx.WaitersOf(id)
+			if err != nil {
+				return err
+			}
+			for _, s := range waiters {
+				if own := b.fresh[s.ID]; !seen[s.ID] && (own == nil || !own.inGraph) {
+					seen[s.ID] = true
+					list = append(list, s)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list quarantined events: %w", err)
+	}
+	return list, nil
 }
 
 // judgeStaged judges events so that each comes after those that it references.

@@ -18,6 +18,7 @@ CREATE TABLE events (
 	id       ANY     NOT NULL UNIQUE, -- BLOB: the hash that the id spells in URL-safe base64; TEXT: an id of another form
 	outcome  INTEGER NOT NULL,        -- 0 while it is staged
 	redacted INTEGER NOT NULL,        -- 1 if the content hash did not match
+	adopted  INTEGER NOT NULL,        -- 1 if it came with the state or auth chain of a join
 	position INTEGER,                 -- in the one sequence; of accepted events in the graph
 	before   BLOB,                    -- root of the state before it; null while its place in the graph is not known
 	after    BLOB,                    -- root of the state after it; null when that is the state before it
@@ -49,18 +50,19 @@ type Event struct {
 	ID          ident.EventID
 	Outcome     int
 	Redacted    bool
+	Adopted     bool
 	Position    Position // 0 for none
 	Before      []byte   // nil while the place in the graph is not known
 	After       []byte   // equal to Before when the event changes no state
 	JSON        []byte
 }
 
-const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, coalesce(e.position, 0), e.before,
+const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, e.adopted, coalesce(e.position, 0), e.before,
 	coalesce(e.after, e.before), e.json FROM events e JOIN rooms r ON r.nid = e.room`
 
 func scanEvent(r rowScanner) (e Event, err error) {
 	var key any
-	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Position, &e.Before, &e.After, &e.JSON)
+	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Adopted, &e.Position, &e.Before, &e.After, &e.JSON)
 	if err != nil {
 		return Event{}, err
 	}
@@ -109,9 +111,9 @@ func (tx *Tx) EventExists(id ident.EventID) (nid int64, outcome int, inGraph, fo
 // own number.
 func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 	key := eventKey(e.ID)
-	added, err = tx.queryRow(`INSERT INTO events (room, id, outcome, redacted, position, before, after, json)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING nid`,
-		[]any{e.RoomNID, key, e.Outcome, e.Redacted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.JSON}, &nid)
+	added, err = tx.queryRow(`INSERT INTO events (room, id, outcome, redacted, adopted, position, before, after, json)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING nid`,
+		[]any{e.RoomNID, key, e.Outcome, e.Redacted, e.Adopted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.JSON}, &nid)
 	if err != nil || added {
 		return nid, added, err
 	}
@@ -124,8 +126,8 @@ func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 
 // SettleEvent stores what became of an event: outcome, place in the graph and position. A position is never changed.
 func (tx *Tx) SettleEvent(e Event) error {
-	return tx.exec(`UPDATE events SET outcome = ?, position = coalesce(position, ?), before = ?, after = ? WHERE nid = ?`,
-		e.Outcome, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.NID)
+	return tx.exec(`UPDATE events SET outcome = ?, adopted = ?, position = coalesce(position, ?), before = ?, after = ? WHERE nid = ?`,
+		e.Outcome, e.Adopted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.NID)
 }
 
 // Cite notes that a state event has another among its auth_events.

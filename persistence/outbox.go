@@ -18,11 +18,13 @@ CREATE TABLE outbound (
 	servers   INTEGER NOT NULL, -- server_sets.nid
 	queued_at INTEGER NOT NULL
 );
+CREATE INDEX outbound_servers ON outbound (servers, position);
 CREATE TABLE destinations (
 	server       INTEGER PRIMARY KEY, -- servers.nid
 	cursor       INTEGER NOT NULL,    -- every outbound row up to here is delivered or not for this server
 	failures     INTEGER NOT NULL DEFAULT 0,
 	retry_at     INTEGER NOT NULL DEFAULT 0,
+	not_before   INTEGER NOT NULL DEFAULT 0,
 	last_success INTEGER NOT NULL DEFAULT 0,
 	last_failure INTEGER NOT NULL DEFAULT 0
 );`
@@ -49,14 +51,15 @@ type Destination struct {
 	Cursor      Position // everything up to here is delivered
 	Failures    int      // attempts failed since the last success
 	RetryAt     int64    // ms; not to be tried again before, 0 when it is not backing off
+	NotBefore   int64    // ms; it asked itself not to be tried before (Retry-After), 0 when it did not
 	LastSuccess int64    // ms, 0 for never
 	LastFailure int64    // ms, 0 for never
 }
 
 // Enqueue appends one item for a set of servers to the outbound log. Its cost does not grow with the set once the set is
-// known. Position and QueuedAt of the result are filled in.
+// known. The result has its Position.
 func (tx *Tx) Enqueue(item Outbound, servers []ident.ServerName) (Outbound, error) {
-	set, members, isNew, err := tx.internServerSet(servers)
+	set, members, err := tx.internServerSet(servers)
 	if err != nil {
 		return item, err
 	}
@@ -64,13 +67,11 @@ func (tx *Tx) Enqueue(item Outbound, servers []ident.ServerName) (Outbound, erro
 	if err != nil {
 		return item, err
 	}
-	if isNew {
+	for _, server := range members { // of a new set
 		// A destination starts just before the first item that is meant for it.
-		for _, server := range members {
-			err := tx.exec(`INSERT OR IGNORE INTO destinations (server, cursor) VALUES (?, ?)`, server, int64(item.Position)-1)
-			if err != nil {
-				return item, err
-			}
+		err := tx.exec(`INSERT OR IGNORE INTO destinations (server, cursor) VALUES (?, ?)`, server, int64(item.Position)-1)
+		if err != nil {
+			return item, err
 		}
 	}
 	return item, tx.exec(`INSERT INTO outbound (position, kind, room_id, event_id, content, servers, queued_at)
@@ -135,7 +136,7 @@ func (tx *Tx) outbound(position Position) (Outbound, error) {
 
 // Destinations lists every server that anything was ever queued for, by name.
 func (tx *Tx) Destinations() (list []Destination, err error) {
-	err = tx.query(`SELECT s.name, d.cursor, d.failures, d.retry_at, d.last_success, d.last_failure
+	err = tx.query(`SELECT s.name, d.cursor, d.failures, d.retry_at, d.not_before, d.last_success, d.last_failure
 		FROM destinations d JOIN servers s ON s.nid = d.server ORDER BY s.name`, nil, func(r rowScanner) error {
 		d, err := scanDestination(r)
 		list = append(list, d)
@@ -145,23 +146,109 @@ func (tx *Tx) Destinations() (list []Destination, err error) {
 }
 
 func scanDestination(r rowScanner) (d Destination, err error) {
-	return d, r.Scan(&d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.LastSuccess, &d.LastFailure)
+	return d, r.Scan(&d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.NotBefore, &d.LastSuccess, &d.LastFailure)
 }
 
 // SetDestination stores what is known of a destination that exists.
 func (tx *Tx) SetDestination(d Destination) error {
-	return tx.exec(`UPDATE destinations SET cursor = ?, failures = ?, retry_at = ?, last_success = ?, last_failure = ?
+	return tx.exec(`UPDATE destinations SET cursor = ?, failures = ?, retry_at = ?, not_before = ?, last_success = ?, last_failure = ?
 		WHERE server = (SELECT nid FROM servers WHERE name = ?)`,
-		int64(d.Cursor), d.Failures, d.RetryAt, d.LastSuccess, d.LastFailure, string(d.Server))
+		int64(d.Cursor), d.Failures, d.RetryAt, d.NotBefore, d.LastSuccess, d.LastFailure, string(d.Server))
 }
 
-// TrimOutbound forgets the items up to a position that every destination is past.
-func (tx *Tx) TrimOutbound(through Position) error {
-	return tx.exec(`DELETE FROM outbound WHERE position <= ?`, int64(through))
+// TrimOutbound forgets up to limit items, the oldest first, up to a position that every destination is past, and tells how many
+// it forgot.
+func (tx *Tx) TrimOutbound(through Position, limit int) (forgotten int64, err error) {
+	return tx.execRows(`DELETE FROM outbound WHERE position IN
+		(SELECT position FROM outbound WHERE position <= ? ORDER BY position LIMIT ?)`, int64(through), limit)
+}
+
+// Behind gives the servers that still have something to get: those with a transaction that is not answered, and those with an
+// item beyond their cursor. Its cost grows with the sets of servers that the log names, not with the length of the log.
+func (tx *Tx) Behind() (map[ident.ServerName]bool, error) {
+	newest := map[int64]Position{} // the newest item for each server, by its number
+	sets, err := tx.loggedSets()
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range sets {
+		members, err := tx.serverSet(row.set)
+		if err != nil {
+			return nil, err
+		}
+		for _, server := range members {
+			newest[server] = max(newest[server], row.position)
+		}
+	}
+	behind := map[ident.ServerName]bool{}
+	err = tx.query(`SELECT s.name, d.server, d.cursor FROM destinations d JOIN servers s ON s.nid = d.server`, nil, func(r rowScanner) error {
+		var name ident.ServerName
+		var server int64
+		var cursor Position
+		err := r.Scan(&name, &server, &cursor)
+		if newest[server] > cursor {
+			behind[name] = true
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = tx.query(`SELECT s.name FROM sent_transactions t JOIN servers s ON s.nid = t.server WHERE t.ended_at = 0`, nil, func(r rowScanner) error {
+		var name ident.ServerName
+		err := r.Scan(&name)
+		behind[name] = true
+		return err
+	})
+	return behind, err
+}
+
+// loggedSets lists the sets of servers that the log names, each with its newest position. It skips through the index from set
+// to set, so that each costs the same however many items it has.
+func (tx *Tx) loggedSets() (sets []outboundSet, err error) {
+	err = tx.query(`WITH RECURSIVE logged(nid) AS (
+			SELECT MIN(servers) FROM outbound
+			UNION ALL
+			SELECT (SELECT MIN(servers) FROM outbound WHERE servers > logged.nid) FROM logged WHERE logged.nid IS NOT NULL
+		)
+		SELECT nid, (SELECT MAX(position) FROM outbound WHERE servers = nid) FROM logged WHERE nid IS NOT NULL`, nil, func(r rowScanner) error {
+		var row outboundSet
+		err := r.Scan(&row.set, &row.position)
+		sets = append(sets, row)
+		return err
+	})
+	return sets, err
 }
 
 // QueueLength counts the items that a destination still has to get, up to a limit.
 func (tx *Tx) QueueLength(d Destination, limit int) (int, error) {
-	items, _, _, err := tx.NextOutbound(d.Server, d.Cursor, limit, limit)
-	return len(items), err
+	nid, _, err := tx.serverNID(d.Server)
+	if err != nil {
+		return 0, err
+	}
+	sets, err := tx.loggedSets()
+	if err != nil {
+		return 0, err
+	}
+	member := setMembership{tx: tx, server: nid, known: map[int64]bool{}}
+	total := 0
+	for _, row := range sets {
+		in, err := member.contains(row.set)
+		if err != nil {
+			return 0, err
+		}
+		if !in || row.position <= d.Cursor {
+			continue
+		}
+		var n int
+		_, err = tx.queryRow(`SELECT COUNT(*) FROM (SELECT 1 FROM outbound WHERE servers = ? AND position > ? LIMIT ?)`,
+			[]any{row.set, int64(d.Cursor), limit - total}, &n)
+		if err != nil {
+			return 0, err
+		}
+		if total += n; total >= limit {
+			break
+		}
+	}
+	return total, nil
 }

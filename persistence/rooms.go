@@ -18,7 +18,8 @@ CREATE TABLE rooms (
 	membership  INTEGER NOT NULL,
 	create_id   TEXT    NOT NULL, -- '' until the room has a create event
 	state       BLOB    NOT NULL, -- root of the current state, empty until there is one
-	extremities BLOB    NOT NULL  -- events.nid, uvarints
+	extremities BLOB    NOT NULL, -- events.nid, uvarints
+	held        BLOB    NOT NULL  -- likewise: events that would be extremities, but for quarantined ones that follow them
 ) STRICT;
 CREATE TABLE room_servers (
 	room   INTEGER NOT NULL,
@@ -48,17 +49,21 @@ type Room struct {
 	Create      ident.EventID
 	State       []byte // root of the current state
 	Extremities []int64
+	Held        []int64
 }
 
-const roomColumns = `SELECT nid, id, version, membership, create_id, state, extremities FROM rooms`
+const roomColumns = `SELECT nid, id, version, membership, create_id, state, extremities, held FROM rooms`
 
 func scanRoom(r rowScanner) (room Room, err error) {
-	var extremities []byte
-	err = r.Scan(&room.NID, &room.ID, &room.Version, &room.Membership, &room.Create, &room.State, &extremities)
+	var extremities, held []byte
+	err = r.Scan(&room.NID, &room.ID, &room.Version, &room.Membership, &room.Create, &room.State, &extremities, &held)
 	if err != nil {
 		return Room{}, err
 	}
-	room.Extremities, err = unpackNIDs(extremities)
+	if room.Extremities, err = unpackNIDs(extremities); err != nil {
+		return Room{}, err
+	}
+	room.Held, err = unpackNIDs(held)
 	return room, err
 }
 
@@ -84,13 +89,14 @@ func (tx *Tx) Rooms() (list []Room, err error) {
 
 // PutRoom stores the head of a room and gives its number: a new one when NID is 0.
 func (tx *Tx) PutRoom(room Room) (nid int64, err error) {
-	state, extremities := orEmpty(room.State), packNIDs(room.Extremities)
+	state, extremities, held := orEmpty(room.State), packNIDs(room.Extremities), packNIDs(room.Held)
 	if room.NID != 0 {
-		return room.NID, tx.exec(`UPDATE rooms SET version = ?, membership = ?, create_id = ?, state = ?, extremities = ? WHERE nid = ?`,
-			room.Version, room.Membership, string(room.Create), state, extremities, room.NID)
+		return room.NID, tx.exec(`UPDATE rooms SET version = ?, membership = ?, create_id = ?, state = ?, extremities = ?, held = ? WHERE nid = ?`,
+			room.Version, room.Membership, string(room.Create), state, extremities, held, room.NID)
 	}
-	_, err = tx.queryRow(`INSERT INTO rooms (id, version, membership, create_id, state, extremities) VALUES (?, ?, ?, ?, ?, ?) RETURNING nid`,
-		[]any{string(room.ID), room.Version, room.Membership, string(room.Create), state, extremities}, &nid)
+	_, err = tx.queryRow(`INSERT INTO rooms (id, version, membership, create_id, state, extremities, held)
+		VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING nid`,
+		[]any{string(room.ID), room.Version, room.Membership, string(room.Create), state, extremities, held}, &nid)
 	return nid, err
 }
 

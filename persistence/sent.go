@@ -50,7 +50,7 @@ type SentTransaction struct {
 	FrozenAt    int64    // ms
 	EndedAt     int64    // ms; 0 while it is not answered
 	Attempts    int
-	Reply       []byte // the 200 body; nil in listings
+	Reply       []byte // the 200 body; nil in listings, and when it was too long to be kept
 	Last        Attempt
 }
 
@@ -125,8 +125,8 @@ func (tx *Tx) SentTransactions(destination ident.ServerName, before Position, li
 	return list, err
 }
 
-// SentTransactionsByID gives the outbound transactions with an id, bodies and replies included. Ids are hashes of bodies:
-// there is more than one only when two destinations got the same bytes.
+// SentTransactionsByID gives the outbound transactions with an id, bodies and replies included. Ids are hashes of destination,
+// position and body: there is at most one unless a hash collides.
 func (tx *Tx) SentTransactionsByID(txnID string) (list []SentTransaction, err error) {
 	err = tx.query(sentColumns(true)+` WHERE t.txn_id = ? ORDER BY t.position`, []any{txnID}, func(r rowScanner) error {
 		t, err := scanSent(r)

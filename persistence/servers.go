@@ -19,7 +19,7 @@ CREATE TABLE servers (
 );
 CREATE TABLE server_sets (
 	nid     INTEGER PRIMARY KEY,
-	digest  BLOB NOT NULL UNIQUE, -- SHA-256 of members
+	digest  BLOB NOT NULL UNIQUE, -- SHA-256 of the sorted names, a NUL after each
 	members BLOB NOT NULL         -- ascending server nids, each the uvarint difference to the one before
 );`
 
@@ -41,30 +41,39 @@ func (tx *Tx) serverNID(name ident.ServerName) (nid int64, found bool, err error
 	return nid, found, err
 }
 
-// internServerSet gives the number of a set of servers; isNew says that the set had none before.
-func (tx *Tx) internServerSet(names []ident.ServerName) (set int64, members []int64, isNew bool, err error) {
-	members = make([]int64, 0, len(names))
-	for _, name := range names {
-		nid, err := tx.internServer(name)
-		if err != nil {
-			return 0, nil, false, err
+// internServerSet gives the number of a set of servers. A set that had none before comes with its members, ascending; for
+// others members is nil. A known set costs one look-up, whatever its size: hence a digest of the names.
+func (tx *Tx) internServerSet(names []ident.ServerName) (set int64, members []int64, err error) {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	names = slices.Compact(names)
+	digest := digestOf(names)
+	const find = `SELECT nid FROM server_sets WHERE digest = ?`
+	found, err := tx.queryRow(find, []any{digest}, &set)
+	if err != nil || found {
+		return set, nil, err
+	}
+	members = make([]int64, len(names))
+	for i, name := range names {
+		if members[i], err = tx.internServer(name); err != nil {
+			return 0, nil, err
 		}
-		members = append(members, nid)
 	}
 	slices.Sort(members)
-	members = slices.Compact(members)
-	packed := packAscending(members)
-	digest := sha256.Sum256(packed)
-	const find = `SELECT nid FROM server_sets WHERE digest = ?`
-	found, err := tx.queryRow(find, []any{digest[:]}, &set)
-	if err != nil || found {
-		return set, members, false, err
+	if err := tx.exec(`INSERT INTO server_sets (digest, members) VALUES (?, ?)`, digest, packAscending(members)); err != nil {
+		return 0, nil, err
 	}
-	if err := tx.exec(`INSERT INTO server_sets (digest, members) VALUES (?, ?)`, digest[:], packed); err != nil {
-		return 0, nil, false, err
+	_, err = tx.queryRow(find, []any{digest}, &set)
+	return set, members, err
+}
+
+func digestOf(names []ident.ServerName) []byte {
+	h := sha256.New()
+	for _, name := range names {
+		h.Write([]byte(name))
+		h.Write([]byte{0}) // no name holds a NUL
 	}
-	_, err = tx.queryRow(find, []any{digest[:]}, &set)
-	return set, members, true, err
+	return h.Sum(nil)
 }
 
 // serverSet gives the members of a set, ascending.

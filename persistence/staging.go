@@ -64,18 +64,15 @@ func (tx *Tx) stagings(where string, args ...any) (list []Staging, err error) {
 	return list, err
 }
 
-// Stage promises to judge an event. One that is staged already stays as it is, unless it is staged as an outlier and now
-// arrives for its place in the graph: then arrival is overwritten.
-func (tx *Tx) Stage(s Staging, overwrite bool) error {
+// Stage promises to judge an event. One that is staged already keeps the arrival with the smaller value.
+func (tx *Tx) Stage(s Staging) error {
 	origin, err := tx.internServer(s.Origin)
 	if err != nil {
 		return err
 	}
-	conflict := `DO NOTHING`
-	if overwrite {
-		conflict = `(event) DO UPDATE SET origin = excluded.origin, arrival = excluded.arrival, received_at = excluded.received_at`
-	}
-	return tx.exec(`INSERT INTO staging (event, room, origin, arrival, received_at) VALUES (?, ?, ?, ?, ?) ON CONFLICT `+conflict,
+	return tx.exec(`INSERT INTO staging (event, room, origin, arrival, received_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (event) DO UPDATE SET origin = excluded.origin, arrival = excluded.arrival, received_at = excluded.received_at
+		WHERE excluded.arrival < arrival`,
 		s.Event, s.Room, origin, s.Arrival, s.ReceivedAt)
 }
 
@@ -189,6 +186,11 @@ func (tx *Tx) countDown(event int64) (ready int, err error) {
 		return 0, err
 	}
 	return 1, nil
+}
+
+// WaitersOf lists the quarantined events that wait for an event.
+func (tx *Tx) WaitersOf(id ident.EventID) ([]Staging, error) {
+	return tx.stagings(` WHERE s.event IN (SELECT event FROM waiting WHERE missing = ?) ORDER BY s.event`, eventKey(id))
 }
 
 // Awaited lists what a quarantined event waits for.

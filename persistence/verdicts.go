@@ -19,7 +19,7 @@ CREATE TABLE verdicts (
 	received_at INTEGER NOT NULL, -- ms
 	judged_at   INTEGER NOT NULL  -- ms
 ) STRICT;
-CREATE UNIQUE INDEX verdicts_event ON verdicts (event) WHERE event != '';
+CREATE INDEX verdicts_event ON verdicts (event);
 CREATE INDEX verdicts_outcome ON verdicts (outcome, nid);`
 
 // keptDropped bounds the records of dropped events, which any server can cause without limit: one is kept while fewer than
@@ -56,15 +56,9 @@ func (tx *Tx) PutVerdict(v Verdict) error {
 	return tx.exec(`DELETE FROM verdicts WHERE outcome = ? AND nid <= ?`, OutcomeDropped, nid-keptDropped)
 }
 
-// SettleVerdict stores a verdict only if there is an earlier one about the same event: how an event that was plainly accepted
-// in the end got there.
-func (tx *Tx) SettleVerdict(v Verdict) error {
-	var one int
-	found, err := tx.queryRow(`SELECT 1 FROM verdicts WHERE event = ?`, []any{string(v.Event)}, &one)
-	if err != nil || !found {
-		return err
-	}
-	return tx.PutVerdict(v)
+// ForgetDropped forgets that a copy of an event was dropped, because a good copy has arrived.
+func (tx *Tx) ForgetDropped(event ident.EventID) error {
+	return tx.exec(`DELETE FROM verdicts WHERE event = ? AND outcome = ?`, string(event), OutcomeDropped)
 }
 
 const verdictColumns = `SELECT nid, event, room, outcome, redacted, checks, origin, received_at, judged_at FROM verdicts`

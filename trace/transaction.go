@@ -29,6 +29,12 @@ type TransactionReceived struct {
 	Duration      time.Duration
 }
 
+// TransactionStoreFailed is emitted when the outbox could not use the store. Nothing is lost: what it was about is done again.
+type TransactionStoreFailed struct {
+	Destination string // "" when it was not about one
+	Error       string
+}
+
 // Kind implements Event.
 func (TransactionSending) Kind() string { return "transaction.sending" }
 
@@ -37,3 +43,6 @@ func (TransactionAttempted) Kind() string { return "transaction.attempted" }
 
 // Kind implements Event.
 func (TransactionReceived) Kind() string { return "transaction.received" }
+
+// Kind implements Event.
+func (TransactionStoreFailed) Kind() string { return "transaction.store_failed" }

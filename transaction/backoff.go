@@ -33,12 +33,29 @@ func DefaultRetryPolicy() RetryPolicy {
 	}
 }
 
-// orDefault fills in what a configuration left out.
+// orDefault fills in what a configuration left out. Without jitter is a choice unless all is left out.
 func (p RetryPolicy) orDefault() RetryPolicy {
-	if p.First == 0 {
-		return DefaultRetryPolicy()
+	d := DefaultRetryPolicy()
+	if p == (RetryPolicy{}) {
+		return d
 	}
+	p.First = positive(p.First, d.First)
+	p.Max = max(p.First, positive(p.Max, d.Max))
+	p.Contact = positive(p.Contact, d.Contact)
+	p.AttemptTimeout = positive(p.AttemptTimeout, d.AttemptTimeout)
+	p.Concurrent = positive(p.Concurrent, d.Concurrent)
+	if p.Factor < 1 {
+		p.Factor = d.Factor
+	}
+	p.Jitter = max(0, min(p.Jitter, 1))
 	return p
+}
+
+func positive[N int | time.Duration](n, otherwise N) N {
+	if n > 0 {
+		return n
+	}
+	return otherwise
 }
 
 // wait is how long to wait after a number of failures in a row, at least 1. A wait that the peer asked for (Retry-After) is

@@ -3,11 +3,13 @@
 package transaction
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"time"
 
 	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -33,9 +35,14 @@ type destination struct {
 	phase   phase
 	from    persistence.Position // nothing up to here is still to be sent
 	again   bool                 // more was queued while it was sending
+	heard   bool                 // it reached us while it was sending
 	retryAt time.Time            // while waiting
+	place   int                  // in the waiting room, while waiting
 	stored  persistence.Destination
 }
+
+// failing tells that the last attempt failed, so that the next one may well hang until its timeout.
+func (d *destination) failing() bool { return d.stored.Failures > 0 }
 
 // outcome is what became of one turn of a destination.
 type outcome struct {
@@ -48,33 +55,68 @@ type outcome struct {
 	err         error                   // the store failed
 }
 
+// makeReady puts a destination in line. Those that are failing have a line of their own.
 func (o *Outbox) makeReady(d *destination) {
 	d.phase, d.again = ready, false
-	o.ready = append(o.ready, d)
+	if d.failing() {
+		o.failing.line = append(o.failing.line, d)
+	} else {
+		o.sound.line = append(o.sound.line, d)
+	}
 }
 
-// dispatch starts as many ready destinations as there are free places.
+// makeWait has a destination wait until a time.
+func (o *Outbox) makeWait(d *destination, until time.Time) {
+	d.phase, d.retryAt = waiting, until
+	heap.Push(&o.waiting, d)
+}
+
+// lane is a line of destinations for places of which there are so many.
+type lane struct {
+	line   []*destination
+	places int
+	taken  int
+}
+
+// next takes the first in line, nil if there is none or no place.
+func (l *lane) next() *destination {
+	if len(l.line) == 0 || l.taken == l.places {
+		return nil
+	}
+	d := l.line[0]
+	l.line = l.line[1:]
+	l.taken++
+	return d
+}
+
+// dispatch starts as many ready destinations as there are places.
 func (o *Outbox) dispatch(ctx context.Context) {
-	for len(o.ready) > 0 && o.sending < o.policy.Concurrent {
-		d := o.ready[0]
-		o.ready = o.ready[1:]
-		d.phase = sending
-		o.sending++
-		turn := turn{outbox: o, destination: d, stored: d.stored, from: d.from, random: o.rand.Float64()}
-		go func() { o.outcomes <- turn.run(ctx) }()
+	for _, l := range []*lane{&o.sound, &o.failing} {
+		for d := l.next(); d != nil; d = l.next() {
+			d.phase, d.heard = sending, false
+			turn := turn{outbox: o, destination: d, stored: d.stored, from: d.from, random: o.rand.Float64()}
+			go func() { o.outcomes <- turn.run(ctx) }()
+		}
 	}
 }
 
-// settle moves a destination on after its turn.
+// settle moves a destination on after its turn. Its error is that the store has ended.
 func (o *Outbox) settle(ctx context.Context, result outcome) error {
-	if errors.Is(result.err, persistence.ErrClosed) {
-		return result.err
-	}
 	d := result.destination
+	o.leave(d)
+	if result.err != nil {
+		if errors.Is(result.err, persistence.ErrClosed) {
+			return result.err
+		}
+		o.trace.Emit(trace.TransactionStoreFailed{Destination: string(d.name), Error: result.err.Error()})
+	}
 	d.from, d.stored = result.from, result.stored
 	switch {
 	case !result.retryAt.IsZero():
-		d.phase, d.retryAt = waiting, result.retryAt
+		o.makeWait(d, result.retryAt)
+		if d.heard && result.err == nil {
+			o.hear(d)
+		}
 	case result.more || d.again:
 		o.makeReady(d)
 	default:
@@ -83,15 +125,23 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 	if result.sent {
 		o.ended++
 	}
-	if o.ended < trimEvery {
-		return nil
+	if o.ended >= trimEvery && !o.trimming {
+		o.startTrim(ctx)
 	}
-	o.ended = 0
-	return o.trim(ctx)
+	return nil
+}
+
+// leave gives back the place of a destination that had its turn; it still is what it was when it took it.
+func (o *Outbox) leave(d *destination) {
+	if d.failing() {
+		o.failing.taken--
+	} else {
+		o.sound.taken--
+	}
 }
 
 // readMail works in what the mailbox holds.
-func (o *Outbox) readMail(now time.Time) {
+func (o *Outbox) readMail() {
 	news := o.mail.take()
 	o.seen = max(o.seen, news.last)
 	for server, position := range news.wakes {
@@ -109,40 +159,39 @@ func (o *Outbox) readMail(now time.Time) {
 		}
 	}
 	for server := range news.heard {
-		d, known := o.destinations[server]
-		if known && d.phase == waiting && now.Sub(time.UnixMilli(d.stored.LastFailure)) >= o.policy.Contact {
-			o.makeReady(d)
+		if d, known := o.destinations[server]; known {
+			o.hear(d)
+		}
+	}
+}
+
+// hear takes notice that a server reached us. Its next try comes forward to Contact after the last failure, but not to before the
+// time that it asked for itself.
+func (o *Outbox) hear(d *destination) {
+	switch d.phase {
+	case sending:
+		d.heard = true
+	case waiting:
+		at := time.UnixMilli(max(d.stored.LastFailure+o.policy.Contact.Milliseconds(), d.stored.NotBefore))
+		if at.Before(d.retryAt) {
+			d.retryAt = at
+			heap.Fix(&o.waiting, d.place)
 		}
 	}
 }
 
 // wakeDue ends the waiting of those whose time has come.
 func (o *Outbox) wakeDue(now time.Time) {
-	for _, d := range o.destinations {
-		if d.phase == waiting && !d.retryAt.After(now) {
-			o.makeReady(d)
-		}
+	for len(o.waiting) > 0 && !o.waiting[0].retryAt.After(now) {
+		o.makeReady(heap.Pop(&o.waiting).(*destination))
 	}
 }
 
 // untilNext is how long nothing becomes due.
 func (o *Outbox) untilNext(now time.Time) time.Duration {
-	next := time.Hour
-	for _, d := range o.destinations {
-		if d.phase == waiting {
-			next = min(next, max(0, d.retryAt.Sub(now)))
-		}
+	const lookAgain = time.Hour // should the clock be set meanwhile
+	if len(o.waiting) == 0 {
+		return lookAgain
 	}
-	return next
-}
-
-// trim forgets what every destination is past. An idle destination is past everything whose wake-up has been worked in.
-func (o *Outbox) trim(ctx context.Context) error {
-	through := o.seen
-	for _, d := range o.destinations {
-		if d.phase != idle {
-			through = min(through, d.from)
-		}
-	}
-	return o.store.Update(ctx, func(tx *persistence.Tx) error { return tx.TrimOutbound(through) })
+	return max(0, min(lookAgain, o.waiting[0].retryAt.Sub(now)))
 }

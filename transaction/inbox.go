@@ -81,6 +81,10 @@ type receipt struct {
 	duplicate  bool // answered from the store
 }
 
+// errNotFinished is the fate of a transaction until there is another: if the work on it ends in a panic, those who wait for it
+// must not take that for an answer.
+var errNotFinished = errors.New("the work on the transaction was broken off")
+
 // NewInbox returns an inbox; its Routes go into a transport.Server.
 func NewInbox(cfg InboxConfig) *Inbox {
 	cfg.Trace = trace.OrDiscard(cfg.Trace)
@@ -148,7 +152,7 @@ func (i *Inbox) begin(key receiptKey) (working *receipt, first bool) {
 	if working, running := i.running[key]; running {
 		return working, false
 	}
-	working = &receipt{done: make(chan struct{})}
+	working = &receipt{done: make(chan struct{}), err: errNotFinished}
 	i.running[key] = working
 	return working, true
 }

@@ -4,7 +4,6 @@ package transaction_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"path/filepath"
 	"strings"
@@ -215,7 +214,75 @@ func TestInboxRefusesLongTransactionIDs(t *testing.T) {
 	if !errors.As(err, &refusal) || refusal.Status != 400 {
 		t.Errorf("got %v, want a 400", err)
 	}
-	if !json.Valid([]byte(onePDU)) {
-		t.Error("the test's own transaction is not JSON")
-	}
+}
+
+// brokenRoom is a layer above with a defect.
+type brokenRoom struct{}
+
+func (brokenRoom) ReceivePDUs(context.Context, transaction.Inbound) (transaction.Staged, error) {
+	time.Sleep(time.Second)
+	panic("defect")
+}
+
+// A panic above acknowledges nothing, neither to the one who was being served nor to those who waited for the same transaction.
+func TestInboxPanicIsNoReply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openStore(t, persistence.Options{})
+		defer store.Close()
+		inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: brokenRoom{}})
+		panics := 0
+		go func() {
+			defer func() {
+				if recover() != nil {
+					panics++
+				}
+			}()
+			_, _ = send(t, inbox, "a.example", "t1", onePDU)
+		}()
+		synctest.Wait()
+		if reply, err := send(t, inbox, "a.example", "t1", onePDU); err == nil {
+			t.Errorf("the one who waited was answered with 200 %q", reply)
+		}
+		synctest.Wait()
+		if panics != 1 {
+			t.Error("the panic did not reach the server")
+		}
+	})
+}
+
+// Those who wait for a transaction are served although the one who brought it has hung up, and their own hanging up ends their
+// waiting only.
+func TestInboxSurvivesHangingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := openStore(t, persistence.Options{})
+		defer store.Close()
+		above := &room{delay: time.Second}
+		inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: above})
+		handle := func(ctx context.Context) error {
+			_, err := inbox.Routes()[0].Handle(ctx, &transport.Request{
+				Origin: "a.example", Params: map[string]string{"txnID": "t1"}, Body: []byte(onePDU),
+			})
+			return err
+		}
+		var wg sync.WaitGroup
+		gone, hangUp := context.WithCancel(t.Context())
+		wg.Go(func() { _ = handle(gone) })
+		synctest.Wait()
+		wg.Go(func() {
+			if err := handle(gone); !errors.Is(err, context.Canceled) {
+				t.Errorf("one who waited and hung up: %v", err)
+			}
+		})
+		wg.Go(func() {
+			if err := handle(t.Context()); err != nil {
+				t.Errorf("one who waited: %v", err)
+			}
+		})
+		synctest.Wait()
+		hangUp()
+		wg.Wait()
+		if above.calls != 1 || above.staged != 1 {
+			t.Errorf("worked on %d times, staged %d times, want once", above.calls, above.staged)
+		}
+	})
 }

@@ -26,6 +26,10 @@ const (
 	// maxScan is how many rows of the outbound log one job looks at for a destination.
 	maxScan = 1000
 
+	// MaxKeptReply is the longest reply to an outbound transaction that is kept, in bytes: fifty results with a long sentence
+	// each. What a longer one says is lost, not what it answers.
+	MaxKeptReply = 64 << 10
+
 	// maxFailureMessage is how much of what a peer said is kept with an attempt, in bytes.
 	maxFailureMessage = 500
 )

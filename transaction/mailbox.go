@@ -9,8 +9,12 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
+// maxHeard bounds the servers that the mailbox holds as heard. Any server with a key can be one; what does not fit is a hint
+// lost, and the next contact is another.
+const maxHeard = 10_000
+
 // mailbox brings news to the dispatcher without making anyone wait: not the persistence goroutine, not a request. Its size
-// is bounded by the number of servers, since news of one server replace each other.
+// is bounded: by the servers that something was queued for, since news of one replace each other, and by maxHeard.
 type mailbox struct {
 	signal chan struct{} // holds one element while there is news
 
@@ -48,7 +52,9 @@ func (m *mailbox) heard(server ident.ServerName) {
 		if n.heard == nil {
 			n.heard = map[ident.ServerName]struct{}{}
 		}
-		n.heard[server] = struct{}{}
+		if len(n.heard) < maxHeard {
+			n.heard[server] = struct{}{}
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ package transaction
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -40,15 +41,17 @@ type Outbox struct {
 	mail   *mailbox
 
 	destinations map[ident.ServerName]*destination
-	ready        []*destination // due, waiting for a free place among the concurrent
-	sending      int
+	sound        lane // ready destinations of which no harm is known
+	failing      lane // ready ones whose last attempt failed: few places, so that those that hang leave room for the others
+	waiting      waitingRoom
 	outcomes     chan outcome
 	seen         persistence.Position // the last position whose wake-up has been worked in
-	ended        int                  // transactions answered since the log was last trimmed
-}
 
-// trimEvery is after how many answered transactions the outbound log is trimmed.
-const trimEvery = 64
+	ended    int                  // transactions answered since the log was last trimmed
+	trimmed  persistence.Position // up to here
+	trimming bool                 // on its own goroutine, which tells trims
+	trims    chan error
+}
 
 // NewOutbox returns an outbox that accepts items at once and delivers them while Run runs.
 func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
@@ -58,11 +61,16 @@ func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
+	policy := cfg.Policy.orDefault()
+	probes := max(1, policy.Concurrent/4) // a quarter: known to fail, they are in no hurry
 	return &Outbox{
-		self: cfg.Self, store: cfg.Store, sender: cfg.Sender, policy: cfg.Policy.orDefault(), rand: cfg.Rand,
+		self: cfg.Self, store: cfg.Store, sender: cfg.Sender, policy: policy, rand: cfg.Rand,
 		trace: trace.OrDiscard(cfg.Trace), mail: newMailbox(),
 		destinations: map[ident.ServerName]*destination{},
+		sound:        lane{places: max(1, policy.Concurrent-probes)},
+		failing:      lane{places: probes},
 		outcomes:     make(chan outcome),
+		trims:        make(chan error),
 	}, nil
 }
 
@@ -100,7 +108,8 @@ func (o *Outbox) enqueue(tx *persistence.Tx, item persistence.Outbound, servers 
 func (o *Outbox) Heard(server ident.ServerName) { o.mail.heard(server) }
 
 // Run delivers until ctx ends, then waits for the attempts under way to be broken off, and returns nil. What they were
-// about is frozen and goes out again, the same, when Run runs next. It returns an error when the store gives up.
+// about is frozen and goes out again, the same, when Run runs next. It returns an error when the store has ended. There must not
+// be two at a time.
 func (o *Outbox) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer o.drain()
@@ -119,10 +128,13 @@ func (o *Outbox) Run(ctx context.Context) error {
 		case <-timer.C:
 			o.wakeDue(time.Now())
 		case <-o.mail.signal:
-			o.readMail(time.Now())
+			o.readMail()
 		case result := <-o.outcomes:
-			o.sending--
 			if err := o.settle(ctx, result); err != nil {
+				return endOf(ctx, err)
+			}
+		case err := <-o.trims:
+			if err := o.settleTrim(err); err != nil {
 				return endOf(ctx, err)
 			}
 		}
@@ -137,30 +149,47 @@ func endOf(ctx context.Context, err error) error {
 	return err
 }
 
-// load takes up what an earlier run left: every destination is looked through from its cursor on, or when its back-off ends.
+// load takes up what an earlier run left: whoever is behind is sent to at once, or when its back-off ends.
 func (o *Outbox) load(ctx context.Context) error {
 	var stored []persistence.Destination
+	var behind map[ident.ServerName]bool
+	var last persistence.Position
 	err := o.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		stored, err = tx.Destinations()
+		last = tx.LastPosition()
+		if stored, err = tx.Destinations(); err == nil {
+			behind, err = tx.Behind()
+		}
 		return err
 	})
+	if err != nil {
+		return fmt.Errorf("load destinations: %w", err)
+	}
+	o.seen, o.trimmed = last, 0
+	now := time.Now()
 	for _, d := range stored {
 		state := &destination{name: d.Server, from: d.Cursor, stored: d}
 		o.destinations[d.Server] = state
-		if retryAt := time.UnixMilli(d.RetryAt); d.RetryAt != 0 && retryAt.After(time.Now()) {
-			state.phase, state.retryAt = waiting, retryAt
-		} else {
+		retryAt := time.UnixMilli(min(d.RetryAt, now.Add(o.policy.Max).UnixMilli())) // a clock may have been wrong
+		switch {
+		case !behind[d.Server]:
+			state.from = last
+		case retryAt.After(now):
+			o.makeWait(state, retryAt)
+		default:
 			o.makeReady(state)
 		}
 	}
-	return err
+	return nil
 }
 
-// drain takes the outcomes of the attempts that the end of Run broke off.
+// drain takes the outcomes of what the end of Run broke off, and forgets what the next one reads anew.
 func (o *Outbox) drain() {
-	for ; o.sending > 0; o.sending-- {
-		<-o.outcomes
+	for o.sound.taken+o.failing.taken > 0 {
+		o.leave((<-o.outcomes).destination)
 	}
-	o.ready = nil
+	if o.trimming {
+		<-o.trims
+	}
+	o.trimming, o.waiting, o.sound.line, o.failing.line = false, nil, nil, nil
 	clear(o.destinations)
 }

@@ -31,21 +31,22 @@ func (t turn) run(ctx context.Context) outcome {
 	case err != nil:
 		return t.postpone(result, err)
 	case !next.found:
-		result.from, result.more = next.from, !next.atEnd
+		result.from, result.more = next.from, next.more
 		return result
 	}
-	attempt, reply, retryAfter := t.attempt(ctx, next.transaction)
-	if ctx.Err() != nil {
+	answer := t.attempt(ctx, next.transaction)
+	if ctx.Err() != nil && !answer.delivered {
 		return result // broken off by us: no fault of the destination
 	}
-	result.stored, err = t.record(ctx, next.transaction, attempt, reply, retryAfter)
+	// An answer is kept even if we were told to stop while it came.
+	result.stored, err = t.record(context.WithoutCancel(ctx), next.transaction, answer)
 	switch {
 	case err != nil:
 		return t.postpone(result, err)
-	case result.stored.RetryAt != 0:
-		result.retryAt = time.UnixMilli(result.stored.RetryAt)
+	case answer.delivered:
+		result.sent, result.more, result.from = true, next.more, next.transaction.Through
 	default:
-		result.sent, result.more, result.from = true, true, next.transaction.Through
+		result.retryAt = time.UnixMilli(result.stored.RetryAt)
 	}
 	return result
 }
@@ -62,66 +63,76 @@ type frozen struct {
 	transaction persistence.SentTransaction
 	found       bool
 	from        persistence.Position // without a transaction: how far the log has been looked through
-	atEnd       bool
+	more        bool                 // the log was not looked through to its end: there may be more behind
 }
 
 // freeze gives the transaction to send: the one that is still unanswered, or else a new one of what is queued, made durable
 // before anyone sees it.
 func (t turn) freeze(ctx context.Context) (next frozen, err error) {
-	name := t.stored.Server
-	err = t.outbox.store.Update(ctx, func(tx *persistence.Tx) error {
-		next = frozen{}
-		next.transaction, next.found, err = tx.OpenTransaction(name)
-		if err != nil || next.found {
-			return err
-		}
-		items, through, atEnd, err := tx.NextOutbound(name, t.from, MaxPDUs+MaxEDUs, maxScan)
-		if err != nil {
-			return err
-		}
-		next.from, next.atEnd = through, atEnd
-		if len(items) == 0 {
-			return nil
-		}
-		if n := fitting(items); n < len(items) {
-			items, through = items[:n], items[n-1].Position
-		}
-		next.found = true
-		next.transaction, err = tx.Freeze(compose(t.outbox.self, name, items, through, time.Now().UnixMilli()))
+	err = t.outbox.store.Update(ctx, func(tx *persistence.Tx) (err error) {
+		next, err = t.freezeIn(tx)
 		return err
 	})
 	if err != nil {
-		return frozen{}, fmt.Errorf("freeze transaction for %s: %w", name, err)
+		return frozen{}, fmt.Errorf("freeze transaction for %s: %w", t.stored.Server, err)
 	}
 	return next, nil
 }
 
-// attempt sends the transaction once. reply is not nil exactly when it was answered with 200.
-func (t turn) attempt(ctx context.Context, txn persistence.SentTransaction) (a persistence.Attempt, reply []byte, retryAfter time.Duration) {
+func (t turn) freezeIn(tx *persistence.Tx) (frozen, error) {
+	name := t.stored.Server
+	open, found, err := tx.OpenTransaction(name)
+	if err != nil || found {
+		return frozen{transaction: open, found: found, more: true}, err
+	}
+	items, through, atEnd, err := tx.NextOutbound(name, t.from, MaxPDUs+MaxEDUs, maxScan)
+	if err != nil || len(items) == 0 {
+		return frozen{from: through, more: !atEnd}, err
+	}
+	more := !atEnd
+	if n := fitting(items); n < len(items) {
+		items, through, more = items[:n], items[n-1].Position, true
+	}
+	txn, err := tx.Freeze(compose(t.outbox.self, name, items, through, time.Now().UnixMilli()))
+	return frozen{transaction: txn, found: true, more: more}, err
+}
+
+// answer is what an attempt came to.
+type answer struct {
+	attempt    persistence.Attempt
+	delivered  bool          // it was answered with success
+	reply      []byte        // to be kept; nil also when it was too long for that
+	retryAfter time.Duration // what the peer asked for, 0 if it did not
+}
+
+// attempt sends the transaction once.
+func (t turn) attempt(ctx context.Context, txn persistence.SentTransaction) answer {
 	start := time.Now()
-	a = persistence.Attempt{Number: txn.Attempts + 1, StartedAt: start.UnixMilli()}
+	a := persistence.Attempt{Number: txn.Attempts + 1, StartedAt: start.UnixMilli()}
 	name := string(txn.Destination)
 	t.outbox.trace.Emit(trace.TransactionSending{
 		Destination: name, TxnID: txn.TxnID, PDUs: txn.PDUs, EDUs: txn.EDUs, Attempt: a.Number,
 	})
-	answer, err := t.outbox.sender.Do(ctx, txn.Destination, transport.Call{
+	got, err := t.outbox.sender.Do(ctx, txn.Destination, transport.Call{
 		Method:  http.MethodPut,
 		Path:    transport.Path("_matrix", "federation", "v1", "send", txn.TxnID),
 		Body:    txn.Body,
 		Timeout: t.outbox.policy.AttemptTimeout,
 	})
-	a.Class, a.Status = "ok", answer.Status
+	result := answer{delivered: err == nil, reply: got.Body}
+	a.Class, a.Status = "ok", got.Status
 	if err != nil {
-		a.Class, a.Status, a.Message, retryAfter = describe(err)
-	} else {
-		reply = answer.Body
+		a.Class, a.Status, a.Message, result.retryAfter = describe(err)
+	} else if len(got.Body) > MaxKeptReply {
+		a.Message, result.reply = fmt.Sprintf("the reply of %d bytes was not kept", len(got.Body)), nil
 	}
 	duration := time.Since(start)
 	a.DurationUS = duration.Microseconds()
 	t.outbox.trace.Emit(trace.TransactionAttempted{
 		Destination: name, TxnID: txn.TxnID, Attempt: a.Number, Class: a.Class, Status: a.Status, Duration: duration,
 	})
-	return a, reply, retryAfter
+	result.attempt = a
+	return result
 }
 
 // describe takes from a failed request what is kept with the attempt.
@@ -138,23 +149,15 @@ func describe(err error) (class string, status int, message string, retryAfter t
 }
 
 // record stores the outcome of an attempt and gives the destination as it now stands.
-func (t turn) record(ctx context.Context, txn persistence.SentTransaction, a persistence.Attempt, reply []byte, retryAfter time.Duration) (persistence.Destination, error) {
+func (t turn) record(ctx context.Context, txn persistence.SentTransaction, answer answer) (persistence.Destination, error) {
 	now := time.Now()
-	d := t.stored
-	d.Cursor = max(d.Cursor, t.from)
-	if reply != nil {
-		d.Cursor, d.Failures, d.RetryAt, d.LastSuccess = txn.Through, 0, 0, now.UnixMilli()
-	} else {
-		d.Failures++
-		wait := t.outbox.policy.wait(d.Failures, retryAfter, t.random)
-		d.RetryAt, d.LastFailure = now.Add(wait).UnixMilli(), now.UnixMilli()
-	}
+	d := t.after(txn, answer, now)
 	err := t.outbox.store.Update(ctx, func(tx *persistence.Tx) error {
-		if err := tx.RecordAttempt(txn.Position, a); err != nil {
+		if err := tx.RecordAttempt(txn.Position, answer.attempt); err != nil {
 			return err
 		}
-		if reply != nil {
-			if err := tx.EndTransaction(txn.Position, now.UnixMilli(), reply); err != nil {
+		if answer.delivered {
+			if err := tx.EndTransaction(txn.Position, now.UnixMilli(), answer.reply); err != nil {
 				return err
 			}
 		}
@@ -164,4 +167,23 @@ func (t turn) record(ctx context.Context, txn persistence.SentTransaction, a per
 		return t.stored, fmt.Errorf("record attempt for %s: %w", d.Server, err)
 	}
 	return d, nil
+}
+
+// after is the destination after an attempt.
+func (t turn) after(txn persistence.SentTransaction, answer answer, now time.Time) persistence.Destination {
+	d := t.stored
+	d.NotBefore = 0
+	if answer.delivered {
+		d.Cursor, d.Failures, d.RetryAt, d.LastSuccess = txn.Through, 0, 0, now.UnixMilli()
+		return d
+	}
+	policy := t.outbox.policy
+	d.Cursor = max(d.Cursor, t.from)
+	d.Failures++
+	d.RetryAt = now.Add(policy.wait(d.Failures, answer.retryAfter, t.random)).UnixMilli()
+	d.LastFailure = now.UnixMilli()
+	if answer.retryAfter > 0 {
+		d.NotBefore = now.Add(min(answer.retryAfter, policy.Max)).UnixMilli()
+	}
+	return d
 }

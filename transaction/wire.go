@@ -3,6 +3,7 @@
 package transaction
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -38,7 +39,7 @@ func parseTransaction(origin ident.ServerName, body []byte) (inboundTransaction,
 	if claimed != string(origin) {
 		return inboundTransaction{}, &transport.Error{
 			Status: http.StatusForbidden, Code: spec.ErrorForbidden,
-			Message: fmt.Sprintf("the transaction says that it is from %q, the request is signed by %q", claimed, origin),
+			Message: fmt.Sprintf("the transaction says that it is from another server than %s, which signed the request", origin),
 		}
 	}
 	pdus, err := elements(fields, "pdus", MaxPDUs, true)
@@ -67,12 +68,23 @@ func elements(fields map[string]json.RawMessage, name string, limit int, require
 	if !present && !required {
 		return nil, nil
 	}
-	var list []json.RawMessage
-	if !present || json.Unmarshal(field, &list) != nil || list == nil {
+	if len(field) == 0 || field[0] != '[' {
 		return nil, badTransaction(name + " is not an array")
 	}
-	if len(list) > limit {
-		return nil, badTransaction(fmt.Sprintf("%d %s, at most %d are allowed in a transaction", len(list), name, limit))
+	// One by one: a body has room for millions of elements, and a slice of them would be many times its size.
+	decoder := json.NewDecoder(bytes.NewReader(field))
+	_, err := decoder.Token()
+	var list []json.RawMessage
+	for err == nil && decoder.More() {
+		if len(list) == limit {
+			return nil, badTransaction(fmt.Sprintf("more than %d %s in a transaction", limit, name))
+		}
+		var element json.RawMessage
+		err = decoder.Decode(&element)
+		list = append(list, element)
+	}
+	if err != nil {
+		return nil, badTransaction(name + " cannot be read")
 	}
 	return list, nil
 }

@@ -5,6 +5,7 @@ package transaction
 import (
 	"errors"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -52,6 +53,24 @@ func TestParseTransactionKeepsTheRest(t *testing.T) {
 	}
 	if len(txn.edus) != 1 || txn.edus[0].Type != "m.y" || string(txn.edus[0].Content) != `{"k":1}` {
 		t.Errorf("edus = %s", txn.edus)
+	}
+}
+
+// A body of millions of elements is refused without being split into them, and without being sent back.
+func TestParseTransactionCostsNoMoreThanItsLimits(t *testing.T) {
+	elements := `{"origin":"a","pdus":[` + strings.Repeat("0,", 1<<19) + `0]}`
+	name := `{"origin":"` + strings.Repeat("b", 1<<20) + `","pdus":[]}`
+	for _, body := range []string{elements, name} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := parseTransaction("a", []byte(body))
+		runtime.ReadMemStats(&after)
+		if err == nil || len(err.Error()) > 1000 {
+			t.Errorf("refused with %.80v", err)
+		}
+		if spent := int(after.TotalAlloc - before.TotalAlloc); spent > 8*len(body) {
+			t.Errorf("%d bytes were allocated for a body of %d", spent, len(body))
+		}
 	}
 }
 

@@ -62,7 +62,7 @@ func build(v *Version, p Proto, origin ident.ServerName, key signing.Key) (*Even
 	if err := checkIssued(v, p.Type, root.Get("content")); err != nil {
 		return nil, err
 	}
-	hash := contentHash(nil, root)
+	hash := contentHash(root)
 	hashes := object([]member{textMember("sha256", signing.EncodeBase64(hash[:]))})
 	members = append(members, member{"hashes", hashes}, member{"signatures", []byte("{}")})
 	if root, err = canonicaljson.Parse(object(members), v.Rules); err != nil {
@@ -103,26 +103,27 @@ func FromTemplate(v *Version, template []byte) (Proto, error) {
 	if err != nil {
 		return Proto{}, fmt.Errorf("event template: %w", err)
 	}
-	f := fieldsOf(root)
-	sender, hasSender := f.sender.Text()
-	room, hasRoom := f.roomID.Text()
-	typ, hasType := f.typ.Text()
-	depth, hasDepth := f.depth.Int()
-	if !hasSender || !hasRoom || !hasType || !hasDepth || f.content.Kind() != canonicaljson.Object {
+	var f fields
+	f.read(root)
+	sender, hasSender := f[fieldSender].Text()
+	room, hasRoom := f[fieldRoomID].Text()
+	typ, hasType := f[fieldType].Text()
+	depth, hasDepth := f[fieldDepth].Int()
+	if !hasSender || !hasRoom || !hasType || !hasDepth || f[fieldContent].Kind() != canonicaljson.Object {
 		return Proto{}, malformed("M-03", "a template needs room_id, sender, type, depth and content")
 	}
 	p := Proto{
 		RoomID: ident.RoomID(room), Sender: ident.UserID(sender), Type: typ, Depth: depth,
-		Content: slices.Clone(f.content.Canonical()),
+		Content: slices.Clone(f[fieldContent].Canonical()),
 	}
-	p.OriginServerTS, _ = f.originServerTS.Int()
-	if key, ok := f.stateKey.Text(); ok {
+	p.OriginServerTS, _ = f[fieldOriginServerTS].Int()
+	if key, ok := f[fieldStateKey].Text(); ok {
 		p.StateKey = &key
 	}
-	if p.PrevEvents, err = templateRefs(v, "prev_events", f.prevEvents, MaxPrevEvents); err != nil {
+	if p.PrevEvents, err = templateRefs(v, "prev_events", f[fieldPrevEvents], MaxPrevEvents); err != nil {
 		return Proto{}, err
 	}
-	if p.AuthEvents, err = templateRefs(v, "auth_events", f.authEvents, MaxAuthEvents); err != nil {
+	if p.AuthEvents, err = templateRefs(v, "auth_events", f[fieldAuthEvents], MaxAuthEvents); err != nil {
 		return Proto{}, err
 	}
 	return p, nil

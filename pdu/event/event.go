@@ -57,15 +57,15 @@ type Event struct {
 
 // newEvent takes the fields over. Of a field of the wrong type it keeps nothing; Parse has refused those before.
 func newEvent(v *Version, root canonicaljson.Value, f *fields) *Event {
-	e := &Event{version: v, root: root, content: f.content}
-	sender, _ := f.sender.Text()
-	room, _ := f.roomID.Text()
+	e := &Event{version: v, root: root, content: f[fieldContent]}
+	sender, _ := f[fieldSender].Text()
+	room, _ := f[fieldRoomID].Text()
 	e.sender, e.room = ident.UserID(sender), ident.RoomID(room)
-	e.typ, _ = f.typ.Text()
-	e.key, e.isState = f.stateKey.Text()
-	e.depth, _ = f.depth.Int()
-	e.ts, _ = f.originServerTS.Int()
-	e.prev, e.auth = references(v, f.prevEvents, f.authEvents)
+	e.typ, _ = f[fieldType].Text()
+	e.key, e.isState = f[fieldStateKey].Text()
+	e.depth, _ = f[fieldDepth].Int()
+	e.ts, _ = f[fieldOriginServerTS].Int()
+	e.prev, e.auth = references(v, f[fieldPrevEvents], f[fieldAuthEvents])
 	e.decode()
 	return e
 }
@@ -172,12 +172,14 @@ func (e *Event) HashMismatch() bool { return e.mismatch }
 
 // Redact is the event as it stands after redaction, under the same id (P-62).
 func (e *Event) Redact() *Event {
-	text := e.version.redaction.appendRedacted(nil, e.root, true)
-	root, err := canonicaljson.Parse(text, e.version.Rules)
+	var f fields
+	f.read(e.root)
+	root, err := canonicaljson.Parse(e.version.redaction.appendRedacted(nil, &f, true), e.version.Rules)
 	if err != nil {
 		return e // a selection from canonical JSON is canonical JSON
 	}
-	f := fieldsOf(root)
+	f = fields{}
+	f.read(root)
 	redacted := newEvent(e.version, root, &f)
 	redacted.setID(ident.EventID(strings.Clone(string(e.id)))) // a share in e's bytes would keep them alive
 	need := e.required().clone()
@@ -190,15 +192,23 @@ func (e *Event) message() []byte {
 	if e.signed != nil {
 		return e.signed
 	}
-	return e.version.redaction.appendRedacted(nil, e.root, false)
+	var f fields
+	f.read(e.root)
+	return e.version.redaction.appendRedacted(nil, &f, false)
 }
 
-// encodedHashSize is the length of a SHA-256 in unpadded base64.
-const encodedHashSize = 43
+const (
+	// encodedHashSize is the length of a SHA-256 in unpadded base64.
+	encodedHashSize = 43
 
-// contentHash is the hash that belongs in hashes.sha256 (P-10). The buffer is scratch space.
-func contentHash(buffer []byte, root canonicaljson.Value) [sha256.Size]byte {
-	return sha256.Sum256(root.AppendWithout(buffer, "hashes", "signatures", "unsigned"))
+	// usualSize is how many bytes most events have at most: what is made of those only to be hashed stays on the stack.
+	usualSize = 1024
+)
+
+// contentHash is the hash that belongs in hashes.sha256 (P-10).
+func contentHash(root canonicaljson.Value) [sha256.Size]byte {
+	var buffer [usualSize]byte
+	return sha256.Sum256(root.AppendWithout(buffer[:0], "hashes", "signatures", "unsigned"))
 }
 
 // isContentHash reports whether hashes.sha256 names the hash, as nearly all do in the one spelling that servers emit.

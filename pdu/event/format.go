@@ -35,77 +35,80 @@ func malformed(rule, format string, args ...any) error {
 	return &FormatError{Rule: rule, Detail: fmt.Sprintf(format, args...)}
 }
 
-// fields is the members of an event that mean something to us, as they came; the zero Value for what is absent.
-type fields struct {
-	authEvents, content, depth, eventID, hashes, originServerTS, prevEvents, redacts, roomID, sender, signatures, stateKey,
-	typ canonicaljson.Value
+// field names a member of an event that means something to us, or that redaction keeps.
+type field int
+
+// The fields in the order of canonical JSON.
+const (
+	fieldAuthEvents field = iota
+	fieldContent
+	fieldDepth
+	fieldEventID
+	fieldHashes
+	fieldMembership
+	fieldOrigin
+	fieldOriginServerTS
+	fieldPrevEvents
+	fieldPrevState
+	fieldRoomID
+	fieldSender
+	fieldSignatures
+	fieldStateKey
+	fieldType
+)
+
+// fieldNames is the keys of the fields.
+var fieldNames = [...]string{
+	"auth_events", "content", "depth", "event_id", "hashes", "membership", "origin", "origin_server_ts", "prev_events",
+	"prev_state", "room_id", "sender", "signatures", "state_key", "type",
 }
 
-// fieldsOf sorts the members out in one walk. Keys match exactly (G-J6).
-func fieldsOf(root canonicaljson.Value) (f fields) {
-	for key, value := range root.Members() {
-		switch key {
-		case "auth_events":
-			f.authEvents = value
-		case "content":
-			f.content = value
-		case "depth":
-			f.depth = value
-		case "event_id":
-			f.eventID = value
-		case "hashes":
-			f.hashes = value
-		case "origin_server_ts":
-			f.originServerTS = value
-		case "prev_events":
-			f.prevEvents = value
-		case "redacts":
-			f.redacts = value
-		case "room_id":
-			f.roomID = value
-		case "sender":
-			f.sender = value
-		case "signatures":
-			f.signatures = value
-		case "state_key":
-			f.stateKey = value
-		case "type":
-			f.typ = value
-		}
+func (f field) String() string { return fieldNames[f] }
+
+// fields is the members of an event by field, as they came; the zero Value for what is absent.
+type fields [len(fieldNames)]canonicaljson.Value
+
+// read sorts the members of an event out in one walk. Keys match exactly (G-J6).
+func (f *fields) read(root canonicaljson.Value) {
+	for i, value := range selected(root, fieldNames[:]) {
+		f[i] = value
 	}
-	return f
+}
+
+// fieldKinds is what fields must be, beyond those whose values are looked at one by one.
+var fieldKinds = [...]struct {
+	field field
+	kind  canonicaljson.Kind
+}{
+	{fieldAuthEvents, canonicaljson.Array},
+	{fieldContent, canonicaljson.Object},
+	{fieldHashes, canonicaljson.Object},
+	{fieldPrevEvents, canonicaljson.Array},
+	{fieldSignatures, canonicaljson.Object},
+	{fieldType, canonicaljson.String},
 }
 
 // checkFormat holds the fields against the format of the room version (P-02, P-03, P-05, P-07).
 func checkFormat(v *Version, f *fields) error {
-	for _, field := range [...]struct {
-		name  string
-		value canonicaljson.Value
-		kind  canonicaljson.Kind
-	}{
-		{"auth_events", f.authEvents, canonicaljson.Array},
-		{"content", f.content, canonicaljson.Object},
-		{"hashes", f.hashes, canonicaljson.Object},
-		{"hashes.sha256", f.hashes.Get("sha256"), canonicaljson.String},
-		{"prev_events", f.prevEvents, canonicaljson.Array},
-		{"signatures", f.signatures, canonicaljson.Object},
-		{"type", f.typ, canonicaljson.String},
-	} {
-		if field.value.Kind() != field.kind {
-			return malformed("P-03", "%s is absent or of the wrong type: %.80s", field.name, field.value.Canonical())
+	for _, want := range &fieldKinds {
+		if value := f[want.field]; value.Kind() != want.kind {
+			return malformed("P-03", "%s is absent or of the wrong type: %.80s", want.field, value.Canonical())
 		}
 	}
-	if typ, _ := f.typ.Text(); len(typ) > maxKeyLength {
+	if hash := f[fieldHashes].Get("sha256"); hash.Kind() != canonicaljson.String {
+		return malformed("P-03", "hashes.sha256 is absent or of the wrong type: %.80s", hash.Canonical())
+	}
+	if typ, _ := f[fieldType].Text(); len(typ) > maxKeyLength {
 		return malformed("P-02", "type has %d bytes, at most %d are allowed", len(typ), maxKeyLength)
 	}
-	if err := checkStateKey(f.stateKey); err != nil {
+	if err := checkStateKey(f[fieldStateKey]); err != nil {
 		return err
 	}
-	if _, ok := f.originServerTS.Int(); !ok {
-		return malformed("P-03", "origin_server_ts is not an integer: %.80s", f.originServerTS.Canonical())
+	if _, ok := f[fieldOriginServerTS].Int(); !ok {
+		return malformed("P-03", "origin_server_ts is not an integer: %.80s", f[fieldOriginServerTS].Canonical())
 	}
-	if depth, ok := f.depth.Int(); !ok || depth < 0 || depth > v.MaxDepth {
-		return malformed("P-05", "depth is not an integer from 0 to %d: %.80s", v.MaxDepth, f.depth.Canonical())
+	if depth, ok := f[fieldDepth].Int(); !ok || depth < 0 || depth > v.MaxDepth {
+		return malformed("P-05", "depth is not an integer from 0 to %d: %.80s", v.MaxDepth, f[fieldDepth].Canonical())
 	}
 	return checkIdentifiers(v, f)
 }
@@ -126,9 +129,9 @@ func checkStateKey(value canonicaljson.Value) error {
 
 // checkIdentifiers parses sender, room_id and event_id (P-02, X-13 to X-15).
 func checkIdentifiers(v *Version, f *fields) error {
-	sender, ok := f.sender.Text()
+	sender, ok := f[fieldSender].Text()
 	if !ok {
-		return malformed("P-03", "sender is absent or not a string: %.80s", f.sender.Canonical())
+		return malformed("P-03", "sender is absent or not a string: %.80s", f[fieldSender].Canonical())
 	}
 	if _, err := ident.ParseUserID(sender); err != nil {
 		return malformed("P-02", "sender: %v", err)
@@ -139,9 +142,9 @@ func checkIdentifiers(v *Version, f *fields) error {
 	if v.EventIDFormat != IDField {
 		return nil
 	}
-	text, ok := f.eventID.Text()
+	text, ok := f[fieldEventID].Text()
 	if !ok {
-		return malformed("P-03", "event_id is absent or not a string: %.80s", f.eventID.Canonical())
+		return malformed("P-03", "event_id is absent or not a string: %.80s", f[fieldEventID].Canonical())
 	}
 	id, err := ident.ParseEventID(text)
 	if err != nil {
@@ -157,15 +160,15 @@ func checkIdentifiers(v *Version, f *fields) error {
 // checkRoomID: up to room version 11 a room id has a domain, from 12 on it is a hash (X-14, G-C2). The create event of
 // version 12 has none; one that has is well formed, and refused by the authorisation rules.
 func checkRoomID(v *Version, f *fields) error {
-	if v.HashRoomID && f.typ.IsText(typeCreate) {
-		if kind := f.roomID.Kind(); kind != canonicaljson.Invalid && kind != canonicaljson.String {
-			return malformed("P-03", "room_id is not a string: %.80s", f.roomID.Canonical())
+	if v.HashRoomID && f[fieldType].IsText(typeCreate) {
+		if kind := f[fieldRoomID].Kind(); kind != canonicaljson.Invalid && kind != canonicaljson.String {
+			return malformed("P-03", "room_id is not a string: %.80s", f[fieldRoomID].Canonical())
 		}
 		return nil
 	}
-	text, ok := f.roomID.Text()
+	text, ok := f[fieldRoomID].Text()
 	if !ok {
-		return malformed("P-03", "room_id is absent or not a string: %.80s", f.roomID.Canonical())
+		return malformed("P-03", "room_id is absent or not a string: %.80s", f[fieldRoomID].Canonical())
 	}
 	id, err := ident.ParseRoomID(text)
 	if err != nil {

@@ -29,25 +29,22 @@ func parse(v *Version, wire []byte, maxPrev, maxAuth int) (*Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := fieldsOf(root)
+	var f fields
+	f.read(root)
 	if err := checkFormat(v, &f); err != nil {
 		return nil, err
 	}
-	if err := checkReferences(v, "prev_events", f.prevEvents, maxPrev); err != nil {
+	if err := checkReferences(v, "prev_events", f[fieldPrevEvents], maxPrev); err != nil {
 		return nil, err
 	}
-	if err := checkReferences(v, "auth_events", f.authEvents, maxAuth); err != nil {
+	if err := checkReferences(v, "auth_events", f[fieldAuthEvents], maxAuth); err != nil {
 		return nil, err
 	}
 	e := newEvent(v, root, &f)
-	buffer := make([]byte, 0, len(root.Canonical())) // for the content hash, and then for the message
-	matches := isContentHash(f.hashes.Get("sha256"), contentHash(buffer, root))
-	e.signed = v.redaction.appendRedacted(buffer, root, false)
-	if len(e.signed) < cap(buffer)/2 {
-		e.signed = bytes.Clone(e.signed) // a large content is gone from it, and should be from memory
-	}
+	var buffer [usualSize]byte
+	e.signed = bytes.Clone(v.redaction.appendRedacted(buffer[:0], &f, false))
 	e.setID(eventID(v, &f, e.signed))
-	if matches {
+	if isContentHash(f[fieldHashes].Get("sha256"), contentHash(root)) {
 		return e, nil
 	}
 	e.mismatch = true
@@ -83,7 +80,8 @@ func ParseStored(v *Version, id ident.EventID, canonical []byte) (*Event, error)
 	if err != nil {
 		return nil, fmt.Errorf("parse stored event %s: %w", id, err)
 	}
-	f := fieldsOf(root)
+	var f fields
+	f.read(root)
 	e := newEvent(v, root, &f)
 	e.setID(id)
 	return e, nil
@@ -92,7 +90,7 @@ func ParseStored(v *Version, id ident.EventID, canonical []byte) (*Event, error)
 // eventID is the id by the room version's format (P-12): message is the redacted event without signatures.
 func eventID(v *Version, f *fields, message []byte) ident.EventID {
 	if v.EventIDFormat == IDField {
-		id, _ := f.eventID.Text()
+		id, _ := f[fieldEventID].Text()
 		return ident.EventID(id)
 	}
 	encoding := base64.RawURLEncoding

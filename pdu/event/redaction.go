@@ -12,7 +12,7 @@ import (
 // redaction is what survives redaction in a room version. Lists of keys are in the order of canonical JSON, so
 // that one walk over an object's members and a list selects.
 type redaction struct {
-	top     []string
+	top     []field
 	content map[string]kept // by event type; of other types nothing survives
 }
 
@@ -26,9 +26,10 @@ type kept struct {
 // baseRedaction is the tables of room version 1.
 func baseRedaction() redaction {
 	return redaction{
-		top: []string{
-			"auth_events", "content", "depth", "event_id", "hashes", "membership", "origin", "origin_server_ts", "prev_events",
-			"prev_state", "room_id", "sender", "signatures", "state_key", "type",
+		top: []field{
+			fieldAuthEvents, fieldContent, fieldDepth, fieldEventID, fieldHashes, fieldMembership, fieldOrigin,
+			fieldOriginServerTS, fieldPrevEvents, fieldPrevState, fieldRoomID, fieldSender, fieldSignatures, fieldStateKey,
+			fieldType,
 		},
 		content: map[string]kept{
 			"m.room.aliases":            {keys: []string{"aliases"}},
@@ -62,8 +63,8 @@ func (r *redaction) withAuthoriser() {
 
 // asOfEleven is the changes of room version 11.
 func (r *redaction) asOfEleven() {
-	r.top = slices.DeleteFunc(slices.Clone(r.top), func(key string) bool {
-		return key == "membership" || key == "origin" || key == "prev_state"
+	r.top = slices.DeleteFunc(slices.Clone(r.top), func(f field) bool {
+		return f == fieldMembership || f == fieldOrigin || f == fieldPrevState
 	})
 	r.content["m.room.create"] = kept{all: true}
 	r.content["m.room.member"] = kept{
@@ -78,16 +79,17 @@ func (r *redaction) asOfEleven() {
 
 // appendRedacted appends the canonical redacted form of an event. Without signatures it is what servers sign and what the
 // reference hash is taken of (P-11, P-12). The event has no unsigned.
-func (r *redaction) appendRedacted(dst []byte, root canonicaljson.Value, withSignatures bool) []byte {
-	typ, _ := root.Get("type").Text()
+func (r *redaction) appendRedacted(dst []byte, f *fields, withSignatures bool) []byte {
+	typ, _ := f[fieldType].Text()
 	dst = append(dst, '{')
 	first := true
-	for key, value := range selected(root, r.top) {
-		if key == "signatures" && !withSignatures {
+	for _, field := range r.top {
+		value := f[field]
+		if value.Kind() == canonicaljson.Invalid || field == fieldSignatures && !withSignatures {
 			continue
 		}
-		dst = appendKey(dst, key, &first)
-		if key == "content" {
+		dst = appendKey(dst, fieldNames[field], &first)
+		if field == fieldContent {
 			dst = r.appendContent(dst, typ, value)
 		} else {
 			dst = append(dst, value.Canonical()...)
@@ -103,7 +105,8 @@ func (r *redaction) appendContent(dst []byte, typ string, content canonicaljson.
 	}
 	dst = append(dst, '{')
 	first := true
-	for key, value := range selected(content, rule.keys) {
+	for i, value := range selected(content, rule.keys) {
+		key := rule.keys[i]
 		part, isPart := rule.part[key]
 		switch {
 		case !isPart:
@@ -120,16 +123,16 @@ func (r *redaction) appendContent(dst []byte, typ string, content canonicaljson.
 func appendSelected(dst []byte, object canonicaljson.Value, keys []string) []byte {
 	dst = append(dst, '{')
 	first := true
-	for key, value := range selected(object, keys) {
-		dst = appendKey(dst, key, &first)
+	for i, value := range selected(object, keys) {
+		dst = appendKey(dst, keys[i], &first)
 		dst = append(dst, value.Canonical()...)
 	}
 	return append(dst, '}')
 }
 
-// selected yields the members of an object whose keys are in the list; both are in the same order.
-func selected(object canonicaljson.Value, keys []string) func(yield func(string, canonicaljson.Value) bool) {
-	return func(yield func(string, canonicaljson.Value) bool) {
+// selected yields the members of an object whose keys are in the list, with their places in it; both are in the same order.
+func selected(object canonicaljson.Value, keys []string) func(yield func(int, canonicaljson.Value) bool) {
+	return func(yield func(int, canonicaljson.Value) bool) {
 		if len(keys) == 0 {
 			return
 		}
@@ -140,7 +143,7 @@ func selected(object canonicaljson.Value, keys []string) func(yield func(string,
 					return
 				}
 			}
-			if keys[next] == key && !yield(key, value) {
+			if keys[next] == key && !yield(next, value) {
 				return
 			}
 		}

@@ -96,7 +96,8 @@ func resolveBothWays(tb testing.TB, room forkedRoom) Resolution {
 	return whole
 }
 
-// The kept rooms resolve to what Synapse 1.163.2 made of them.
+// The kept rooms resolve to what Synapse 1.163.2 made of them: the comparison in which gomatrixserverlib differs (G-S1, G-S2,
+// G-S3) and, on room version 12, panics (G-C8).
 func TestKeptRoomsResolveLikeTheJudge(t *testing.T) {
 	file, err := os.Open(judgedFile)
 	if err != nil {

@@ -53,7 +53,7 @@ func (e *emitter) emit() error {
 		value := e.children[top.next].value
 		top.next++
 		if e.nodes[top.node].kind == Object {
-			e.leaf(e.in[value-1])
+			e.leaf(&e.in[value-1])
 			e.out = append(e.out, ':')
 		}
 		err = e.value(value)
@@ -63,7 +63,7 @@ func (e *emitter) emit() error {
 
 // value writes a scalar, or opens a container.
 func (e *emitter) value(i uint32) error {
-	if n := e.in[i]; n.kind != Object && n.kind != Array {
+	if n := &e.in[i]; n.kind != Object && n.kind != Array {
 		e.leaf(n)
 		return nil
 	}
@@ -71,7 +71,7 @@ func (e *emitter) value(i uint32) error {
 }
 
 // leaf writes a scalar or a key.
-func (e *emitter) leaf(n node) {
+func (e *emitter) leaf(n *node) {
 	start := len(e.out)
 	text := e.src[n.start:n.end]
 	escaped := false
@@ -84,19 +84,19 @@ func (e *emitter) leaf(n node) {
 	default:
 		e.out = append(e.out, text...)
 	}
-	e.nodes = append(e.nodes, node{
-		start: uint32(start), end: uint32(len(e.out)), next: uint32(len(e.nodes) + 1), kind: n.kind, escaped: escaped,
-	})
+	e.nodes = append(e.nodes, node{})
+	to := &e.nodes[len(e.nodes)-1]
+	to.start, to.end, to.next, to.kind, to.escaped = uint32(start), uint32(len(e.out)), uint32(len(e.nodes)), n.kind, escaped
 }
 
 // open writes the bracket and puts the children on the stack, sorted by code point, which is the order of UTF-8 bytes.
 func (e *emitter) open(i uint32) error {
-	n := e.in[i]
+	n := &e.in[i]
 	first := len(e.children)
 	for c := i + 1; c < n.next; c = e.in[c].next {
 		var key []byte
 		if n.kind == Object {
-			key = e.unescaped(e.in[c])
+			key = e.unescaped(&e.in[c])
 			c++
 		}
 		e.children = append(e.children, child{key, c})
@@ -107,7 +107,9 @@ func (e *emitter) open(i uint32) error {
 		}
 	}
 	e.frames = append(e.frames, frame{node: uint32(len(e.nodes)), first: first, next: first, end: len(e.children)})
-	e.nodes = append(e.nodes, node{start: uint32(len(e.out)), kind: n.kind})
+	e.nodes = append(e.nodes, node{})
+	to := &e.nodes[len(e.nodes)-1]
+	to.start, to.kind = uint32(len(e.out)), n.kind
 	e.out = append(e.out, e.src[n.start])
 	return nil
 }
@@ -126,18 +128,19 @@ func (e *emitter) sort(members []child) error {
 
 // close writes the closing bracket of the innermost container.
 func (e *emitter) close(top frame) {
+	n := &e.nodes[top.node]
 	closing := byte(']')
-	if e.nodes[top.node].kind == Object {
+	if n.kind == Object {
 		closing = '}'
 	}
 	e.out = append(e.out, closing)
-	e.nodes[top.node].end, e.nodes[top.node].next = uint32(len(e.out)), uint32(len(e.nodes))
+	n.end, n.next = uint32(len(e.out)), uint32(len(e.nodes))
 	e.children = e.children[:top.first]
 	e.frames = e.frames[:len(e.frames)-1]
 }
 
 // unescaped is the string that a String node of the source stands for.
-func (e *emitter) unescaped(n node) []byte {
+func (e *emitter) unescaped(n *node) []byte {
 	inner := e.src[n.start+1 : n.end-1]
 	if !n.escaped {
 		return inner

@@ -20,14 +20,14 @@ var plain = func() (t [256]bool) {
 
 // plainRun is how many plain bytes src starts with. It looks at eight at a time: a byte is not plain if its highest bit is set,
 // if subtracting ' ' from it borrows, or if it differs from '"' or '\\' in nothing, in which case subtracting 1 from the
-// difference borrows. A borrow may mark the byte after it wrongly, never one before.
+// difference borrows: a borrow sets the highest bit. It may mark the byte after it wrongly, never one before.
 func plainRun(src []byte) int {
 	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(src); i += 8 {
 		w := binary.LittleEndian.Uint64(src[i:])
 		quote, backslash := w^ones*'"', w^ones*'\\'
-		special := (w | (w-ones*' ')&^w | (quote-ones)&^quote | (backslash-ones)&^backslash) & highs
+		special := (w | (w - ones*' ') | (quote - ones) | (backslash - ones)) & highs
 		if special != 0 {
 			return i + bits.TrailingZeros64(special)/8
 		}

@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"slices"
 	"strconv"
+	"sync"
 	"unsafe"
 )
 
@@ -42,48 +44,56 @@ type document struct {
 // unescaping), invalid UTF-8, lone surrogates, trailing data, nesting beyond MaxDepth, and the numbers that the rules
 // refuse; the error is a *SyntaxError. The source is not kept, and not changed.
 func Parse(src []byte, rules Rules) (Value, error) {
-	doc, isSource, err := parse(src, rules)
-	if err != nil {
-		return Value{}, err
-	}
-	if isSource {
-		doc.text = bytes.Clone(src)
-	}
-	return Value{doc: doc}, nil
+	return parse(src, rules, nil)
 }
 
 // ParseWithout is Parse for an object of which some members are not wanted: they are checked like the others, and then take up
 // no memory. It refuses what is not an object.
 func ParseWithout(src []byte, rules Rules, keys ...string) (Value, error) {
-	doc, _, err := parse(src, rules)
+	v, err := parse(src, rules, keys)
+	if err == nil && v.Kind() != Object {
+		return Value{}, &SyntaxError{Reason: "not an object"}
+	}
+	return v, err
+}
+
+// buffers lends Parse calls the memory for the nodes of a source. The Value gets a copy of those that it needs.
+var buffers = sync.Pool{New: func() any { return new([]node) }}
+
+// parse reads a document without some members, if it is an object.
+func parse(src []byte, rules Rules, without []string) (Value, error) {
+	if len(src) > MaxSize {
+		return Value{}, &SyntaxError{Offset: MaxSize, Reason: "document too large"}
+	}
+	buffer := buffers.Get().(*[]node)
+	s := scanner{src: src, rules: rules, canonical: true, nodes: (*buffer)[:0]}
+	err := s.scan()
+	defer func() {
+		if *buffer = s.nodes; cap(s.nodes) <= maxBuffer {
+			buffers.Put(buffer)
+		}
+	}()
 	if err != nil {
 		return Value{}, err
 	}
-	v := Value{doc: doc}
-	if v.Kind() != Object {
-		return Value{}, &SyntaxError{Reason: "not an object"}
+	text, nodes := src, s.nodes
+	if !s.canonical {
+		e := newEmitter(src, s.nodes)
+		if err := e.emit(); err != nil {
+			return Value{}, err
+		}
+		text, nodes = e.out, e.nodes
 	}
-	return v.without(doc.nodes[:1], keys), nil
+	root := Value{doc: &document{text: text, nodes: nodes}}
+	if len(without) == 0 || root.Kind() != Object {
+		return root.clone(), nil
+	}
+	return root.without(without), nil
 }
 
-// parse reads a document. If src is canonical the document's text is src itself, which the caller must part it from.
-func parse(src []byte, rules Rules) (doc *document, isSource bool, err error) {
-	if len(src) > MaxSize {
-		return nil, false, &SyntaxError{Offset: MaxSize, Reason: "document too large"}
-	}
-	nodes := make([]node, 0, len(src)/bytesPerNode+1)
-	s := scanner{src: src, rules: rules, canonical: true, nodes: nodes}
-	if err := s.scan(); err != nil {
-		return nil, false, err
-	}
-	if s.canonical {
-		return &document{text: src, nodes: s.nodes}, true, nil
-	}
-	e := newEmitter(src, s.nodes)
-	if err := e.emit(); err != nil {
-		return nil, false, err
-	}
-	return &document{text: e.out, nodes: e.nodes}, false, nil
+// clone is a whole document again, in memory of its own.
+func (v Value) clone() Value {
+	return Value{doc: &document{text: bytes.Clone(v.doc.text), nodes: slices.Clone(v.doc.nodes)}}
 }
 
 // Canonicalize parses src and returns its canonical form, which the caller owns.
@@ -123,7 +133,7 @@ func (v Value) Canonical() []byte {
 	if v.doc == nil {
 		return nil
 	}
-	n := v.doc.nodes[v.node]
+	n := &v.doc.nodes[v.node]
 	return v.doc.text[n.start:n.end:n.end]
 }
 
@@ -134,7 +144,7 @@ func (v Value) Get(key string) Value {
 	}
 	nodes := v.doc.nodes
 	for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i+1].next {
-		if v.doc.isText(nodes[i], key) {
+		if v.doc.isText(&nodes[i], key) {
 			return Value{v.doc, i + 1}
 		}
 	}
@@ -168,7 +178,7 @@ func (v Value) Members() iter.Seq2[string, Value] {
 		}
 		nodes := v.doc.nodes
 		for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i+1].next {
-			if !yield(v.doc.string(nodes[i]), Value{v.doc, i + 1}) {
+			if !yield(v.doc.string(&nodes[i]), Value{v.doc, i + 1}) {
 				return
 			}
 		}
@@ -195,12 +205,12 @@ func (v Value) Text() (text string, ok bool) {
 	if v.Kind() != String {
 		return "", false
 	}
-	return v.doc.string(v.doc.nodes[v.node]), true
+	return v.doc.string(&v.doc.nodes[v.node]), true
 }
 
 // IsText reports whether the value is a String that stands for exactly s.
 func (v Value) IsText(s string) bool {
-	return v.Kind() == String && v.doc.isText(v.doc.nodes[v.node], s)
+	return v.Kind() == String && v.doc.isText(&v.doc.nodes[v.node], s)
 }
 
 // Int returns a Number that is written as an integer, without fraction or exponent, and fits 64 bits; ok is false for all
@@ -209,7 +219,7 @@ func (v Value) Int() (n int64, ok bool) {
 	if v.Kind() != Number {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(v.doc.span(v.doc.nodes[v.node]), 10, 64)
+	n, err := strconv.ParseInt(v.doc.span(&v.doc.nodes[v.node]), 10, 64)
 	return n, err == nil
 }
 
@@ -223,22 +233,33 @@ func (v Value) Bool() (value, ok bool) {
 
 // span is the text of a node. It shares memory with the document's bytes, which nobody changes: identifiers and keys cost
 // no copy.
-func (d *document) span(n node) string {
-	return unsafe.String(&d.text[n.start], int(n.end-n.start))
+func (d *document) span(n *node) string {
+	return unsafe.String(&d.text[n.start], n.end-n.start)
 }
 
 // string is what a String node stands for.
-func (d *document) string(n node) string {
-	text := d.span(n)
-	if !n.escaped {
-		return text[1 : len(text)-1]
+func (d *document) string(n *node) string {
+	if n.escaped {
+		return d.unescaped(n)
 	}
-	return string(appendUnescaped(make([]byte, 0, len(text)), d.text[n.start+1:n.end-1]))
+	return unsafe.String(&d.text[n.start+1], n.end-n.start-2)
 }
 
-func (d *document) isText(n node, s string) bool {
-	if !n.escaped {
-		return int(n.end-n.start) == len(s)+2 && string(d.text[n.start+1:n.end-1]) == s
-	}
-	return d.string(n) == s
+func (d *document) unescaped(n *node) string {
+	inner := d.text[n.start+1 : n.end-1]
+	return string(appendUnescaped(make([]byte, 0, len(inner)), inner))
 }
+
+func (d *document) isText(n *node, s string) bool { return d.string(n) == s }
+
+// isAny reports whether a String node stands for one of the texts.
+func (d *document) isAny(n *node, texts []string) bool {
+	text := d.string(n)
+	for _, one := range texts {
+		if one == text {
+			return true
+		}
+	}
+	return false
+}
+

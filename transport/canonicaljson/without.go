@@ -2,24 +2,14 @@
 
 package canonicaljson
 
-import "slices"
-
 // AppendWithout appends the canonical bytes of an object without the members of these keys: what most of Matrix's hashes and
 // signatures cover. It appends values of other kinds as they are.
 func (v Value) AppendWithout(dst []byte, keys ...string) []byte {
 	if v.Kind() != Object {
 		return append(dst, v.Canonical()...)
 	}
-	dst = append(dst, '{')
-	first := true
-	for r := range v.runs(keys) {
-		if !first {
-			dst = append(dst, ',')
-		}
-		first = false
-		dst = append(dst, v.doc.text[r.start:r.end]...)
-	}
-	return append(dst, '}')
+	var space [usualRuns]run
+	return v.appendRuns(dst, v.runs(space[:0], keys))
 }
 
 // Without is the object without the members of these keys, as a document of its own that shares nothing with v's. A value of
@@ -28,28 +18,33 @@ func (v Value) Without(keys ...string) Value {
 	if v.Kind() != Object {
 		return v
 	}
-	return v.without(make([]node, 1, v.doc.nodes[v.node].next-v.node), keys)
+	return v.without(keys)
 }
 
-// without writes the nodes that are left over those given, of which the first is to be the object. They may be v's own, if it
-// is a whole document that nobody else has: nodes only move towards the front, behind those yet to be read.
-func (v Value) without(nodes []node, keys []string) Value {
-	self := v.doc.nodes[v.node]
-	out := document{text: make([]byte, 1, self.end-self.start), nodes: nodes}
-	out.text[0] = '{'
-	for r := range v.runs(keys) {
-		if len(out.text) > 1 {
-			out.text = append(out.text, ',')
-		}
-		moved, renumbered := uint32(len(out.text))-r.start, uint32(len(out.nodes))-r.first // modulo 2^32
-		out.text = append(out.text, v.doc.text[r.start:r.end]...)
-		for _, n := range v.doc.nodes[r.first:r.last] {
-			n.start, n.end, n.next = n.start+moved, n.end+moved, n.next+renumbered
-			out.nodes = append(out.nodes, n)
-		}
+// without makes a document of the runs that are left of an object.
+func (v Value) without(keys []string) Value {
+	var space [usualRuns]run
+	runs := v.runs(space[:0], keys)
+	size, count := len("{}"), 1
+	for _, r := range runs {
+		size += int(r.end-r.start) + len(",")
+		count += int(r.last - r.first)
 	}
-	out.text = append(out.text, '}')
-	out.nodes[0] = node{end: uint32(len(out.text)), next: uint32(len(out.nodes)), kind: Object}
+	out := document{text: v.appendRuns(make([]byte, 0, size), runs), nodes: make([]node, 1, count)}
+	out.nodes[0] = node{end: uint32(len(out.text)), next: uint32(count), kind: Object}
+	start := uint32(len("{"))
+	for _, r := range runs {
+		moved, renumbered := start-r.start, uint32(len(out.nodes))-r.first // modulo 2^32
+		done := len(out.nodes)
+		out.nodes = append(out.nodes, v.doc.nodes[r.first:r.last]...)
+		if moved|renumbered != 0 {
+			for i := range out.nodes[done:] {
+				n := &out.nodes[done+i]
+				n.start, n.end, n.next = n.start+moved, n.end+moved, n.next+renumbered
+			}
+		}
+		start += r.end - r.start + uint32(len(","))
+	}
 	return Value{doc: &out}
 }
 
@@ -59,27 +54,37 @@ type run struct {
 	first, last uint32 // last is the node after the run
 }
 
-// runs yields the longest runs of members of an object that have none of the keys.
-func (v Value) runs(keys []string) func(yield func(run) bool) {
-	return func(yield func(run) bool) {
-		nodes, self := v.doc.nodes, v.doc.nodes[v.node]
-		current := run{first: v.node + 1}
-		for i := v.node + 1; i < self.next; i = nodes[i+1].next {
-			drop := slices.ContainsFunc(keys, func(key string) bool { return v.doc.isText(nodes[i], key) })
-			if drop && current.first < i && !yield(current) {
-				return
-			}
-			if drop {
-				current = run{first: nodes[i+1].next}
-				continue
-			}
-			if current.first == i {
-				current.start = nodes[i].start
-			}
-			current.end, current.last = nodes[i+1].end, nodes[i+1].next
+// usualRuns is how many runs three keys leave at most.
+const usualRuns = 4
+
+// runs appends the longest runs of members of an object that have none of the keys.
+func (v Value) runs(runs []run, keys []string) []run {
+	nodes, self := v.doc.nodes, &v.doc.nodes[v.node]
+	open := false // whether the member before belongs to the last run
+	for i := v.node + 1; i < self.next; i = nodes[i+1].next {
+		key := &nodes[i]
+		if v.doc.isAny(key, keys) {
+			open = false
+			continue
 		}
-		if current.first < self.next {
-			yield(current)
+		if !open {
+			open = true
+			runs = append(runs, run{start: key.start, first: i})
 		}
+		last := &runs[len(runs)-1]
+		last.end, last.last = nodes[i+1].end, nodes[i+1].next
 	}
+	return runs
+}
+
+// appendRuns appends an object of these runs.
+func (v Value) appendRuns(dst []byte, runs []run) []byte {
+	dst = append(dst, '{')
+	for i, r := range runs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, v.doc.text[r.start:r.end]...)
+	}
+	return append(dst, '}')
 }

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// configCmd is everything about configurations.
+type configCmd struct {
+	Check configCheckCmd `cmd:"" help:"Find every fault of a configuration, without starting anything (ro)."`
+}
+
+type configCheckCmd struct {
+	settingFlags
+}
+
+// Help implements kong.HelpProvider.
+func (configCheckCmd) Help() string {
+	return `Reads file, environment and flags as serve does, and looks whether the files that they name can be read. All faults are
+reported at once, each with the setting's name and what to do. Without any it prints the settings in force.
+
+  strata config check --config /etc/strata/strata.toml && systemctl restart strata`
+}
+
+// inForce is a good configuration in short.
+type inForce struct {
+	OK         bool     `json:"ok"`
+	File       string   `json:"file,omitempty"`
+	ServerName string   `json:"server_name"`
+	DataDir    string   `json:"data_dir"`
+	Listen     []string `json:"listen"`
+	TLS        string   `json:"tls"` // files, acme, or proxy for none of our own
+	Retry      retry    `json:"retry"`
+}
+
+type retry struct {
+	First      duration `json:"first"`
+	Multiplier float64  `json:"multiplier"`
+	Longest    duration `json:"longest"`
+}
+
+// Run implements the command.
+func (c *configCheckCmd) Run(_ context.Context, w *world) error {
+	serve := serveCmd{settingFlags: c.settingFlags}
+	l, err := serve.load(w)
+	if err != nil {
+		return err
+	}
+	if err := l.check(false); err != nil {
+		return err
+	}
+	s := l.settings
+	result := inForce{
+		OK: true, File: l.file, ServerName: s.ServerName, DataDir: s.DataDir, Listen: s.addresses(), TLS: s.certificateSource(),
+		Retry: retry{s.Federation.DestinationMinRetryInterval, s.Federation.DestinationRetryMultiplier, s.Federation.DestinationMaxRetryInterval},
+	}
+	return w.out.print(result, func() {
+		w.out.pairs([][]string{
+			{"file", orDash(result.File)}, {"server name", result.ServerName}, {"data directory", result.DataDir},
+			{"listen", strings.Join(result.Listen, " ")}, {"certificate", result.TLS},
+		})
+	})
+}
+
+// addresses are what the server will listen on.
+func (s *settings) addresses() (list []string) {
+	if len(s.Listeners) == 0 {
+		return []string{fmt.Sprintf(":%d", federationPort)}
+	}
+	for _, l := range s.Listeners {
+		if len(l.BindAddresses) == 0 {
+			list = append(list, fmt.Sprintf(":%d", l.Port))
+		}
+		for _, address := range l.BindAddresses {
+			list = append(list, joinHostPort(address, l.Port))
+		}
+	}
+	return list
+}
+
+func (s *settings) certificateSource() string {
+	switch {
+	case len(s.Listeners) > 0 && !s.Listeners[0].TLS:
+		return "proxy"
+	case len(s.ACME.Domains) > 0:
+		return "acme"
+	}
+	return "files"
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/strata-matrix/strata/internal/control"
+	"github.com/strata-matrix/strata/internal/inspect"
+)
+
+// eventCmd is everything about events.
+type eventCmd struct {
+	Get eventGetCmd `cmd:"" help:"Show an event and how it was judged (ro)."`
+}
+
+type eventGetCmd struct {
+	reachFlags
+	Event string `arg:"" help:"Event id, such as $abc."`
+}
+
+// Help implements kong.HelpProvider.
+func (eventGetCmd) Help() string {
+	return `The outcome is accepted, soft-failed (valid, but not by the room's current state: kept from users), rejected (not
+authorised), quarantined (events that it refers to are missing), dropped (malformed or not signed) or staged (not judged yet).
+Where it was not plainly accepted, the checks are listed in the order in which they were made, each with its rule.
+
+  strata event get '$abc'
+  strata event get '$abc' --json | jq .pdu`
+}
+
+// Run implements the command.
+func (c *eventGetCmd) Run(ctx context.Context, w *world) error {
+	return c.ask(ctx, w, func(ctx context.Context, client *control.Client) error {
+		e, err := client.Event(ctx, control.GetEvent{EventID: c.Event})
+		if err != nil {
+			return err
+		}
+		return w.out.print(e, func() { showEvent(w.out, e) })
+	})
+}
+
+func showEvent(o *output, e inspect.Event) {
+	rows := [][]string{
+		{"event", e.EventID}, {"room", fmt.Sprintf("%s (version %s)", e.RoomID, orDash(e.RoomVersion))},
+		{"type", orDash(e.Type)},
+	}
+	if e.StateKey != nil {
+		rows = append(rows, []string{"state key", strconv.Quote(*e.StateKey)})
+	}
+	rows = append(rows, []string{"sender", orDash(e.Sender)}, []string{"sent", o.when(e.OriginTS)},
+		[]string{"depth", strconv.FormatInt(e.Depth, 10)}, []string{"outcome", outcome(e)})
+	if e.Position != 0 {
+		rows = append(rows, []string{"position", strconv.FormatInt(e.Position, 10)})
+	}
+	if v := e.Verdict; v != nil {
+		rows = append(rows, []string{"received", fmt.Sprintf("%s from %s", o.when(v.Arrival.Received), v.Arrival.Peer)})
+		for _, c := range v.Checks {
+			word := "ok"
+			if !c.OK {
+				word = "FAIL"
+			}
+			rows = append(rows, []string{fmt.Sprintf("check %d", c.Number), fmt.Sprintf("%s %s %s %s", c.ID, word, c.Rule, c.Detail)})
+		}
+		for _, id := range v.Waits {
+			rows = append(rows, []string{"waits for", string(id)})
+		}
+	}
+	if len(e.PDU) > 0 {
+		rows = append(rows, []string{"json", string(e.PDU)})
+	}
+	o.pairs(rows)
+}
+
+// outcome is the verdict in words.
+func outcome(e inspect.Event) string {
+	words := []string{e.Outcome}
+	if e.Redacted {
+		words = append(words, "redacted: its content hash did not match")
+	}
+	if e.Outlier {
+		words = append(words, "known from a state only")
+	}
+	return strings.Join(words, ", ")
+}
+
+// bodyOf is the text of a message.
+func bodyOf(e inspect.Event) (string, bool) {
+	var content struct {
+		Body *string `json:"body"`
+	}
+	if e.Type != "m.room.message" || json.Unmarshal(e.Content, &content) != nil || content.Body == nil {
+		return "", false
+	}
+	return *content.Body, true
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/lmittmann/tint"
+
+	"github.com/strata-matrix/strata/trace"
+)
+
+// newLogger writes to stderr: coloured for people, logfmt for machines, JSON lines with --json.
+func newLogger(o *output, env map[string]string, level string) (*slog.Logger, error) {
+	var threshold slog.Level
+	if err := threshold.UnmarshalText([]byte(level)); err != nil {
+		return nil, usage("log level: %v", err)
+	}
+	options := &slog.HandlerOptions{Level: threshold}
+	switch {
+	case o.json:
+		return slog.New(slog.NewJSONHandler(o.stderr, options)), nil
+	case isTerminal(o.stderr):
+		plain := env["NO_COLOR"] != "" || !o.colour
+		return slog.New(tint.NewHandler(o.stderr, &tint.Options{Level: threshold, TimeFormat: "15:04:05.000", NoColor: plain})), nil
+	}
+	return slog.New(slog.NewTextHandler(o.stderr, options)), nil
+}
+
+// logSink writes trace events to a log, each at the level of what it means for the operator.
+func logSink(logger *slog.Logger) trace.Sink {
+	return trace.SinkFunc(func(e trace.Event) {
+		level := levelOf(e)
+		if logger.Enabled(context.Background(), level) {
+			logger.LogAttrs(context.Background(), level, e.Kind(), slog.Any("event", e))
+		}
+	})
+}
+
+func levelOf(e trace.Event) slog.Level {
+	switch e := e.(type) {
+	case trace.MessagingStopped, trace.StorePanic, trace.TransportPanic, trace.StoreCommitFailed, trace.PDURoomFailed, trace.KeysStoreFailed:
+		return slog.LevelError
+	case trace.MessagingHandshakeFailed, trace.MessagingCallbackFailed:
+		return slog.LevelWarn
+	case trace.MessagingJoined:
+		return slog.LevelInfo
+	case trace.PDUJudged:
+		if e.Outcome == "rejected" || e.Outcome == "soft-failed" {
+			return slog.LevelInfo
+		}
+	case trace.TransactionAttempted:
+		if e.Class != "ok" && e.Attempt == 1 {
+			return slog.LevelInfo
+		}
+	case trace.TransportServed:
+		if e.Status >= 500 {
+			return slog.LevelWarn
+		}
+		if e.Status >= 400 && strings.HasPrefix(e.Route, "/_matrix/federation/") {
+			return slog.LevelInfo
+		}
+	}
+	return slog.LevelDebug
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// grammar is everything that can be said to strata.
+type grammar struct {
+	outputFlags `group:"Output"`
+
+	Serve   serveCmd   `cmd:"" help:"Run a server."`
+	Init    initCmd    `cmd:"" help:"Write a configuration and a signing key, and tell what else a server needs."`
+	Config  configCmd  `cmd:"" help:"Check a configuration."`
+	Room    roomCmd    `cmd:"" help:"Create, join, leave and look into rooms."`
+	Send    sendCmd    `cmd:"" help:"Send a message, or any other event, to a room."`
+	Txn     txnCmd     `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
+	Event   eventCmd   `cmd:"" help:"Look into events, and why one was refused."`
+	Demo    demoCmd    `cmd:"" help:"Watch servers federate, all in this process."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+const description = `Strata federates Matrix rooms with other servers.
+
+Try it: "strata serve --dev" starts a server on this machine; then, in another terminal of the same directory,
+"strata room create --public --as alice" and "strata send ROOM hello --as alice".
+
+Commands that ask a server find it by its data directory. With --json every command prints one JSON value, and errors as
+JSON on stderr. Exit codes: 0 done, 1 failed or refused, 2 faulty arguments or configuration, 3 not found, 4 a server cannot
+be reached, 5 no permission.`
+
+// world is what a command finds around it.
+type world struct {
+	env map[string]string
+	out *output
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run is the command; the result is its exit code.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	w := &world{env: parseEnviron(environ), out: newOutput(stdout, stderr, saysJSON(args))}
+	helped := false
+	parser, err := newParser(new(grammar), stdout, stderr, func(int) { helped = true })
+	if err != nil {
+		return w.out.fail(err)
+	}
+	if len(args) == 0 {
+		args, stdout = []string{"--help"}, stderr
+		parser.Stdout = stderr
+		_, _ = parser.Parse(args) // prints the help
+		return exitCodes["usage"]
+	}
+	parsed, err := parser.Parse(args)
+	if helped {
+		return 0
+	}
+	if err != nil {
+		return w.out.fail(usageError(err))
+	}
+	g := parsed.Model.Target.Addr().Interface().(*grammar)
+	w.out.configure(g.outputFlags, w.env)
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	if err := parsed.Run(w); err != nil {
+		return w.out.fail(err)
+	}
+	return 0
+}
+
+func newParser(g *grammar, stdout, stderr io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(g, kong.Name("strata"), kong.Description(description), kong.Writers(stdout, stderr), kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}))
+}
+
+// usageError adds where to read on.
+func usageError(err error) error {
+	command := "strata"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		command = strings.TrimSpace("strata " + parse.Context.Command())
+		command, _, _ = strings.Cut(command, " <")
+	}
+	return usage("%v; see %s --help", err, command)
+}
+
+// saysJSON tells how errors are to be printed when the arguments cannot be parsed.
+func saysJSON(args []string) bool {
+	for _, arg := range args {
+		if arg == "--" {
+			return false
+		}
+		if arg == "--json" || strings.HasPrefix(arg, "--json=") {
+			return true
+		}
+	}
+	return false
+}
+
+func parseEnviron(environ []string) map[string]string {
+	env := make(map[string]string, len(environ))
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		env[name] = value
+	}
+	return env
+}

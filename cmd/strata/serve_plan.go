@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strata-matrix/strata/internal/control"
+	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/transaction"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/signing"
+)
+
+// plan is a server about to run: everything that its settings lead to, with its listeners open.
+type plan struct {
+	config      messaging.Config
+	listeners   []net.Listener
+	urls        []string
+	socket      string
+	localCA     string // certificate of the local authority, "" for none
+	acmeAddress string // where the certificate authority asks over plain HTTP, "" for none
+	acmeHandler http.Handler
+	logLevel    string
+}
+
+// plan reads the settings and makes a plan of them. Of a faulty configuration it reports every fault.
+func (c *serveCmd) plan(ctx context.Context, w *world) (p *plan, err error) {
+	l, err := c.load(w)
+	if err != nil {
+		return nil, err
+	}
+	p = &plan{}
+	if c.Dev && len(l.faults) == 0 {
+		err = c.develop(ctx, &l.settings, p)
+	}
+	if err == nil {
+		err = l.check(p.config.TLS != nil)
+	}
+	if err == nil {
+		err = p.build(l.settings, c.Dev)
+	}
+	if err != nil {
+		p.closeListeners()
+		return nil, err
+	}
+	return p, nil
+}
+
+// load reads file, environment and flags.
+func (c *serveCmd) load(w *world) (loaded, error) {
+	file := configFile(c.Config, w.env)
+	if c.Dev && c.Config == "" {
+		file = w.env["STRATA_CONFIG"] // a strata.toml that lies here is a real server's
+	}
+	l, err := loadSettings(file, w.env)
+	if err != nil {
+		return l, err
+	}
+	for _, name := range l.strays {
+		w.out.note("strata: %s in the environment is no setting, and left alone", name)
+	}
+	l.faults = append(l.faults, c.settingFlags.apply(&l.settings)...)
+	return l, nil
+}
+
+// apply puts the flags over the settings.
+func (f settingFlags) apply(s *settings) (found faults) {
+	for _, over := range []struct {
+		flag string
+		to   *string
+	}{
+		{f.ServerName, &s.ServerName}, {f.DataDir, &s.DataDir}, {f.Socket, &s.ControlSocket}, {f.TLSCert, &s.TLSCertificatePath},
+		{f.TLSKey, &s.TLSPrivateKeyPath}, {f.LogLevel, &s.LogLevel},
+	} {
+		if over.flag != "" {
+			*over.to = over.flag
+		}
+	}
+	if f.TLSCert != "" && f.TLSKey != "" {
+		s.ACME.Domains = nil
+	}
+	s.FederationExtraCAList = append(s.FederationExtraCAList, f.CA...)
+	s.AllowPrivateAddresses = s.AllowPrivateAddresses || f.AllowPrivate
+	if len(f.Listen) > 0 {
+		s.Listeners = nil
+	}
+	for _, address := range f.Listen {
+		host, port, err := net.SplitHostPort(address)
+		number, numberErr := strconv.ParseInt(port, 10, 64)
+		if err != nil || numberErr != nil {
+			found.add("--listen", fmt.Sprintf("%q is not HOST:PORT", address), "write 127.0.0.1:8448, [::1]:8448 or :8448")
+			continue
+		}
+		l := listener{Port: number, TLS: !f.NoTLS}
+		if host != "" {
+			l.BindAddresses = []string{host}
+		}
+		s.Listeners = append(s.Listeners, l)
+	}
+	if f.NoTLS && len(f.Listen) == 0 {
+		found.add("--no-tls", "has no effect without --listen", "give --listen as well")
+	}
+	return found
+}
+
+// check finds everything that is wrong, with what reading found. certified: there is a certificate already.
+func (l loaded) check(certified bool) error {
+	return slices.Concat(l.faults, l.settings.validate(certified), l.settings.checkFiles()).orNil()
+}
+
+// build turns settings without faults into a plan. What develop has put there stays.
+func (p *plan) build(s settings, dev bool) (err error) {
+	p.config.ServerName, p.config.DataDir = s.ServerName, s.DataDir
+	p.config.AllowPrivate = s.AllowPrivateAddresses
+	p.config.ClientLimits.Timeout = time.Duration(s.Federation.ClientTimeout)
+	if !dev {
+		p.config.Retry = s.retryPolicy()
+	}
+	p.logLevel = s.LogLevel
+	p.socket = absolute(s.ControlSocket)
+	if s.ControlSocket == "" {
+		p.socket = absolute(filepath.Join(s.DataDir, control.SocketName))
+	}
+	if s.SigningKeyPath != "" {
+		if p.config.Key, err = signing.LoadOrCreateKey(s.SigningKeyPath); err != nil {
+			return err
+		}
+	}
+	for _, id := range sortedKeys(s.OldSigningKeys) {
+		key, err := s.OldSigningKeys[id].parse(id)
+		if err != nil {
+			return err
+		}
+		p.config.OldKeys = append(p.config.OldKeys, key)
+	}
+	if err := p.addAuthorities(s); err != nil {
+		return err
+	}
+	if err := p.addCertificate(s); err != nil {
+		return err
+	}
+	return p.listen(s)
+}
+
+// retryPolicy is the transaction layer's with the configured intervals.
+func (s *settings) retryPolicy() transaction.RetryPolicy {
+	policy := transaction.DefaultRetryPolicy()
+	policy.First = time.Duration(s.Federation.DestinationMinRetryInterval)
+	policy.Max = time.Duration(s.Federation.DestinationMaxRetryInterval)
+	policy.Factor = s.Federation.DestinationRetryMultiplier
+	policy.Contact = min(policy.Contact, policy.First)
+	policy.AttemptTimeout = time.Duration(s.Federation.ClientTimeout)
+	return policy
+}
+
+// addAuthorities says whom to trust: the system's authorities or the custom ones in their place, and the extra ones.
+func (p *plan) addAuthorities(s settings) (err error) {
+	if len(s.FederationCustomCAList)+len(s.FederationExtraCAList) == 0 && p.localCA == "" {
+		return nil // the system's
+	}
+	pool := x509.NewCertPool()
+	if len(s.FederationCustomCAList) == 0 {
+		if pool, err = x509.SystemCertPool(); err != nil {
+			return fmt.Errorf("read the system's certificate authorities: %w", err)
+		}
+	}
+	files := slices.Concat(s.FederationCustomCAList, s.FederationExtraCAList)
+	if p.localCA != "" {
+		files = append(files, p.localCA)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("read certificate authority: %w", err)
+		}
+		if !pool.AppendCertsFromPEM(text) {
+			return usage("certificate authority %s: no certificate in PEM form is in it", file)
+		}
+	}
+	p.config.RootCAs = pool
+	return nil
+}
+
+// addCertificate says what this server shows to others: nothing behind a proxy.
+func (p *plan) addCertificate(s settings) (err error) {
+	switch {
+	case p.config.TLS != nil || len(s.Listeners) > 0 && !s.Listeners[0].TLS:
+	case len(s.ACME.Domains) > 0:
+		cache := s.ACME.CacheDir
+		if cache == "" {
+			cache = filepath.Join(s.DataDir, "acme")
+		}
+		p.config.TLS, p.acmeHandler, err = transport.ACME(cache, s.ACME.Domains...)
+		if s.ACME.HTTPPort != 0 {
+			p.acmeAddress = joinHostPort("", s.ACME.HTTPPort)
+		}
+	default:
+		p.config.TLS, err = transport.FileCertificate(s.TLSCertificatePath, s.TLSPrivateKeyPath)
+	}
+	return err
+}
+
+// listen opens the listeners, if that is not done yet.
+func (p *plan) listen(s settings) error {
+	if len(s.Listeners) == 0 {
+		s.Listeners = []listener{{Port: federationPort, TLS: true}}
+	}
+	for _, l := range s.Listeners {
+		hosts := l.BindAddresses
+		if len(hosts) == 0 {
+			hosts = []string{""}
+		}
+		for _, host := range hosts {
+			if err := p.listenOn(joinHostPort(host, l.Port)); err != nil && !p.coveredBy(host, err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// joinHostPort accepts IPv6 addresses with brackets and without.
+func joinHostPort(host string, port int64) string {
+	return net.JoinHostPort(strings.Trim(host, "[]"), strconv.FormatInt(port, 10))
+}
+
+// coveredBy tells whether an address that is taken is taken by ourselves: "::" takes 0.0.0.0 along on most systems, and
+// configurations name both.
+func (p *plan) coveredBy(host string, err error) bool {
+	return host == "0.0.0.0" && isInUse(err) && len(p.listeners) > 0
+}
+
+func (p *plan) listenOn(address string) error {
+	opened, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	scheme := "http://"
+	if p.config.TLS != nil {
+		scheme = "https://"
+	}
+	p.listeners = append(p.listeners, opened)
+	p.urls = append(p.urls, scheme+opened.Addr().String())
+	return nil
+}
+
+// takeListeners hands the listeners over to who closes them.
+func (p *plan) takeListeners() []net.Listener {
+	taken := p.listeners
+	p.listeners = nil
+	return taken
+}
+
+// closeListeners closes those that nobody has taken over.
+func (p *plan) closeListeners() {
+	for _, l := range p.listeners {
+		_ = l.Close() // nothing was accepted
+	}
+	p.listeners = nil
+}

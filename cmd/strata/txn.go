@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/strata-matrix/strata/internal/control"
+	"github.com/strata-matrix/strata/internal/inspect"
+)
+
+// txnCmd is everything about transactions.
+type txnCmd struct {
+	Ls   txnLsCmd   `cmd:"" help:"List transactions, the newest first (ro)."`
+	Show txnShowCmd `cmd:"" help:"Show a transaction: its attempts, and what became of each PDU (ro)."`
+}
+
+type txnLsCmd struct {
+	reachFlags
+	Peer   string `placeholder:"SERVER" help:"Only those to or from this server."`
+	Dir    string `enum:"in,out,both" default:"both" placeholder:"in|out" help:"Only those of one direction."`
+	Since  string `placeholder:"TIME" help:"Only those that began since: 10m, 2h, 3d ago, or 2026-01-31T12:00:00Z."`
+	Until  string `placeholder:"TIME" help:"Only those that began until."`
+	Before int64  `placeholder:"POSITION" help:"Only those before this position: to go on where an earlier answer ended."`
+	Limit  int    `short:"n" default:"50" help:"At most so many."`
+}
+
+// Help implements kong.HelpProvider.
+func (txnLsCmd) Help() string {
+	return `Outbound transactions are pending until the peer has answered; CLASS and STATUS are those of the last attempt. FAILED is
+how many PDUs of an inbound one were refused; of outbound ones "txn show" tells.
+
+  strata txn ls --peer example.org --since 1h
+  strata txn ls --dir out --json | jq '.[] | select(.state == "pending")'`
+}
+
+// Run implements the command.
+func (c *txnLsCmd) Run(ctx context.Context, w *world) error {
+	q := inspect.TransactionQuery{Peer: c.Peer, Before: c.Before, Limit: c.Limit}
+	if c.Dir != "both" {
+		q.Direction = c.Dir
+	}
+	err := checkLimit(c.Limit)
+	now := time.Now()
+	if err == nil {
+		q.Since, err = parseMoment(c.Since, now)
+	}
+	if err == nil {
+		q.Until, err = parseMoment(c.Until, now)
+	}
+	if err != nil {
+		return err
+	}
+	return c.ask(ctx, w, func(ctx context.Context, client *control.Client) error {
+		list, err := client.Transactions(ctx, q)
+		if err != nil {
+			return err
+		}
+		return w.out.print(list, func() { listTransactions(w.out, list) })
+	})
+}
+
+func listTransactions(o *output, list []inspect.Transaction) {
+	var rows [][]string
+	for _, t := range list {
+		rows = append(rows, []string{
+			strconv.FormatInt(t.Position, 10), o.when(t.Began), t.Direction, t.Peer, t.ID, strconv.Itoa(t.PDUs), strconv.Itoa(t.EDUs),
+			took(t.Duration), t.State, strconv.Itoa(t.Attempts), orDash(t.Class), strconv.Itoa(t.Status), strconv.Itoa(t.Failed),
+		})
+	}
+	head := []string{"POSITION", "TIME", "DIR", "PEER", "TXN", "PDU", "EDU", "DUR", "STATE", "TRIES", "CLASS", "STATUS", "FAILED"}
+	o.table(head, rows)
+}
+
+type txnShowCmd struct {
+	reachFlags
+	ID   string `arg:"" name:"txn" help:"Id of the transaction."`
+	Peer string `placeholder:"SERVER" help:"The one to or from this server, where several have the id."`
+	Dir  string `enum:"in,out,both" default:"both" placeholder:"in|out" help:"The one of this direction, where both have it."`
+}
+
+// Help implements kong.HelpProvider.
+func (txnShowCmd) Help() string {
+	return `A PDU without ERROR was taken in by the receiver; OUTCOME is our own verdict on the event.
+
+  strata txn show 1699-18 --peer example.org`
+}
+
+// Run implements the command.
+func (c *txnShowCmd) Run(ctx context.Context, w *world) error {
+	ref := inspect.TransactionRef{ID: c.ID, Peer: c.Peer}
+	if c.Dir != "both" {
+		ref.Direction = c.Dir
+	}
+	return c.ask(ctx, w, func(ctx context.Context, client *control.Client) error {
+		t, err := client.Transaction(ctx, ref)
+		if err != nil {
+			return err
+		}
+		return w.out.print(t, func() { showTransaction(w.out, t) })
+	})
+}
+
+func showTransaction(o *output, t inspect.TransactionDetail) {
+	o.pairs([][]string{
+		{"transaction", t.ID}, {"direction", t.Direction}, {"peer", t.Peer}, {"began", o.when(t.Began)},
+		{"state", t.State}, {"ended", o.when(t.Ended)}, {"contents", fmt.Sprintf("%d PDU, %d EDU, %d refused", t.PDUs, t.EDUs, t.Failed)},
+	})
+	var tries, results [][]string
+	for _, a := range t.Tries {
+		tries = append(tries, []string{
+			strconv.Itoa(a.Number), o.when(a.Began), took(a.Duration), a.Class, strconv.Itoa(a.Status), orDash(a.Message),
+		})
+	}
+	for _, r := range t.Results {
+		results = append(results, []string{orDash(r.EventID), orDash(r.Type), orDash(r.RoomID), orDash(r.Outcome), orDash(r.Error)})
+	}
+	if len(tries) > 0 {
+		o.gap()
+		o.table([]string{"TRY", "TIME", "DUR", "CLASS", "STATUS", "MESSAGE"}, tries)
+	}
+	if len(results) > 0 {
+		o.gap()
+		o.table([]string{"EVENT", "TYPE", "ROOM", "OUTCOME", "ERROR"}, results)
+	}
+}

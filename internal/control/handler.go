@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/strata-matrix/strata/internal/inspect"
+	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// handler answers questions about one store, and orders when there is a server. It is immutable.
+type handler struct {
+	look    *inspect.Inspector
+	server  *messaging.Server // nil for a file without a server
+	version string
+}
+
+// NewHandler answers everything that can be asked of a running server. version is that of the software.
+func NewHandler(server *messaging.Server, version string) http.Handler {
+	return (&handler{look: inspect.New(server.Store()), server: server, version: version}).routes()
+}
+
+// NewFileHandler answers questions about the file of a stopped server. Orders are refused.
+func NewFileHandler(store *persistence.Store) http.Handler {
+	return (&handler{look: inspect.New(store)}).routes()
+}
+
+func (h *handler) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		fail(w, &Error{Kind: Usage, Message: fmt.Sprintf("%s %s is no operation of this server", r.Method, r.URL.Path)})
+	})
+	answer(mux, opInfo, h.info)
+	answer(mux, opCreateRoom, h.createRoom)
+	answer(mux, opJoin, h.join)
+	answer(mux, opLeave, h.leave)
+	answer(mux, opSend, h.send)
+	answer(mux, opRooms, func(ctx context.Context, _ struct{}) ([]inspect.Room, error) { return h.look.Rooms(ctx) })
+	answer(mux, opRoom, func(ctx context.Context, q ShowRoom) (inspect.RoomDetail, error) {
+		return h.look.Room(ctx, q.RoomID, q.State)
+	})
+	answer(mux, opTimeline, h.look.Timeline)
+	answer(mux, opTransactions, h.look.Transactions)
+	answer(mux, opTransaction, h.look.Transaction)
+	answer(mux, opEvent, func(ctx context.Context, q GetEvent) (inspect.Event, error) { return h.look.Event(ctx, q.EventID) })
+	return mux
+}
+
+// answer makes an operation reachable.
+func answer[Q, A any](mux *http.ServeMux, op operation[Q, A], do func(context.Context, Q) (A, error)) {
+	mux.HandleFunc("POST "+prefix+op.name, func(w http.ResponseWriter, r *http.Request) {
+		var question Q
+		decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxQuestion))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&question); err != nil && !errors.Is(err, io.EOF) { // no body: the zero question
+			fail(w, usage(fmt.Errorf("question of %s: %w", op.name, err)))
+			return
+		}
+		a, err := do(r.Context(), question)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		reply(w, http.StatusOK, a)
+	})
+}
+
+func fail(w http.ResponseWriter, err error) {
+	e := Explain(err)
+	reply(w, statuses[e.Kind], struct {
+		Error *Error `json:"error"`
+	}{e})
+}
+
+func reply(w http.ResponseWriter, status int, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(value) // the client is gone, or sees that the answer is cut short
+}
+
+func (h *handler) info(context.Context, struct{}) (Info, error) {
+	info := Info{ServerName: h.look.ServerName()}
+	if h.server != nil {
+		info.Version, info.PID = h.version, os.Getpid()
+	}
+	return info, nil
+}
+
+// errNoServer is for orders about a mere file.
+var errNoServer = &Error{Kind: Usage, Message: "a file cannot act: this needs the running server, leave out --db"}
+
+// user completes a localpart. A full id is taken as it is.
+func (h *handler) user(name string) (ident.UserID, error) {
+	if h.server == nil {
+		return "", errNoServer
+	}
+	if name == "" {
+		return "", usage(errors.New("no user given"))
+	}
+	if !strings.HasPrefix(name, "@") {
+		name = "@" + name + ":" + string(h.server.Name())
+	}
+	user, err := ident.ParseUserID(name)
+	if err != nil {
+		return "", usage(err)
+	}
+	return user, nil
+}
+
+// userAndRoom reads what most orders name.
+func (h *handler) userAndRoom(name, room string) (ident.UserID, ident.RoomID, error) {
+	user, err := h.user(name)
+	if err != nil {
+		return "", "", err
+	}
+	id, err := ident.ParseRoomID(room)
+	if err != nil {
+		return "", "", usage(err)
+	}
+	return user, id, nil
+}
+
+func (h *handler) createRoom(ctx context.Context, order CreateRoom) (Room, error) {
+	user, err := h.user(order.Creator)
+	if err != nil {
+		return Room{}, err
+	}
+	if order.Version == "" {
+		order.Version = messaging.DefaultRoomVersion
+	}
+	if _, known := event.VersionOf(order.Version); !known {
+		return Room{}, usage(fmt.Errorf("room version %q is not one of %s", order.Version, strings.Join(event.Versions(), ", ")))
+	}
+	id, err := h.server.CreateRoom(ctx, messaging.CreateRoom{
+		Creator: user, Version: order.Version, Public: order.Public, LocalOnly: order.LocalOnly,
+		Name: order.Name, Topic: order.Topic,
+	})
+	return Room{RoomID: string(id), Version: order.Version, User: string(user)}, err
+}
+
+func (h *handler) join(ctx context.Context, order Membership) (Room, error) {
+	user, id, via, err := h.membership(order)
+	if err != nil {
+		return Room{}, err
+	}
+	if err := h.server.Join(ctx, user, id, via); err != nil {
+		return Room{}, err
+	}
+	return Room{RoomID: string(id), User: string(user)}, nil
+}
+
+func (h *handler) leave(ctx context.Context, order Membership) (Room, error) {
+	user, id, via, err := h.membership(order)
+	if err != nil {
+		return Room{}, err
+	}
+	if err := h.server.Leave(ctx, user, id, via...); err != nil {
+		return Room{}, err
+	}
+	return Room{RoomID: string(id), User: string(user)}, nil
+}
+
+func (h *handler) membership(order Membership) (user ident.UserID, id ident.RoomID, via []ident.ServerName, err error) {
+	if user, id, err = h.userAndRoom(order.User, order.Room); err != nil {
+		return "", "", nil, err
+	}
+	for _, name := range order.Via {
+		server, err := ident.ParseServerName(name)
+		if err != nil {
+			return "", "", nil, usage(err)
+		}
+		via = append(via, server)
+	}
+	return user, id, via, nil
+}
+
+func (h *handler) send(ctx context.Context, order Send) (sent Sent, err error) {
+	user, id, err := h.userAndRoom(order.User, order.Room)
+	if err != nil {
+		return Sent{}, err
+	}
+	if order.Type == "" {
+		return Sent{}, usage(errors.New("no event type given"))
+	}
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(order.Content, &object); err != nil || object == nil {
+		return Sent{}, usage(errors.New("content is not a JSON object"))
+	}
+	var eventID ident.EventID
+	if order.StateKey != nil {
+		eventID, err = h.server.SendState(ctx, id, user, order.Type, *order.StateKey, order.Content)
+	} else {
+		eventID, err = h.server.Send(ctx, id, user, order.Type, order.Content)
+	}
+	return Sent{RoomID: string(id), EventID: string(eventID), User: string(user)}, err
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package control
+
+import (
+	"encoding/json"
+
+	"github.com/strata-matrix/strata/internal/inspect"
+)
+
+// operation is one thing that can be asked for, with the types of question and answer.
+type operation[Question, Answer any] struct{ name string }
+
+// Everything that can be asked for. The names are stable.
+var (
+	opInfo         = operation[struct{}, Info]{"info"}
+	opCreateRoom   = operation[CreateRoom, Room]{"room/create"}
+	opJoin         = operation[Membership, Room]{"room/join"}
+	opLeave        = operation[Membership, Room]{"room/leave"}
+	opSend         = operation[Send, Sent]{"send"}
+	opRooms        = operation[struct{}, []inspect.Room]{"room/ls"}
+	opRoom         = operation[ShowRoom, inspect.RoomDetail]{"room/show"}
+	opTimeline     = operation[inspect.TimelineQuery, []inspect.Event]{"room/timeline"}
+	opTransactions = operation[inspect.TransactionQuery, []inspect.Transaction]{"txn/ls"}
+	opTransaction  = operation[inspect.TransactionRef, inspect.TransactionDetail]{"txn/show"}
+	opEvent        = operation[GetEvent, inspect.Event]{"event/get"}
+)
+
+// Info is whom one talks to.
+type Info struct {
+	ServerName string `json:"server_name"`
+	Version    string `json:"version,omitempty"`
+	PID        int    `json:"pid,omitempty"` // 0 when there is no server, only its file
+}
+
+// CreateRoom orders a room. Users are given as localpart or full id here and below.
+type CreateRoom struct {
+	Creator   string `json:"user"`
+	Version   string `json:"room_version,omitempty"` // "" for the default
+	Name      string `json:"name,omitempty"`
+	Topic     string `json:"topic,omitempty"`
+	Public    bool   `json:"public,omitempty"`     // anyone may join
+	LocalOnly bool   `json:"local_only,omitempty"` // no other server may ever take part
+}
+
+// Membership orders a join or a leave. Via names servers that are in the room, for a room that is not known here.
+type Membership struct {
+	User string   `json:"user"`
+	Room string   `json:"room_id"`
+	Via  []string `json:"via,omitempty"`
+}
+
+// Room is the answer to what was ordered of a room.
+type Room struct {
+	RoomID  string `json:"room_id"`
+	Version string `json:"room_version,omitempty"`
+	User    string `json:"user_id"`
+}
+
+// Send orders an event: a message, or with a state key a piece of room state.
+type Send struct {
+	User     string          `json:"user"`
+	Room     string          `json:"room_id"`
+	Type     string          `json:"type"`
+	StateKey *string         `json:"state_key,omitempty"`
+	Content  json.RawMessage `json:"content"` // an object
+}
+
+// Sent is the answer.
+type Sent struct {
+	RoomID  string `json:"room_id"`
+	EventID string `json:"event_id"`
+	User    string `json:"user_id"`
+}
+
+// ShowRoom asks for a room, with its current state or without.
+type ShowRoom struct {
+	RoomID string `json:"room_id"`
+	State  bool   `json:"state,omitempty"`
+}
+
+// GetEvent asks for an event.
+type GetEvent struct {
+	EventID string `json:"event_id"`
+}

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simnet
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// End is what a run is judged by.
+type End struct {
+	Snapshots    []Snapshot
+	Acknowledged []Acknowledged
+	Links        []string // what the ledger found
+	Faults       []string // what the world found
+	Revokes      bool     // the script takes rights away
+}
+
+// Invariants is what must hold at the end of every run, whatever the network did. A check gives what is wrong, in words that
+// name servers and events.
+var Invariants = []struct {
+	Name  string
+	Check func(End) []string
+}{
+	{"nothing breaks", nothingBreaks},
+	{"links are orderly", linksAreOrderly},
+	{"servers converge", serversConverge},
+	{"servers hold the same events", sameEvents},
+	{"nothing acknowledged is lost", nothingLost},
+	{"callbacks are in order and complete", callbacksComplete},
+	{"nothing stays quarantined", nothingQuarantined},
+	{"honest events are not refused", nothingRefused},
+}
+
+func nothingBreaks(e End) []string { return e.Faults }
+
+func linksAreOrderly(e End) []string { return e.Links }
+
+// serversConverge: the same state under the same root, the same place to go on from, the same idea of who is in the room.
+func serversConverge(e End) (wrong []string) {
+	joined := e.joined()
+	if len(joined) == 0 {
+		return []string{"nobody is in the room"}
+	}
+	first := joined[0]
+	for _, s := range joined[1:] {
+		differ := func(what string, a, b any) {
+			wrong = append(wrong, fmt.Sprintf("%s: %s %v, %s %v", what, first.Server, a, s.Server, b))
+		}
+		if s.Root != first.Root {
+			differ("state root", first.Root, s.Root)
+		}
+		for slot := range union(first.Slots, s.Slots) {
+			if a, b := first.Slots[slot], s.Slots[slot]; a != b {
+				differ(fmt.Sprintf("state %s %q", slot.Type, slot.Key), describe(first, a), describe(s, b))
+			}
+		}
+		if !slices.Equal(first.Extremities, s.Extremities) {
+			differ("extremities", first.Extremities, s.Extremities)
+		}
+	}
+	var names []ident.ServerName
+	for _, s := range joined {
+		names = append(names, s.Server)
+	}
+	for _, s := range joined {
+		if !slices.Equal(s.Servers, names) {
+			wrong = append(wrong, fmt.Sprintf("servers in the room: %s says %v, they are %v", s.Server, s.Servers, names))
+		}
+	}
+	return wrong
+}
+
+// sameEvents: what one server accepted, every server accepted that was in the room then: for which the event comes after its
+// join. Where rights were taken away meanwhile, an event may have soft-failed with those who knew of that first (P-33).
+func sameEvents(e End) (wrong []string) {
+	for _, to := range e.joined() {
+		after := e.after(to.arrival())
+		for _, from := range e.Snapshots {
+			for _, k := range from.accepted() {
+				if !after(k.ID) {
+					continue
+				}
+				if why := e.lacks(to, k.ID); why != "" {
+					wrong = append(wrong, fmt.Sprintf("%s accepted %s; %s %s", from.Server, describe(from, k.ID), to.Server, why))
+				}
+			}
+		}
+	}
+	return wrong
+}
+
+// nothingLost: every event whose id Send returned is with its server, and with every server that was in the room then.
+func nothingLost(e End) (wrong []string) {
+	for _, ack := range e.Acknowledged {
+		for _, s := range e.Snapshots {
+			if s.Server != ack.Server && !(s.Joined && e.after(s.arrival())(ack.Event)) {
+				continue
+			}
+			if why := e.lacks(s, ack.Event); why != "" {
+				wrong = append(wrong, fmt.Sprintf("%s acknowledged %s; %s %s", ack.Server, ack.Event, s.Server, why))
+			}
+		}
+	}
+	return wrong
+}
+
+// lacks says in what way a server does not have an event, "" if it has it.
+func (e End) lacks(s Snapshot, id ident.EventID) string {
+	k, stored := s.Events[id]
+	switch {
+	case !stored:
+		return "does not have it"
+	case !k.InGraph:
+		return "does not know its place in the graph"
+	case k.Outcome == pdu.Accepted:
+		return ""
+	case k.Outcome == pdu.SoftFailed && e.Revokes:
+		return ""
+	}
+	return fmt.Sprintf("has it as %s", k.Outcome)
+}
+
+// callbacksComplete: an event has one position and a position one event; within a life positions rise, and an event comes again
+// only if it was not taken; over all lives nothing is left out, and nothing is called back that is not in the store.
+func callbacksComplete(e End) (wrong []string) {
+	for _, s := range e.Snapshots {
+		for _, text := range s.callbackFaults() {
+			wrong = append(wrong, fmt.Sprintf("%s: %s", s.Server, text))
+		}
+	}
+	return wrong
+}
+
+func (s Snapshot) callbackFaults() (wrong []string) {
+	events, positions := map[persistence.Position]ident.EventID{}, map[ident.EventID]persistence.Position{}
+	var before Callback
+	var first []Callback // when each was taken first
+	for i, c := range s.Callbacks {
+		if id, ok := events[c.Position]; ok && id != c.Event {
+			wrong = append(wrong, fmt.Sprintf("position %d is %s and %s", c.Position, id, c.Event))
+		}
+		if position, ok := positions[c.Event]; ok && position != c.Position {
+			wrong = append(wrong, fmt.Sprintf("%s has positions %d and %d", c.Event, position, c.Position))
+		}
+		sameLife := i > 0 && before.Life == c.Life
+		switch {
+		case sameLife && before.Failed && before.Position != c.Position:
+			wrong = append(wrong, fmt.Sprintf("life %d: after %d was not taken came %d", c.Life, before.Position, c.Position))
+		case sameLife && !before.Failed && before.Position >= c.Position:
+			wrong = append(wrong, fmt.Sprintf("life %d: %d came after %d", c.Life, c.Position, before.Position))
+		}
+		if !c.Failed && (len(first) == 0 || c.Position > first[len(first)-1].Position) {
+			first = append(first, Callback{Position: c.Position, Event: c.Event})
+		}
+		events[c.Position], positions[c.Event], before = c.Event, c.Position, c
+	}
+	if !slices.Equal(first, s.Delivered) {
+		wrong = append(wrong, fmt.Sprintf("called back %s", difference(first, s.Delivered)))
+	}
+	return wrong
+}
+
+// difference says where what was called back leaves what is stored.
+func difference(got, want []Callback) string {
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			return fmt.Sprintf("%s at %d where the store has %s at %d", got[i].Event, got[i].Position, want[i].Event, want[i].Position)
+		}
+	}
+	return fmt.Sprintf("%d events, the store has %d", len(got), len(want))
+}
+
+func nothingQuarantined(e End) (wrong []string) {
+	for _, s := range e.joined() {
+		for _, w := range s.Waiting {
+			wrong = append(wrong, fmt.Sprintf("%s: %s", s.Server, w))
+		}
+	}
+	return wrong
+}
+
+// nothingRefused: all servers are honest and keep the same rules, so none rejects what another made. A server may drop what it
+// gets for a room that it is not in (T-09), and what it cannot check because the sender's keys cannot be had just then: that it
+// gets such an event in the end is sameEvents' business. Where rights are taken away, events may soft-fail.
+func nothingRefused(e End) (wrong []string) {
+	for _, s := range e.Snapshots {
+		for _, v := range s.Verdicts {
+			decisive := v.Decisive()
+			switch {
+			case v.Outcome == pdu.Accepted && !v.Redacted:
+			case v.Outcome == pdu.Dropped && (decisive.Rule == "T-09" || strings.HasPrefix(decisive.Detail, "no usable key of ")):
+			case v.Outcome == pdu.SoftFailed && e.Revokes:
+			case v.Outcome == pdu.Quarantined && !s.Joined:
+			default:
+				wrong = append(wrong, fmt.Sprintf("%s: %s is %s by %s (%s): %s", s.Server, describe(s, v.Event), v.Outcome,
+					decisive.ID, decisive.Rule, decisive.Detail))
+			}
+		}
+	}
+	return wrong
+}
+
+func (e End) joined() (list []Snapshot) {
+	for _, s := range e.Snapshots {
+		if s.Joined {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+// arrival is the event with which the server came into the room for the last time: its join, or "" for the creator who never
+// left.
+func (s Snapshot) arrival() (arrival ident.EventID) {
+	created := false
+	for i, c := range s.Delivered {
+		k := s.Events[c.Event]
+		created = created || i == 0 && strings.HasPrefix(k.About, "m.room.create ")
+		switch {
+		case k.Leave == s.User:
+			arrival, created = "", false
+		case k.Join == s.User && arrival == "" && !created:
+			arrival = k.ID
+		}
+	}
+	return arrival
+}
+
+// accepted is the accepted events that have their place in the graph.
+func (s Snapshot) accepted() (list []Known) {
+	for _, c := range s.Delivered {
+		list = append(list, s.Events[c.Event])
+	}
+	return list
+}
+
+// after tells whether an event comes after another in the graph that all servers know together. Everything comes after "".
+func (e End) after(first ident.EventID) func(ident.EventID) bool {
+	verdicts := map[ident.EventID]bool{first: true}
+	var is func(id ident.EventID) bool
+	is = func(id ident.EventID) bool {
+		if verdict, ok := verdicts[id]; ok {
+			return verdict
+		}
+		verdicts[id] = false
+		for _, s := range e.Snapshots {
+			k, ok := s.Events[id]
+			if !ok {
+				continue
+			}
+			verdicts[id] = slices.ContainsFunc(k.Parents, is)
+			break
+		}
+		return verdicts[id]
+	}
+	return func(id ident.EventID) bool { return first == "" || is(id) }
+}
+
+func describe(s Snapshot, id ident.EventID) string {
+	if k, ok := s.Events[id]; ok {
+		return fmt.Sprintf("%s (%s)", id, k.About)
+	}
+	return fmt.Sprintf("%q", id)
+}
+
+func union[K comparable, V any](a, b map[K]V) map[K]V {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}

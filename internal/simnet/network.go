@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simnet
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+var (
+	errReset   = errors.New("connection reset")
+	errRefused = errors.New("connection refused")
+	errDead    = errors.New("the process is dead")
+)
+
+// keyPath is where a server publishes its keys (E-02).
+const keyPath = "/_matrix/key/v2/server"
+
+// Life is one run of a server's process, from its opening to its end or crash.
+type Life struct {
+	ended   atomic.Bool
+	handler http.Handler
+	keys    []byte // the key document as it was at the beginning
+}
+
+// End ends the life: nothing goes out or comes in any more, and replies that are on the way from it are lost.
+func (l *Life) End() { l.ended.Store(true) }
+
+// Network carries requests between servers. Each request and each second copy travels on a goroutine of its own; mu guards what
+// they share.
+type Network struct {
+	seed     Seed
+	timeline *Timeline
+	links    *Ledger
+
+	flights sync.WaitGroup
+
+	mu     sync.Mutex
+	faults Faults
+	side   map[string]int // of the partition; those on no side are on side 0
+	lives  map[string]*Life
+	vouch  bool           // everyone's keys can always be had
+	sent   map[string]int // requests so far by link and endpoint
+	flying int
+}
+
+// NewNetwork makes a calm network of no servers.
+func NewNetwork(seed Seed, timeline *Timeline) *Network {
+	return &Network{
+		seed: seed, timeline: timeline, links: NewLedger(), faults: Calm,
+		side: map[string]int{}, lives: map[string]*Life{}, sent: map[string]int{},
+	}
+}
+
+// SetFaults changes what happens to requests that are sent from now on.
+func (n *Network) SetFaults(f Faults) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.faults = f
+}
+
+// Cut lets only servers of one group reach each other, until the next Cut; without groups, everyone everyone.
+func (n *Network) Cut(groups ...[]string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.side = map[string]int{}
+	for i, group := range groups {
+		for _, name := range group {
+			n.side[name] = i
+		}
+	}
+}
+
+// Attach makes a server reachable in a life of which no one knows yet.
+func (n *Network) Attach(name string, life *Life, handler http.Handler) {
+	life.handler = handler
+	recorder := httptest.NewRecorder()
+	handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, keyPath, nil))
+	life.keys = recorder.Body.Bytes()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lives[name] = life
+}
+
+// Vouch has the network answer for the keys of servers that were attached once, whatever becomes of other requests: as if every
+// server knew one that has seen everyone's keys.
+func (n *Network) Vouch() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.vouch = true
+}
+
+// Flying is how many requests and replies are on their way.
+func (n *Network) Flying() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.flying
+}
+
+// Wait returns when nothing is on its way any more.
+func (n *Network) Wait() { n.flights.Wait() }
+
+// From is the way out into the network of a server in one of its lives.
+func (n *Network) From(name string, life *Life) http.RoundTripper { return uplink{n, name, life} }
+
+type uplink struct {
+	network *Network
+	name    string
+	life    *Life
+}
+
+// message is one request as it is on the wire.
+type message struct {
+	from, to string
+	request  *http.Request
+	body     []byte
+	fate     Fate
+}
+
+func (m *message) String() string {
+	return fmt.Sprintf("-> %s %s %s", m.to, m.request.Method, m.request.URL.RequestURI())
+}
+
+// RoundTrip implements http.RoundTripper.
+func (u uplink) RoundTrip(r *http.Request) (*http.Response, error) {
+	m := &message{from: u.name, to: r.URL.Host, request: r}
+	if r.Body != nil {
+		defer r.Body.Close()
+		var err error
+		if m.body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+	}
+	if u.life.ended.Load() {
+		return nil, errDead
+	}
+	n := u.network
+	if answer := n.vouched(m); answer != nil {
+		return answer, nil
+	}
+	m.fate = n.draw(m)
+	defer n.links.Begin(m.from, m.to, r.Method, r.URL.Path, m.body)()
+	replies := make(chan reply, 1)
+	n.fly(func() { n.carry(m, replies) })
+	if m.fate.Again > 0 {
+		n.fly(func() {
+			time.Sleep(m.fate.There + m.fate.Again)
+			n.timeline.Add(m.from, "%s, the second time: %s", m, n.serve(m).String())
+		})
+	}
+	select {
+	case answer := <-replies:
+		return answer.response, answer.err
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+}
+
+// reply is what comes back: a response or an error of the connection.
+type reply struct {
+	response *http.Response
+	err      error
+}
+
+func (r reply) String() string {
+	if r.err != nil {
+		return r.err.Error()
+	}
+	return r.response.Status
+}
+
+// draw decides what becomes of a message. Each link has a stream for each endpoint and number of request, so that requests of
+// one kind do not shift the fate of others.
+func (n *Network) draw(m *message) Fate {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	key := m.from + " " + m.to + " " + endpoint(m.request.URL.Path)
+	n.sent[key]++
+	return n.faults.Draw(n.seed.Stream("request", key, fmt.Sprint(n.sent[key])))
+}
+
+// endpoint is the part of a path that names what is asked for, without of whom: "federation/v1/send".
+func endpoint(path string) string {
+	const segments = 3
+	parts := strings.Split(strings.TrimPrefix(path, "/_matrix/"), "/")
+	return strings.Join(parts[:min(segments, len(parts))], "/")
+}
+
+// fly runs f as something that is on its way.
+func (n *Network) fly(f func()) {
+	n.mu.Lock()
+	n.flying++
+	n.mu.Unlock()
+	n.flights.Go(func() {
+		f()
+		n.mu.Lock()
+		n.flying--
+		n.mu.Unlock()
+	})
+}
+
+// carry takes a message there and the reply back. What is lost silently gets no reply.
+func (n *Network) carry(m *message, replies chan<- reply) {
+	time.Sleep(m.fate.There)
+	lose := func(where string) {
+		n.timeline.Add(m.from, "%s: %s lost (silently: %t)", m, where, m.fate.Silent)
+		if !m.fate.Silent {
+			replies <- reply{err: errReset}
+		}
+	}
+	if m.fate.Lost || !n.connected(m.from, m.to) {
+		lose("request")
+		return
+	}
+	answer := n.serve(m)
+	time.Sleep(m.fate.Back)
+	if m.fate.Unanswered || !n.connected(m.from, m.to) {
+		lose("reply " + answer.String())
+		return
+	}
+	n.timeline.Add(m.from, "%s: %s", m, answer)
+	replies <- answer
+}
+
+func (n *Network) connected(a, b string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.side[a] == n.side[b]
+}
+
+// serve has the destination work on a message. It does not learn whether the sender still waits: a dead peer's connection stays
+// open until something is written to it.
+func (n *Network) serve(m *message) reply {
+	n.mu.Lock()
+	life := n.lives[m.to]
+	n.mu.Unlock()
+	if life == nil || life.ended.Load() {
+		return reply{err: errRefused}
+	}
+	arriving := m.request.Clone(context.Background())
+	arriving.RequestURI = m.request.URL.RequestURI()
+	arriving.Host = m.to
+	arriving.RemoteAddr = "192.0.2.1:1" // TEST-NET-1
+	arriving.Body = io.NopCloser(bytes.NewReader(m.body))
+	recorder := httptest.NewRecorder()
+	life.handler.ServeHTTP(recorder, arriving)
+	if life.ended.Load() {
+		return reply{err: errReset}
+	}
+	return reply{response: recorder.Result()}
+}
+
+// vouched is the answer to a request for keys that the network vouches for, else nil.
+func (n *Network) vouched(m *message) *http.Response {
+	n.mu.Lock()
+	vouch, life := n.vouch, n.lives[m.to]
+	n.mu.Unlock()
+	if !vouch || life == nil || m.request.URL.Path != keyPath {
+		return nil
+	}
+	recorder := httptest.NewRecorder()
+	_, _ = recorder.Write(life.keys) // to memory
+	return recorder.Result()
+}
+
+// Faults is what went wrong on the links, in words.
+func (n *Network) Faults() []string { return n.links.Faults() }

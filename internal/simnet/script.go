@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simnet
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+const (
+	maxServers = 8
+	maxSteps   = 200
+	maxTimes   = 100
+)
+
+// Script is a scenario: who takes part, and what is done to them.
+type Script struct {
+	Title   string
+	Servers []string // letters; a is a.example with the user @a:a.example
+	Steps   []Step
+	Revokes bool // rights are taken away in it, so events may be refused or soft-fail
+}
+
+// Step is one line.
+type Step struct {
+	Line int
+	Text string
+	run  func(*World)
+}
+
+// Parse reads a scenario. A line is a comment (#, the first is the title), a thing that is done to the world, or servers and
+// what their users do:
+//
+//	servers a b c                    who takes part; the first line
+//	faults latency 5ms-2s lose 5 unanswered 5 twice 5 late 2      shares in percent
+//	calm                             no more faults
+//	keys always                      the keys of all servers can be had from now on, whatever else fails
+//	callbacks fail 5                 percent of callbacks that return an error
+//	cut a | b c                      groups that cannot reach each other
+//	heal                             all can
+//	crash a before 3                 kill a before its third commit from now; or after; ? is any
+//	pause 30s                        nobody is told anything meanwhile
+//	wait                             until everyone has done what they were told
+//	settle                           and the network is quiet
+//
+//	a creates                        the room, of the version that the seed says
+//	b c join a                       over a; again and again until they are in
+//	a b say 5                        messages
+//	a sets 2                         topics
+//	a empowers b 50                  power level
+//	b leaves
+//	b restarts                       orderly, between two things that it does
+//
+// Users do one thing after the other, and all of them at the same time.
+func Parse(text string) (*Script, error) {
+	s := &Script{}
+	for i, line := range strings.Split(text, "\n") {
+		line = strings.TrimSpace(line)
+		if comment, ok := strings.CutPrefix(line, "#"); ok {
+			if s.Title == "" {
+				s.Title = strings.TrimSpace(comment)
+			}
+			continue
+		}
+		if line == "" {
+			continue
+		}
+		run, err := s.parse(strings.Fields(line))
+		if err == nil && len(s.Steps) == maxSteps {
+			err = fmt.Errorf("more than %d steps", maxSteps)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %s: %w", i+1, line, err)
+		}
+		if run != nil {
+			s.Steps = append(s.Steps, Step{Line: i + 1, Text: line, run: run})
+		}
+	}
+	if len(s.Servers) == 0 {
+		return nil, errors.New("no servers")
+	}
+	return s, nil
+}
+
+// verbs is the language. Those of users get the rest of the line behind the verb, and are run by each user in turn.
+var (
+	worldVerbs = map[string]func(*Script, []string) (func(*World), error){
+		"faults": (*Script).parseFaults, "calm": (*Script).parseCalm, "keys": (*Script).parseKeys, "callbacks": (*Script).parseCallbacks,
+		"cut": (*Script).parseCut, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
+		"wait": (*Script).parseWait, "settle": (*Script).parseSettle,
+	}
+	userVerbs = map[string]func(*Script, []string) (func(*actor), error){
+		"creates": (*Script).parseCreates, "joins": (*Script).parseJoins, "join": (*Script).parseJoins,
+		"says": (*Script).parseSays, "say": (*Script).parseSays, "sets": (*Script).parseSets, "set": (*Script).parseSets,
+		"empowers": (*Script).parseEmpowers, "leaves": (*Script).parseLeaves, "leave": (*Script).parseLeaves,
+		"restarts": (*Script).parseRestarts, "restart": (*Script).parseRestarts,
+	}
+)
+
+func (s *Script) parse(words []string) (func(*World), error) {
+	if words[0] == "servers" {
+		return nil, s.parseServers(words[1:])
+	}
+	if len(s.Servers) == 0 {
+		return nil, errors.New("the first line must name the servers")
+	}
+	if verb, ok := worldVerbs[words[0]]; ok {
+		return verb(s, words[1:])
+	}
+	i := 0
+	for i < len(words) && slices.Contains(s.Servers, words[i]) {
+		i++
+	}
+	if i == 0 || i == len(words) {
+		return nil, errors.New("neither a thing to do nor servers and what they do")
+	}
+	verb, ok := userVerbs[words[i]]
+	if !ok {
+		return nil, fmt.Errorf("users cannot %q", words[i])
+	}
+	do, err := verb(s, words[i+1:])
+	if err != nil {
+		return nil, err
+	}
+	return func(w *World) {
+		for _, letter := range words[:i] {
+			a := w.actors[letter]
+			a.tell(func() { do(a) })
+		}
+	}, nil
+}
+
+func (s *Script) parseServers(words []string) error {
+	if len(s.Servers) > 0 || len(words) == 0 || len(words) > maxServers {
+		return fmt.Errorf("once, with 1 to %d servers", maxServers)
+	}
+	for _, word := range words {
+		if len(word) != 1 || word[0] < 'a' || word[0] > 'z' || slices.Contains(s.Servers, word) {
+			return fmt.Errorf("%q is not a letter of its own", word)
+		}
+		s.Servers = append(s.Servers, word)
+	}
+	return nil
+}
+
+func (s *Script) parseFaults(words []string) (func(*World), error) {
+	f := Calm
+	shares := map[string]*float64{"lose": &f.Lose, "unanswered": &f.Unanswered, "twice": &f.Twice, "late": &f.Late}
+	if len(words)%2 != 0 {
+		return nil, errors.New("names and values are needed")
+	}
+	for i := 0; i < len(words); i += 2 {
+		var err error
+		if share, ok := shares[words[i]]; ok {
+			*share, err = percent(words[i+1])
+		} else if words[i] == "latency" {
+			f.Least, f.Most, err = span(words[i+1])
+		} else {
+			err = fmt.Errorf("%q is no fault", words[i])
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return func(w *World) { w.Net.SetFaults(f) }, nil
+}
+
+func percent(word string) (float64, error) {
+	n, err := number(word, 0, 100)
+	return float64(n) / 100, err
+}
+
+func number(word string, least, most int) (int, error) {
+	n, err := strconv.Atoi(word)
+	if err != nil || n < least || n > most {
+		return 0, fmt.Errorf("%q is not a number from %d to %d", word, least, most)
+	}
+	return n, nil
+}
+
+func duration(word string) (time.Duration, error) {
+	d, err := time.ParseDuration(word)
+	if err != nil || d <= 0 || d > time.Hour {
+		return 0, fmt.Errorf("%q is not a time of up to an hour", word)
+	}
+	return d, nil
+}
+
+func span(word string) (least, most time.Duration, err error) {
+	from, to, _ := strings.Cut(word, "-")
+	if least, err = duration(from); err != nil {
+		return 0, 0, err
+	}
+	if most, err = duration(to); err == nil && most < least {
+		err = fmt.Errorf("%q ends before it begins", word)
+	}
+	return least, most, err
+}
+
+func none(words []string) error {
+	if len(words) > 0 {
+		return fmt.Errorf("%q is too much", words)
+	}
+	return nil
+}
+
+func (s *Script) parseCalm(words []string) (func(*World), error) {
+	return func(w *World) { w.Net.SetFaults(Calm) }, none(words)
+}
+
+func (s *Script) parseKeys(words []string) (func(*World), error) {
+	if len(words) != 1 || words[0] != "always" {
+		return nil, errors.New("always is all that keys can be")
+	}
+	return func(w *World) { w.Net.Vouch() }, nil
+}
+
+func (s *Script) parseCallbacks(words []string) (func(*World), error) {
+	if len(words) != 2 || words[0] != "fail" {
+		return nil, errors.New("fail PERCENT is needed")
+	}
+	share, err := percent(words[1])
+	return func(w *World) {
+		for _, n := range w.nodes {
+			n.journal.setFail(share)
+		}
+	}, err
+}
+
+func (s *Script) parseCut(words []string) (func(*World), error) {
+	groups := [][]string{nil}
+	seen := map[string]bool{}
+	for _, word := range words {
+		if word == "|" {
+			groups = append(groups, nil)
+			continue
+		}
+		if !slices.Contains(s.Servers, word) || seen[word] {
+			return nil, fmt.Errorf("%q is no server, or named twice", word)
+		}
+		seen[word] = true
+		groups[len(groups)-1] = append(groups[len(groups)-1], word+".example")
+	}
+	return func(w *World) { w.Net.Cut(groups...) }, nil
+}
+
+func (s *Script) parseHeal(words []string) (func(*World), error) {
+	return func(w *World) { w.Net.Cut() }, none(words)
+}
+
+func (s *Script) parseCrash(words []string) (func(*World), error) {
+	if len(words) != 3 || !slices.Contains(s.Servers, words[0]) {
+		return nil, errors.New("a server, before or after, and a number are needed")
+	}
+	points := map[string]persistence.Point{"before": persistence.BeforeCommit, "after": persistence.AfterCommit}
+	point, ok := points[words[1]]
+	if !ok {
+		return nil, fmt.Errorf("%q is neither before nor after", words[1])
+	}
+	commits, err := 0, error(nil)
+	if words[2] != "?" {
+		commits, err = number(words[2], 1, 1000)
+	}
+	index := len(s.Steps)
+	return func(w *World) {
+		const anyOf = 15
+		plan := &crash{point: point, commits: commits}
+		if commits == 0 {
+			plan.commits = 1 + w.Seed.Stream("crash", strconv.Itoa(index)).IntN(anyOf)
+		}
+		w.actors[words[0]].node.planCrash(plan)
+	}, err
+}
+
+func (s *Script) parsePause(words []string) (func(*World), error) {
+	if len(words) != 1 {
+		return nil, errors.New("a time is needed")
+	}
+	d, err := duration(words[0])
+	return func(*World) { time.Sleep(d) }, err
+}
+
+func (s *Script) parseWait(words []string) (func(*World), error) {
+	return func(w *World) { w.doing.Wait() }, none(words)
+}
+
+func (s *Script) parseSettle(words []string) (func(*World), error) {
+	return (*World).settle, none(words)
+}
+
+func (s *Script) parseCreates(words []string) (func(*actor), error) {
+	return (*actor).create, none(words)
+}
+
+func (s *Script) parseJoins(words []string) (func(*actor), error) {
+	var via []ident.ServerName
+	for _, word := range words {
+		if !slices.Contains(s.Servers, word) {
+			return nil, fmt.Errorf("%q is no server", word)
+		}
+		via = append(via, ident.ServerName(word+".example"))
+	}
+	if len(via) == 0 {
+		return nil, errors.New("over whom?")
+	}
+	return func(a *actor) { a.join(via) }, nil
+}
+
+func (s *Script) parseSays(words []string) (func(*actor), error) {
+	n, err := times(words)
+	return func(a *actor) { a.say(n) }, err
+}
+
+func (s *Script) parseSets(words []string) (func(*actor), error) {
+	n, err := times(words)
+	return func(a *actor) { a.setTopic(n) }, err
+}
+
+func times(words []string) (int, error) {
+	if len(words) != 1 {
+		return 0, errors.New("a number is needed")
+	}
+	return number(words[0], 1, maxTimes)
+}
+
+func (s *Script) parseEmpowers(words []string) (func(*actor), error) {
+	if len(words) != 2 || !slices.Contains(s.Servers, words[0]) {
+		return nil, errors.New("a server and a power level are needed")
+	}
+	level, err := number(words[1], 0, 100)
+	user := ident.UserID("@" + words[0] + ":" + words[0] + ".example")
+	s.Revokes = true
+	return func(a *actor) { a.empower(user, level) }, err
+}
+
+func (s *Script) parseLeaves(words []string) (func(*actor), error) {
+	s.Revokes = true
+	return (*actor).leave, none(words)
+}
+
+func (s *Script) parseRestarts(words []string) (func(*actor), error) {
+	return func(a *actor) {
+		a.breathe()
+		a.node.close(false)
+	}, none(words)
+}

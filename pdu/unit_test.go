@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"testing"
+	"time"
+
+	"github.com/strata-matrix/strata/pdu/event"
+)
+
+func TestRetryAfter(t *testing.T) {
+	for _, tt := range []struct {
+		attempts int
+		want     time.Duration
+	}{
+		{1, 10 * time.Second}, {2, 20 * time.Second}, {3, 40 * time.Second}, {9, 2560 * time.Second}, {10, time.Hour}, {1000, time.Hour},
+	} {
+		if got := retryAfter(tt.attempts); got != tt.want {
+			t.Errorf("retryAfter(%d) = %v, want %v", tt.attempts, got, tt.want)
+		}
+	}
+}
+
+// The bounded map never weighs more than its bound, keeps what is asked for, and gives the newest value.
+func TestGenerations(t *testing.T) {
+	g := newGenerations[int](100, func(weight int) int { return weight })
+	g.put(-1, 10)
+	for i := range 1000 {
+		g.put(i, 10)
+		if i%3 == 0 {
+			if _, ok := g.get(-1); !ok {
+				t.Fatalf("after %d entries: what is asked for all the time was forgotten", i)
+			}
+		}
+		if n := len(g.young) + len(g.old); n > 12 {
+			t.Fatalf("%d entries of weight 10, the bound is 100", n)
+		}
+	}
+	if _, ok := g.get(1); ok {
+		t.Error("what nobody asks for was kept")
+	}
+	g.put(999, 20)
+	if got, _ := g.get(999); got != 20 {
+		t.Errorf("got %d, want the newest value 20", got)
+	}
+}
+
+func FuzzPeek(f *testing.F) {
+	for _, s := range []string{
+		`null`, `{}`, `{"room_id":"!a:b"}`, `{"room_id":7}`, `{"content":{"room_version":"12"}}`, `{"event_id":"$x"}`, `{"a`,
+		`{"room_id":"!Nhcu5BS-UMnFX7hBVfVSoXiD7OgH6iRT-xyIuqDnpYQ"}`,
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		room, version, ok := peek(wire)
+		if !ok && version != nil || ok && room == "" && version == nil {
+			t.Errorf("peek(%q) = %q, %v, %v", wire, room, version, ok)
+		}
+		_ = eventIDField(wire)
+		for _, id := range event.Versions() {
+			v, _ := event.VersionOf(id)
+			if parsed, refusal := parseFormat(v, wire); (parsed == nil) == (refusal == nil) {
+				t.Errorf("parseFormat(%s, %q): want an event or a refusal", id, wire)
+			}
+		}
+	})
+}
+
+func FuzzEventList(f *testing.F) {
+	for _, s := range []string{`{}`, `[]`, `{"events":null}`, `{"events":[{},7,null]}`, `{"events":{}}`, `{"events":[1,2,3,4]}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if list, err := eventList(body, "events", 3); len(list) > 3 || err != nil && list != nil {
+			t.Errorf("eventList(%q) = %d events, %v", body, len(list), err)
+		}
+	})
+}
