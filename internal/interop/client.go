@@ -124,4 +124,7 @@ func decodeReply(response *http.Response, call string, reply any) error {
 }
 
 // txnID numbers the requests that the server must carry out once only.
+// ID implements [Member].
+func (c *Client) ID() string { return c.UserID }
+
 func (c *Client) txnID() string { return "interop-" + strconv.FormatInt(c.nextTxn.Add(1), 10) }

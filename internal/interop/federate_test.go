@@ -7,6 +7,7 @@ package interop
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -38,6 +39,16 @@ func TestDendriteWithSynapse(t *testing.T) {
 	pairing{StartDendrite, StartSynapse, []string{"10", "11", "12"}}.play(t)
 }
 
+// TestStrataWithSynapse is what the bench is for.
+func TestStrataWithSynapse(t *testing.T) {
+	pairing{StartStrata, StartSynapse, []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12"}}.play(t)
+}
+
+// TestStrataWithDendrite plays the one version that all of its deployments have.
+func TestStrataWithDendrite(t *testing.T) {
+	pairing{StartStrata, StartDendrite, []string{"10"}}.play(t)
+}
+
 // play starts both servers once, then runs every scenario that they can take part in, by version and direction.
 func (p pairing) play(t *testing.T) {
 	ca, err := NewCA(t.TempDir())
@@ -59,8 +70,8 @@ func (p pairing) play(t *testing.T) {
 	}
 }
 
-// federate is the scenario for any two servers: create, join over federation, talk both ways, and see the same events
-// under the same IDs.
+// federate is the scenario for any two servers: create, join over federation, talk both ways, see the same events under
+// the same IDs, and have the same state.
 func federate(t *testing.T, creator, joiner Server, version string) {
 	ctx, cancel := bounded(t, scenarioTimeout)
 	defer cancel()
@@ -77,6 +88,38 @@ func federate(t *testing.T, creator, joiner Server, version string) {
 	for round := range rounds {
 		tell(ctx, t, room, bob, alice, fmt.Sprintf("from the joiner, %d", round))
 		tell(ctx, t, room, alice, bob, fmt.Sprintf("from the creator, %d", round))
+	}
+	topic, err := alice.SetState(ctx, room, "m.room.topic", "", map[string]string{"topic": "interoperation"})
+	if err != nil {
+		t.Fatalf("set the topic: %v", err)
+	}
+	if _, err := bob.Await(ctx, room, topic); err != nil {
+		t.Fatalf("see the topic: %v", err)
+	}
+	compareState(ctx, t, room, alice, bob)
+}
+
+// compareState has two members name the event in every slot of the room's state. Both must be in it.
+func compareState(ctx context.Context, t *testing.T, room string, alice, bob Member) {
+	t.Helper()
+	var states [2]map[string]string
+	for i, member := range []Member{alice, bob} {
+		events, err := member.State(ctx, room)
+		if err != nil {
+			t.Fatalf("state of the room by %s: %v", member.ID(), err)
+		}
+		states[i] = map[string]string{}
+		for _, e := range events {
+			states[i][e.Type+"|"+*e.StateKey] = e.ID
+		}
+	}
+	if !maps.Equal(states[0], states[1]) {
+		t.Errorf("state by %s: %v\nstate by %s: %v", alice.ID(), states[0], bob.ID(), states[1])
+	}
+	for _, member := range []Member{alice, bob} {
+		if states[0]["m.room.member|"+member.ID()] == "" {
+			t.Errorf("%s is not in the room's state: %v", member.ID(), states[0])
+		}
 	}
 }
 

@@ -17,9 +17,11 @@ type Server interface {
 	NewMember(t *testing.T, localpart string) Member
 }
 
-// Member is one user of one server, by the four things that prove federation. [Client] is a Member over the client
-// API; Strata's is a handful of its commands: room create, room join, send, event get.
+// Member is one user of one server, by the things that prove federation. [Client] is a Member over the client API;
+// Strata's is a handful of its commands: room create, room join, room show, send, event get.
 type Member interface {
+	// ID is the full user ID.
+	ID() string
 	// CreateRoom makes a room that anyone may join and returns its ID.
 	CreateRoom(ctx context.Context, version string) (roomID string, err error)
 	// Join enters a room, asking the server named via if the member's own is not in it. It returns when the member is
@@ -27,6 +29,10 @@ type Member interface {
 	Join(ctx context.Context, roomID, via string) error
 	// Send posts a text message and returns its event ID.
 	Send(ctx context.Context, roomID, body string) (eventID string, err error)
+	// SetState sets a piece of the room's state and returns its event ID.
+	SetState(ctx context.Context, roomID, eventType, stateKey string, content any) (eventID string, err error)
+	// State is the room's current state as the member's server has it.
+	State(ctx context.Context, roomID string) ([]Event, error)
 	// Await blocks until the member's server shows the event, and returns it. It fails when ctx ends first.
 	Await(ctx context.Context, roomID, eventID string) (Event, error)
 }
