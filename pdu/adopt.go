@@ -47,7 +47,9 @@ func (e *Engine) AbandonJoin(ctx context.Context, id ident.RoomID) error {
 // events, the join against the state. A state event that fails is left out with a verdict; without a create event, or
 // without what the join rests on, nothing is adopted. Then, in one job, the events are stored, and the room is joined with the
 // join as its only extremity. What was staged meanwhile is judged after it.
-func (e *Engine) AdoptRoom(ctx context.Context, version string, join *event.Event, state, authChain []*event.Event, via ident.ServerName) error {
+func (e *Engine) AdoptRoom(ctx context.Context, version string, join *event.Event, state, authChain []*event.Event,
+	via ident.ServerName,
+) error {
 	a, err := e.verifyAdoption(ctx, version, join, state, authChain)
 	if err == nil {
 		err = e.do(ctx, join.RoomID(), true, func(b *batch) error { return b.adopt(a, via) })
@@ -141,7 +143,7 @@ func (b *batch) adoptJoin(a *adoption) error {
 	}
 	b.cite(own)
 	if own.nid != 0 {
-		b.unstaged = append(b.unstaged, own.nid)
+		b.unstaged = append(b.unstaged, unstaging{own.nid, true})
 	}
 	if err := b.openGaps(a.join); err != nil {
 		return err

@@ -34,7 +34,7 @@ type batch struct {
 
 	settled  map[ident.EventID]judged                // verdicts to store
 	waits    map[ident.EventID][]persistence.Missing // quarantined events
-	unstaged []int64
+	unstaged []unstaging
 	opened   []ident.EventID // gaps
 	closed   []ident.EventID
 	counted  state.Root                // the current state that head.servers is of
@@ -49,6 +49,12 @@ type batch struct {
 type judged struct {
 	verdict Verdict
 	waited  bool
+}
+
+// unstaging is a staged event that has its verdict.
+type unstaging struct {
+	nid    int64
+	waited bool // it may have been quarantined
 }
 
 // sending is an event for other servers.

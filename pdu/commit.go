@@ -105,7 +105,7 @@ func (b *batch) addEvent(tx *persistence.Tx, r *record, row persistence.Event) e
 	if !r.inGraph {
 		return nil
 	}
-	return tx.Unstage(nid)
+	return tx.Unstage(nid, true)
 }
 
 func (b *batch) writeCitations(tx *persistence.Tx, r *record) error {
@@ -137,8 +137,8 @@ func (b *batch) nidOf(tx *persistence.Tx, id ident.EventID) (int64, error) {
 }
 
 func (b *batch) writeStaging(tx *persistence.Tx) error {
-	for _, nid := range b.unstaged {
-		if err := tx.Unstage(nid); err != nil {
+	for _, u := range b.unstaged {
+		if err := tx.Unstage(u.nid, u.waited); err != nil {
 			return err
 		}
 	}

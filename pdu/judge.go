@@ -118,7 +118,7 @@ func (b *batch) settle(own *record, v Verdict, s persistence.Staging) {
 	id := own.event.ID()
 	b.settled[id] = judged{v, s.Waited || b.waits[id] != nil}
 	delete(b.waits, id)
-	b.unstaged = append(b.unstaged, own.nid)
+	b.unstaged = append(b.unstaged, unstaging{own.nid, s.Waited})
 }
 
 func (b *batch) newVerdict(r *record, s persistence.Staging) Verdict {

@@ -154,11 +154,17 @@ func TestMissingAuthEventIsFetched(t *testing.T) {
 		if err != nil || !stored.Outlier || stored.Outcome != pdu.Accepted || stored.Position != 0 {
 			t.Errorf("auth event: %+v, %v; want an accepted outlier without a position", stored, err)
 		}
-		// Arriving on its own, it gets its place, and is delivered.
-		a.receive("a.example", levels.JSON())
+		// Wanted as a parent, it gets its place, and is delivered; it is here, so nobody is asked for it.
+		asked := len(n.requests())
+		child := build(t, room, text(bob, "y"), []*event.Event{levels}, []*event.Event{b.stateEvent(room, createSlot), levels, top})
+		a.receive("b.example", child.JSON())
+		a.wantOutcome(child, pdu.Accepted, "", "")
+		if more := n.requests()[asked:]; len(more) != 0 {
+			t.Errorf("requests for what is here: %q", more)
+		}
 		stored, err = a.engine.Event(t.Context(), levels.ID())
 		if err != nil || stored.Outlier || stored.Position == 0 {
-			t.Errorf("auth event that arrived: %+v, %v; want it in the graph with a position", stored, err)
+			t.Errorf("auth event that became a parent: %+v, %v; want it in the graph with a position", stored, err)
 		}
 		if got := a.stateEvent(room, levelsSlot).ID(); got != levels.ID() {
 			t.Errorf("power levels are %s, want %s", got, levels.ID())

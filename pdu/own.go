@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -41,13 +42,36 @@ func (e *Engine) Send(ctx context.Context, id ident.RoomID, d Draft) (*event.Eve
 // CreateRoom builds the create event and then the drafts in order, the first of which is the creator's join, in one job. create
 // is the content of the create event, a JSON object, in which room_version and, up to room version 10, creator are filled in.
 // The ids are those of all events in order. *NotAllowed when the rules refuse one of them: then there is no room.
-func (e *Engine) CreateRoom(ctx context.Context, version string, creator ident.UserID, create []byte, drafts []Draft) (ident.RoomID, []ident.EventID, error) {
-	first, err := e.buildCreate(version, creator, create)
-	if err != nil {
-		return "", nil, fmt.Errorf("create room: %w", err)
+func (e *Engine) CreateRoom(ctx context.Context, version string, creator ident.UserID, create []byte, drafts []Draft) (
+	ident.RoomID, []ident.EventID, error,
+) {
+	for ts := nowMS(); ; ts++ {
+		first, err := e.buildCreate(version, creator, create, ts)
+		if err != nil {
+			return "", nil, fmt.Errorf("create room: %w", err)
+		}
+		ids, err := e.establish(ctx, first, drafts)
+		if errors.Is(err, errRoomTaken) {
+			continue
+		}
+		if err != nil {
+			return "", nil, fmt.Errorf("create room: %w", err)
+		}
+		return first.RoomID(), ids, nil
 	}
+}
+
+// errRoomTaken: there is a room of that id. Ids that are hashes are equal when one user makes two rooms with the same
+// content in the same millisecond; a millisecond later they are not.
+var errRoomTaken = errors.New("the room exists")
+
+// establish makes the room of a create event with what follows it.
+func (e *Engine) establish(ctx context.Context, first *event.Event, drafts []Draft) ([]ident.EventID, error) {
 	ids := []ident.EventID{first.ID()}
-	err = e.do(ctx, first.RoomID(), true, func(b *batch) error {
+	err := e.do(ctx, first.RoomID(), true, func(b *batch) error {
+		if b.head.nid != 0 {
+			return errRoomTaken
+		}
 		b.head.version, b.head.membership = first.Version(), Joined
 		if _, err := b.accept(first, ""); err != nil {
 			return err
@@ -61,13 +85,10 @@ func (e *Engine) CreateRoom(ctx context.Context, version string, creator ident.U
 		}
 		return nil
 	})
-	if err != nil {
-		return "", nil, fmt.Errorf("create room: %w", err)
-	}
-	return first.RoomID(), ids, nil
+	return ids, err
 }
 
-func (e *Engine) buildCreate(version string, creator ident.UserID, content []byte) (*event.Event, error) {
+func (e *Engine) buildCreate(version string, creator ident.UserID, content []byte, ts int64) (*event.Event, error) {
 	v, ok := event.VersionOf(version)
 	if !ok {
 		return nil, fmt.Errorf("room version %q is not known", version)
@@ -86,7 +107,7 @@ func (e *Engine) buildCreate(version string, creator ident.UserID, content []byt
 	}
 	p := event.Proto{
 		Sender: creator, Type: createSlot.Type, StateKey: &createSlot.Key, Content: content, Depth: 1,
-		OriginServerTS: nowMS(),
+		OriginServerTS: ts,
 	}
 	if !v.HashRoomID {
 		p.RoomID = ident.RoomID("!" + rand.Text() + ":" + string(e.self))
@@ -170,7 +191,10 @@ func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
 	} else if r != nil {
 		own.nid = r.nid // it was staged on another way
 	}
-	v := Verdict{Event: e.ID(), Room: b.id, Redacted: own.redacted, Origin: b.e.self, JudgedAt: b.now.UnixMilli(), ReceivedAt: b.now.UnixMilli()}
+	v := Verdict{
+		Event: e.ID(), Room: b.id, Redacted: own.redacted, Origin: b.e.self,
+		JudgedAt: b.now.UnixMilli(), ReceivedAt: b.now.UnixMilli(),
+	}
 	if err := b.judge(own, &v); err != nil {
 		return nil, err
 	}
@@ -185,7 +209,7 @@ func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
 	b.order = append(b.order, own)
 	b.settled[e.ID()] = judged{verdict: v, waited: own.nid != 0}
 	if own.nid != 0 {
-		b.unstaged = append(b.unstaged, own.nid)
+		b.unstaged = append(b.unstaged, unstaging{own.nid, true})
 	}
 	b.cite(own)
 	if len(to) > 0 {

@@ -19,7 +19,7 @@ import (
 // Servers that send, lose, reorder and restart at random end up with the same state and the same extremities once they hear
 // of each other again, and nothing stays in quarantine.
 func TestRandomNetworksConverge(t *testing.T) {
-	seeds := 90
+	seeds := 12
 	if testing.Short() {
 		seeds = 3
 	}

@@ -175,21 +175,34 @@ func (i *intake) traceOf(room ident.RoomID, id ident.EventID, problem string) {
 
 // stage makes durable what was taken in. It runs in a job of the caller's.
 func (i *intake) stage(tx *persistence.Tx) error {
-	var staged []*record
+	var added []*record
+	var ids []ident.EventID
+	var stagings []persistence.Staging
 	rooms := map[ident.RoomID]bool{}
 	for _, in := range i.arrived {
 		if in.skip || in.bad {
 			continue
 		}
 		r := &record{nid: in.nid, room: in.room.nid, event: in.event, redacted: in.event.HashMismatch()}
-		added, err := i.stageOne(tx, r)
+		isNew, wanted, err := i.keep(tx, r)
 		if err != nil {
 			return err
 		}
-		if added {
-			staged = append(staged, r)
+		if isNew {
+			added, ids = append(added, r), append(ids, in.event.ID())
 		}
-		rooms[in.room.id] = true
+		if wanted {
+			stagings = append(stagings, persistence.Staging{
+				Event: r.nid, Room: r.room, Origin: i.origin, Arrival: int(i.arrival), ReceivedAt: i.now,
+			})
+			rooms[in.room.id] = true
+		}
+	}
+	if err := tx.Stage(stagings...); err != nil {
+		return err
+	}
+	if err := tx.ForgetDropped(ids); err != nil {
+		return err
 	}
 	for _, v := range i.dropped {
 		if err := i.keepDropped(tx, v); err != nil {
@@ -197,7 +210,7 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		}
 	}
 	tx.AfterCommit(func() {
-		i.e.cache.putRecords(staged...)
+		i.e.cache.putRecords(added...)
 		for id := range rooms {
 			i.e.wake(id)
 		}
@@ -205,28 +218,18 @@ func (i *intake) stage(tx *persistence.Tx) error {
 	return nil
 }
 
-func (i *intake) stageOne(tx *persistence.Tx, r *record) (added bool, err error) {
+// keep stores an event that is not stored yet; wanted says that it is to be judged, which it was not meanwhile.
+func (i *intake) keep(tx *persistence.Tx, r *record) (isNew, wanted bool, err error) {
 	if r.nid == 0 {
-		r.nid, added, err = tx.AddEvent(persistence.Event{
+		r.nid, isNew, err = tx.AddEvent(persistence.Event{
 			RoomNID: r.room, ID: r.event.ID(), Outcome: int(Staged), Redacted: r.redacted, JSON: r.event.JSON(),
 		})
-		if err != nil {
-			return false, err
+		if err != nil || isNew {
+			return isNew, isNew, err
 		}
 	}
-	if added {
-		if err := tx.ForgetDropped(r.event.ID()); err != nil {
-			return false, err
-		}
-	} else {
-		_, _, inGraph, _, err := tx.EventExists(r.event.ID())
-		if err != nil || inGraph {
-			return false, err // it was judged meanwhile
-		}
-	}
-	return added, tx.Stage(persistence.Staging{
-		Event: r.nid, Room: r.room, Origin: i.origin, Arrival: int(i.arrival), ReceivedAt: i.now,
-	})
+	_, _, inGraph, _, err := tx.EventExists(r.event.ID())
+	return false, !inGraph, err
 }
 
 // keepDropped records a dropped event, unless there is a better copy of it: a bad copy says nothing about the event.

@@ -92,7 +92,8 @@ func (e *Engine) serveStateIDs(ctx context.Context, r *transport.Request) (trans
 	for _, x := range chain {
 		ids = append(ids, x.ID())
 	}
-	return transport.JSON(map[string]any{"pdu_ids": slices.AppendSeq(make([]ident.EventID, 0, len(all)), maps.Values(all)), "auth_chain_ids": ids})
+	state := slices.AppendSeq(make([]ident.EventID, 0, len(all)), maps.Values(all))
+	return transport.JSON(map[string]any{"pdu_ids": state, "auth_chain_ids": ids})
 }
 
 // serveEventAuth gives the auth chain of one event (E-07, P-88).

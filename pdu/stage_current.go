@@ -43,22 +43,32 @@ func (b *batch) advance(r *record, descended bool) error {
 	isSuperseded := func(x *extremity) bool { return superseded[x.record.event.ID()] }
 	extremities := slices.DeleteFunc(slices.Clone(b.head.extremities), isSuperseded)
 	b.head.held = slices.DeleteFunc(slices.Clone(b.head.held), isSuperseded)
-	if !descended {
-		awaited, err := b.awaited(r.event.ID())
-		if err != nil {
-			return err
-		}
-		if awaited && b.fetched[r.event.ID()] && len(b.head.held) < maxHeld {
-			b.head.held = append(b.head.held, extremityOf(r))
-		} else {
-			extremities = append(extremities, extremityOf(r))
-		}
+	if descended {
+		return b.setExtremities(extremities)
+	}
+	if hold, err := b.holds(r.event.ID()); err != nil {
+		return err
+	} else if hold {
+		b.head.held = append(b.head.held, extremityOf(r))
+	} else {
+		extremities = append(extremities, extremityOf(r))
 	}
 	return b.setExtremities(extremities)
 }
 
+// holds says whether an accepted event is held back.
+func (b *batch) holds(id ident.EventID) (bool, error) {
+	if !b.fetched[id] || len(b.head.held) >= maxHeld {
+		return false, nil
+	}
+	return b.awaited(id)
+}
+
 // letGo makes extremities of events that were held back for one that was then not accepted, unless they are held for others.
 func (b *batch) letGo(refused *record) error {
+	if len(b.head.held) == 0 {
+		return nil
+	}
 	parents, err := b.superseded(refused.event)
 	if err != nil {
 		return err

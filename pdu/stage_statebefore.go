@@ -12,7 +12,7 @@ import (
 )
 
 // stateBefore is the state before an event: resolved over the states after its parents (P-70). A rejected parent changed no
-// state (P-31).
+// state (P-31), and an event of another room is no parent.
 func (b *batch) stateBefore(e *event.Event) (state.Root, error) {
 	roots := make([]state.Root, 0, len(e.PrevEvents()))
 	for _, id := range e.PrevEvents() {
@@ -20,7 +20,9 @@ func (b *batch) stateBefore(e *event.Event) (state.Root, error) {
 		if err != nil {
 			return state.Root{}, err
 		}
-		roots = append(roots, r.after)
+		if r.event.RoomID() == b.id {
+			roots = append(roots, r.after)
+		}
 	}
 	root, err := b.resolve(roots)
 	if err != nil {
@@ -38,8 +40,20 @@ func (b *batch) stateAfter(e *event.Event, before state.Root) (state.Root, error
 	return b.setState(before, map[event.StateKey]ident.EventID{slot: e.ID()})
 }
 
-// checkStateBefore is the fifth check on receipt: the state before the event must allow it (P-28).
-func (b *batch) checkStateBefore(r *record) (auth.Result, error) { return b.checkAt(r.event, r.before) }
+// checkStateBefore is the fifth check on receipt: the state before the event must allow it (P-28). An event that claims a
+// parent in another room has no such state.
+func (b *batch) checkStateBefore(r *record) (auth.Result, error) {
+	for _, id := range r.event.PrevEvents() {
+		p, err := b.stored(id)
+		if err != nil {
+			return auth.Result{}, err
+		}
+		if p.event.RoomID() != b.id {
+			return auth.Result{Rule: "P-70", Detail: fmt.Sprintf("the parent %s is of room %s", id, p.event.RoomID())}, nil
+		}
+	}
+	return b.checkAt(r.event, r.before)
+}
 
 func (b *batch) checkAt(e *event.Event, root state.Root) (auth.Result, error) {
 	at := &stateAt{b: b, root: root}

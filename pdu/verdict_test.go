@@ -140,6 +140,30 @@ func TestRejectedEventsAndTheirChildren(t *testing.T) {
 	})
 }
 
+// The state of another room, in which the sender has all power, says nothing about this one.
+func TestParentOfAnotherRoomIsRejected(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b := n.start("a.example"), n.start("b.example")
+		room, own := a.createPublic("10", alice), b.createPublic("10", bob)
+		b.join(room, bob, a)
+		a.join(own, alice, b)
+		n.deliver()
+		auth := b.authFor(room, createSlot, levelsSlot, memberOf(bob))
+		before := a.state(room)
+		for name, parents := range map[string][]*event.Event{
+			"only":  {a.stateEvent(own, memberOf(alice))},
+			"mixed": {a.stateEvent(own, memberOf(alice)), a.stateEvent(room, memberOf(bob))},
+		} {
+			e := build(t, room, text(bob, name), parents, auth)
+			a.receive("b.example", e.JSON())
+			a.wantOutcome(e, pdu.Rejected, "P-28", "P-70")
+		}
+		if diff := cmp.Diff(before, a.state(room)); diff != "" {
+			t.Errorf("state: %s", diff)
+		}
+	})
+}
+
 // A second create event does not start the room again (P-40).
 func TestSecondCreateIsRejected(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {

@@ -72,7 +72,8 @@ func (tx *Tx) ReceivedTransactions(origin ident.ServerName, before Position, lim
 
 // ReceivedTransactionsByID gives the inbound transactions with an id, one for each origin that used it.
 func (tx *Tx) ReceivedTransactionsByID(txnID string) (list []ReceivedTransaction, err error) {
-	err = tx.query(receivedColumns+` WHERE t.txn_id = ? ORDER BY t.position`, []any{txnID}, func(r rowScanner) error {
+	// The servers are named so that the index, which begins with them, is of use.
+	err = tx.query(receivedColumns+` WHERE t.server IN (SELECT nid FROM servers) AND t.txn_id = ? ORDER BY t.position`, []any{txnID}, func(r rowScanner) error {
 		t, err := scanReceived(r)
 		list = append(list, t)
 		return err

@@ -78,37 +78,36 @@ func (tx *Tx) Enqueue(item Outbound, servers []ident.ServerName) (Outbound, erro
 		VALUES (?, ?, ?, ?, ?, ?, ?)`, int64(item.Position), item.Kind, string(item.RoomID), string(item.EventID), item.Content, set, item.QueuedAt)
 }
 
-// NextOutbound gives up to limit items for a server from just after a position on, in order. It looks at no more than scan
-// rows; every row up to through has been looked at, and atEnd says that no row stands beyond it.
-func (tx *Tx) NextOutbound(server ident.ServerName, after Position, limit, scan int) (items []Outbound, through Position, atEnd bool, err error) {
+// NextOutbound hands the items for a server to take, in order from just after a position on, until take refuses one. It looks at
+// no more than scan rows; every row up to through is taken or not for this server, and atEnd says that no row stands beyond it.
+func (tx *Tx) NextOutbound(server ident.ServerName, after Position, scan int, take func(Outbound) bool) (through Position, atEnd bool, err error) {
 	nid, _, err := tx.serverNID(server)
 	if err != nil {
-		return nil, after, false, err
+		return after, false, err
 	}
 	member := setMembership{tx: tx, server: nid, known: map[int64]bool{}}
 	rows, err := tx.outboundSets(after, scan)
 	if err != nil {
-		return nil, after, false, err
+		return after, false, err
 	}
 	through = after
 	for _, row := range rows {
 		in, err := member.contains(row.set)
 		if err != nil {
-			return nil, after, false, err
-		}
-		if in && len(items) == limit {
-			return items, through, false, nil
+			return after, false, err
 		}
 		if in {
 			item, err := tx.outbound(row.position)
 			if err != nil {
-				return nil, after, false, err
+				return after, false, err
 			}
-			items = append(items, item)
+			if !take(item) {
+				return through, false, nil
+			}
 		}
 		through = row.position
 	}
-	return items, through, len(rows) < scan, nil
+	return through, len(rows) < scan, nil
 }
 
 type outboundSet struct {

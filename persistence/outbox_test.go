@@ -110,10 +110,48 @@ func TestTrimOutboundInPortions(t *testing.T) {
 	}
 	var left []Outbound
 	update(t, s, func(tx *Tx) (err error) {
-		left, _, _, err = tx.NextOutbound("a.example", 0, 10, 10)
+		_, _, err = tx.NextOutbound("a.example", 0, 10, func(item Outbound) bool { left = append(left, item); return true })
 		return err
 	})
 	if len(left) != 2 || left[0].Position != 4 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// A row that is refused, and every row behind it, is still to come; rows for others are passed over.
+func TestNextOutboundStopsWhereItIsToldTo(t *testing.T) {
+	s := newStore(t, Options{})
+	for _, server := range []ident.ServerName{"a.example", "b.example", "a.example", "b.example"} {
+		enqueue(t, s, server)
+	}
+	for _, tt := range []struct {
+		after       Position
+		scan, limit int
+		taken       int
+		through     Position
+		atEnd       bool
+	}{
+		{0, 10, 10, 2, 4, true},
+		{0, 10, 1, 1, 2, false}, // up to just before the one refused
+		{0, 10, 0, 0, 0, false},
+		{0, 2, 10, 1, 2, false},
+		{0, 4, 10, 2, 4, false}, // whether a fifth stands behind was not looked at
+		{3, 10, 10, 0, 4, true},
+	} {
+		taken, through, atEnd := 0, Position(0), false
+		update(t, s, func(tx *Tx) (err error) {
+			through, atEnd, err = tx.NextOutbound("a.example", tt.after, tt.scan, func(Outbound) bool {
+				if taken == tt.limit {
+					return false
+				}
+				taken++
+				return true
+			})
+			return err
+		})
+		if taken != tt.taken || through != tt.through || atEnd != tt.atEnd {
+			t.Errorf("after %d, scan %d, limit %d: %d taken, through %d, at end %t, want %d, %d, %t",
+				tt.after, tt.scan, tt.limit, taken, through, atEnd, tt.taken, tt.through, tt.atEnd)
+		}
 	}
 }

@@ -64,22 +64,36 @@ func (tx *Tx) stagings(where string, args ...any) (list []Staging, err error) {
 	return list, err
 }
 
-// Stage promises to judge an event. One that is staged already keeps the arrival with the smaller value.
-func (tx *Tx) Stage(s Staging) error {
-	origin, err := tx.internServer(s.Origin)
-	if err != nil {
-		return err
+// Stage promises to judge events. One that is staged already keeps the arrival with the smaller value.
+func (tx *Tx) Stage(list ...Staging) error {
+	var origin int64
+	for i, s := range list {
+		if i == 0 || s.Origin != list[i-1].Origin {
+			var err error
+			if origin, err = tx.internServer(s.Origin); err != nil {
+				return err
+			}
+		}
+		if err := tx.stage(s, origin); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+func (tx *Tx) stage(s Staging, origin int64) error {
 	return tx.exec(`INSERT INTO staging (event, room, origin, arrival, received_at) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT (event) DO UPDATE SET origin = excluded.origin, arrival = excluded.arrival, received_at = excluded.received_at
 		WHERE excluded.arrival < arrival`,
 		s.Event, s.Room, origin, s.Arrival, s.ReceivedAt)
 }
 
-// Unstage ends the promise: the event has its verdict.
-func (tx *Tx) Unstage(event int64) error {
-	if err := tx.exec(`DELETE FROM waiting WHERE event = ?`, event); err != nil {
-		return err
+// Unstage ends the promise: the event has its verdict. waited says that it may have been quarantined.
+func (tx *Tx) Unstage(event int64, waited bool) error {
+	if waited {
+		if err := tx.exec(`DELETE FROM waiting WHERE event = ?`, event); err != nil {
+			return err
+		}
 	}
 	return tx.exec(`DELETE FROM staging WHERE event = ?`, event)
 }

@@ -56,9 +56,19 @@ func (tx *Tx) PutVerdict(v Verdict) error {
 	return tx.exec(`DELETE FROM verdicts WHERE outcome = ? AND nid <= ?`, OutcomeDropped, nid-keptDropped)
 }
 
-// ForgetDropped forgets that a copy of an event was dropped, because a good copy has arrived.
-func (tx *Tx) ForgetDropped(event ident.EventID) error {
-	return tx.exec(`DELETE FROM verdicts WHERE event = ? AND outcome = ?`, string(event), OutcomeDropped)
+// ForgetDropped forgets that copies of events were dropped, because good copies have arrived.
+func (tx *Tx) ForgetDropped(events []ident.EventID) error {
+	var one int
+	any, err := tx.queryRow(`SELECT 1 FROM verdicts WHERE outcome = ? LIMIT 1`, []any{OutcomeDropped}, &one)
+	if err != nil || !any {
+		return err
+	}
+	for _, event := range events {
+		if err := tx.exec(`DELETE FROM verdicts WHERE event = ? AND outcome = ?`, string(event), OutcomeDropped); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 const verdictColumns = `SELECT nid, event, room, outcome, redacted, checks, origin, received_at, judged_at FROM verdicts`

@@ -32,7 +32,8 @@ pdu/event               < transport/signing+ transport/keys
 pdu/auth                < pdu/event+
 pdu/state               < pdu/event+
 pdu/resolve             < pdu/auth+
-pdu                     < pdu/resolve+ pdu/state transport+ transaction persistence trace
+pdu/acl                 < pdu/event+
+pdu                     < pdu/resolve+ pdu/acl pdu/state transport+ transaction persistence trace
 messaging               < pdu+
 internal/inspect        < pdu+
 internal/control        < messaging+ internal/inspect

@@ -62,7 +62,7 @@ func build(v *Version, p Proto, origin ident.ServerName, key signing.Key) (*Even
 	if err := checkIssued(v, p.Type, root.Get("content")); err != nil {
 		return nil, err
 	}
-	hash := contentHash(root)
+	hash := contentHash(nil, root)
 	hashes := object([]member{textMember("sha256", signing.EncodeBase64(hash[:]))})
 	members = append(members, member{"hashes", hashes}, member{"signatures", []byte("{}")})
 	if root, err = canonicaljson.Parse(object(members), v.Rules); err != nil {

@@ -197,18 +197,12 @@ func (e *Event) message() []byte {
 	return e.version.redaction.appendRedacted(nil, &f, false)
 }
 
-const (
-	// encodedHashSize is the length of a SHA-256 in unpadded base64.
-	encodedHashSize = 43
+// encodedHashSize is the length of a SHA-256 in unpadded base64.
+const encodedHashSize = 43
 
-	// usualSize is how many bytes most events have at most: what is made of those only to be hashed stays on the stack.
-	usualSize = 1024
-)
-
-// contentHash is the hash that belongs in hashes.sha256 (P-10).
-func contentHash(root canonicaljson.Value) [sha256.Size]byte {
-	var buffer [usualSize]byte
-	return sha256.Sum256(root.AppendWithout(buffer[:0], "hashes", "signatures", "unsigned"))
+// contentHash is the hash that belongs in hashes.sha256 (P-10). The buffer is scratch space.
+func contentHash(buffer []byte, root canonicaljson.Value) [sha256.Size]byte {
+	return sha256.Sum256(root.AppendWithout(buffer, "hashes", "signatures", "unsigned"))
 }
 
 // isContentHash reports whether hashes.sha256 names the hash, as nearly all do in the one spelling that servers emit.

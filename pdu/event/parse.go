@@ -41,15 +41,23 @@ func parse(v *Version, wire []byte, maxPrev, maxAuth int) (*Event, error) {
 		return nil, err
 	}
 	e := newEvent(v, root, &f)
-	var buffer [usualSize]byte
-	e.signed = bytes.Clone(v.redaction.appendRedacted(buffer[:0], &f, false))
+	var usual [usualSize]byte
+	buffer := usual[:0] // for what the content hash is of, and then for the message
+	if size := len(root.Canonical()); size > usualSize {
+		buffer = make([]byte, 0, size)
+	}
+	matches := isContentHash(f[fieldHashes].Get("sha256"), contentHash(buffer, root))
+	e.signed = bytes.Clone(v.redaction.appendRedacted(buffer, &f, false))
 	e.setID(eventID(v, &f, e.signed))
-	if isContentHash(f[fieldHashes].Get("sha256"), contentHash(root)) {
+	if matches {
 		return e, nil
 	}
 	e.mismatch = true
 	return e.Redact(), nil
 }
+
+// usualSize is how many bytes most events have at most. The bytes that are hashed are put together on the stack for these.
+const usualSize = 1024
 
 // notPartOfEvent is what servers add to an event on the way (P-09), and what is no part of it where its hash is its id (P-13).
 var notPartOfEvent = [...]string{"unsigned", "event_id"}

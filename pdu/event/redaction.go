@@ -138,7 +138,7 @@ func selected(object canonicaljson.Value, keys []string) func(yield func(int, ca
 		}
 		next := 0
 		for key, value := range object.Members() {
-			for keys[next] < key {
+			for keys[next] != key && keys[next] < key {
 				if next++; next == len(keys) {
 					return
 				}

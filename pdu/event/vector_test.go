@@ -43,7 +43,7 @@ func TestEventSigningVectors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		hash := contentHash(bare)
+		hash := contentHash(nil, bare)
 		if got := base64.RawStdEncoding.EncodeToString(hash[:]); got != tt.hash {
 			t.Errorf("content hash %s, want %s", got, tt.hash)
 		}

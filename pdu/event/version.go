@@ -91,21 +91,7 @@ func Versions() []string {
 
 // makeVersions writes each version as what it changes in the one before (content/rooms).
 func makeVersions() []*Version {
-	all := []*Version{{
-		ID:                "1",
-		Rules:             canonicaljson.Lenient,
-		EventIDFormat:     IDField,
-		References:        RefPairs,
-		StateResolution:   ResolveV1,
-		MaxDepth:          math.MaxInt64,
-		EventIDSigner:     true,
-		AliasesRule:       true,
-		RedactionAuthRule: true,
-		FloatPowerLevels:  true,
-		OriginField:       true,
-		CreatorInContent:  true,
-		redaction:         baseRedaction(),
-	}}
+	all := []*Version{versionOne()}
 	next := func(id string, change func(*Version)) {
 		v := *all[len(all)-1]
 		v.ID, v.redaction = id, v.redaction.clone()
@@ -151,4 +137,22 @@ func makeVersions() []*Version {
 		v.StateResolution = ResolveV2_1
 	})
 	return all
+}
+
+func versionOne() *Version {
+	return &Version{
+		ID:                "1",
+		Rules:             canonicaljson.Lenient,
+		EventIDFormat:     IDField,
+		References:        RefPairs,
+		StateResolution:   ResolveV1,
+		MaxDepth:          math.MaxInt64,
+		EventIDSigner:     true,
+		AliasesRule:       true,
+		RedactionAuthRule: true,
+		FloatPowerLevels:  true,
+		OriginField:       true,
+		CreatorInContent:  true,
+		redaction:         baseRedaction(),
+	}
 }

@@ -170,20 +170,12 @@ func (s *scanner) key() error {
 	}
 	s.pos++
 	object, this := &s.nodes[s.top], &s.nodes[self]
-	if last := object.end; this.escaped || last != 0 && !rises(s.inner(&s.nodes[last]), s.inner(this)) {
+	if last := object.end; this.escaped || last != 0 && bytes.Compare(s.inner(&s.nodes[last]), s.inner(this)) >= 0 {
 		object.unsorted = true
 		s.canonical = false
 	}
 	object.end = self
 	return nil
-}
-
-// rises reports whether key a sorts before key b, which the first byte mostly tells.
-func rises(a, b []byte) bool {
-	if len(a) > 0 && len(b) > 0 && a[0] != b[0] {
-		return a[0] < b[0]
-	}
-	return bytes.Compare(a, b) < 0
 }
 
 // text reads a string: a value or a key.

@@ -57,23 +57,22 @@ func ParseWithout(src []byte, rules Rules, keys ...string) (Value, error) {
 	return v, err
 }
 
-// buffers lends Parse calls the memory for the nodes of a source. The Value gets a copy of those that it needs.
+// buffers lends parse calls the memory for the nodes of a source: nothing else holds them, a Value has a copy.
 var buffers = sync.Pool{New: func() any { return new([]node) }}
 
-// parse reads a document without some members, if it is an object.
+// parse reads a document, without some members if it is an object.
 func parse(src []byte, rules Rules, without []string) (Value, error) {
 	if len(src) > MaxSize {
 		return Value{}, &SyntaxError{Offset: MaxSize, Reason: "document too large"}
 	}
 	buffer := buffers.Get().(*[]node)
 	s := scanner{src: src, rules: rules, canonical: true, nodes: (*buffer)[:0]}
-	err := s.scan()
 	defer func() {
 		if *buffer = s.nodes; cap(s.nodes) <= maxBuffer {
 			buffers.Put(buffer)
 		}
 	}()
-	if err != nil {
+	if err := s.scan(); err != nil {
 		return Value{}, err
 	}
 	text, nodes := src, s.nodes
@@ -240,14 +239,10 @@ func (d *document) span(n *node) string {
 // string is what a String node stands for.
 func (d *document) string(n *node) string {
 	if n.escaped {
-		return d.unescaped(n)
+		inner := d.text[n.start+1 : n.end-1]
+		return string(appendUnescaped(make([]byte, 0, len(inner)), inner))
 	}
 	return unsafe.String(&d.text[n.start+1], n.end-n.start-2)
-}
-
-func (d *document) unescaped(n *node) string {
-	inner := d.text[n.start+1 : n.end-1]
-	return string(appendUnescaped(make([]byte, 0, len(inner)), inner))
 }
 
 func (d *document) isText(n *node, s string) bool { return d.string(n) == s }
@@ -262,4 +257,3 @@ func (d *document) isAny(n *node, texts []string) bool {
 	}
 	return false
 }
-
