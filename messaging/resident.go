@@ -194,7 +194,7 @@ func userOfOrigin(r *transport.Request) (ident.UserID, error) {
 	return user, nil
 }
 
-// residentRoom is the room in the path, which this server must be in.
+// residentRoom is the room in the path, which this server must be in and whose list must not keep the other server out (M-93).
 func (s *Server) residentRoom(ctx context.Context, r *transport.Request) (pdu.RoomInfo, error) {
 	id, err := ident.ParseRoomID(r.Params["roomID"])
 	if err != nil {
@@ -206,7 +206,10 @@ func (s *Server) residentRoom(ctx context.Context, r *transport.Request) (pdu.Ro
 			Status: http.StatusNotFound, Code: spec.ErrorNotFound, Message: "this server is not in the room",
 		}
 	}
-	return room, err
+	if err != nil {
+		return pdu.RoomInfo{}, err
+	}
+	return room, s.engine.CheckAccess(ctx, id, r.Origin)
 }
 
 func invalidParam(format string, args ...any) *transport.Error {

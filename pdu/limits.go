@@ -9,6 +9,7 @@ const (
 	recordCacheWeight = 64 << 20 // bytes of event text
 	nodeCacheWeight   = 32 << 20 // bytes of state nodes
 	roomCacheWeight   = 4096     // heads of rooms
+	aclCacheWeight    = 256      // server access control lists, of at most 64 KiB each
 )
 
 // How much is done at a time.

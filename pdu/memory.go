@@ -5,6 +5,7 @@ package pdu
 import (
 	"sync"
 
+	"github.com/strata-matrix/strata/pdu/acl"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
 	"github.com/strata-matrix/strata/persistence"
@@ -36,12 +37,14 @@ type memory struct {
 	mu      sync.Mutex
 	records *generations[ident.EventID, *record]
 	nodes   *generations[state.Root, []byte]
+	acls    *generations[ident.EventID, acl.List] // parsed, since every request asks for them
 }
 
 func newMemory() *memory {
 	return &memory{
 		records: newGenerations[ident.EventID](recordCacheWeight, func(r *record) int { return len(r.event.JSON()) }),
 		nodes:   newGenerations[state.Root](nodeCacheWeight, func(data []byte) int { return len(data) }),
+		acls:    newGenerations[ident.EventID](aclCacheWeight, func(acl.List) int { return 1 }),
 	}
 }
 
@@ -69,6 +72,18 @@ func (m *memory) putNode(hash state.Root, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.nodes.put(hash, data)
+}
+
+// acl is the list that an event sets.
+func (m *memory) acl(r *record) acl.List {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list, ok := m.acls.get(r.event.ID())
+	if !ok {
+		list = acl.Parse(r.event.Content())
+		m.acls.put(r.event.ID(), list)
+	}
+	return list
 }
 
 // generations is a bounded map: when the young half is full, it becomes the old half and what was not asked for since is

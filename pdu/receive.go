@@ -4,12 +4,14 @@ package pdu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transaction"
+	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -90,8 +92,30 @@ func (i *intake) takeAs(ctx context.Context, version *event.Version, head *room,
 		i.drop(Verdict{Event: parsed.ID(), Room: parsed.RoomID()}, Check{ID: "P-25", Rule: "T-09", Detail: "this server is not in the room"})
 		return nil
 	}
+	denied, err := i.denied(ctx, head)
+	if err != nil {
+		return err
+	}
+	if denied != "" {
+		i.drop(Verdict{Event: parsed.ID(), Room: parsed.RoomID()}, Check{ID: "P-25", Rule: "M-95", Detail: denied})
+		return nil
+	}
 	i.arrived = append(i.arrived, &incoming{event: parsed, room: head})
 	return nil
+}
+
+// denied says why the room takes nothing in transactions of the origin, "" when it does (M-95). What was asked for is taken from
+// whoever has it (M-96).
+func (i *intake) denied(ctx context.Context, head *room) (why string, err error) {
+	if i.arrival != arrivedInTransaction {
+		return "", nil
+	}
+	err = i.e.checkAccess(ctx, head, i.origin)
+	var refusal *transport.Error
+	if errors.As(err, &refusal) {
+		return refusal.Message, nil
+	}
+	return "", err
 }
 
 // check drops what is badly signed, and leaves out what is known already.

@@ -46,9 +46,16 @@ func (e *Engine) serveEvent(ctx context.Context, r *transport.Request) (transpor
 		if err != nil {
 			return transport.Reply{}, err
 		}
-		if head != nil && head.servers[r.Origin] > 0 {
-			return e.transactionOf([]*event.Event{rec.event})
+		if head == nil || head.servers[r.Origin] == 0 {
+			continue
 		}
+		var denied *transport.Error
+		if err := e.checkAccess(ctx, head, r.Origin); errors.As(err, &denied) {
+			continue
+		} else if err != nil {
+			return transport.Reply{}, err
+		}
+		return e.transactionOf([]*event.Event{rec.event})
 	}
 	return transport.Reply{}, errUnknown()
 }
@@ -129,8 +136,8 @@ func (e *Engine) requested(ctx context.Context, r *transport.Request, id string)
 	return rec, nil
 }
 
-// shared is the room in the path, which the other server must have a joined user in. A room that we do not know is one that it
-// is not in (P-89).
+// shared is the room in the path, which the other server must have a joined user in and not be kept out of by the room's list
+// (M-93). A room that we do not know is one that it is not in (P-89).
 func (e *Engine) shared(ctx context.Context, r *transport.Request) (*room, error) {
 	head, err := e.readHead(ctx, ident.RoomID(r.Params["roomID"]), false)
 	if err != nil {
@@ -138,6 +145,9 @@ func (e *Engine) shared(ctx context.Context, r *transport.Request) (*room, error
 	}
 	if head == nil || head.servers[r.Origin] == 0 {
 		return nil, refuse(http.StatusForbidden, spec.ErrorForbidden, "your server is not in the room")
+	}
+	if err := e.checkAccess(ctx, head, r.Origin); err != nil {
+		return nil, err
 	}
 	return head, nil
 }

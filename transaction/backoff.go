@@ -15,13 +15,14 @@ type RetryPolicy struct {
 	Jitter float64       // 0 to 1: the share of the wait that is drawn by chance, so that destinations do not wake together
 
 	// Contact is the shortest time between a failure and a try that was brought forward because the destination was heard
-	// from. The streak of failures is not forgotten by it.
+	// from. The streak of failures is not forgotten by it, and a wait that the destination asked for is not cut short.
 	Contact time.Duration
 
 	// AttemptTimeout ends an attempt that has had no answer.
 	AttemptTimeout time.Duration
 
-	// Concurrent is how many destinations are sent to at the same time.
+	// Concurrent is how many destinations are sent to at the same time. A quarter of the places, one at least, is for those
+	// that are failing, and they get no other; the rest, one at least, is for all others.
 	Concurrent int
 }
 

@@ -12,22 +12,26 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// fitting is how many of the queued items, from the first on, go into one transaction: as many as the limits of T-01 and
-// MaxSentBytes allow, and always at least one. It stops at the first that does not fit: order is kept.
-func fitting(items []persistence.Outbound) int {
-	pdus, edus, bytes := 0, 0, 0
-	for i, item := range items {
-		if item.Kind == persistence.KindPDU {
-			pdus++
-		} else {
-			edus++
-		}
-		bytes += len(item.Content)
-		if i > 0 && (pdus > MaxPDUs || edus > MaxEDUs || bytes > MaxSentBytes) {
-			return i
-		}
+// batch is what goes into one transaction: as much as the limits of T-01 and MaxSentBytes allow, and always one item at least.
+type batch struct {
+	items             []persistence.Outbound
+	pdus, edus, bytes int
+}
+
+// take adds an item, unless it does not fit. Then nothing behind it may be added either: order is kept.
+func (b *batch) take(item persistence.Outbound) bool {
+	pdus, edus, bytes := b.pdus, b.edus, b.bytes+len(item.Content)
+	if item.Kind == persistence.KindPDU {
+		pdus++
+	} else {
+		edus++
 	}
-	return len(items)
+	if len(b.items) > 0 && (pdus > MaxPDUs || edus > MaxEDUs || bytes > MaxSentBytes) {
+		return false
+	}
+	b.items = append(b.items, item)
+	b.pdus, b.edus, b.bytes = pdus, edus, bytes
+	return true
 }
 
 // compose builds the transaction that carries all of items. Its body is canonical JSON and its id a hash of the body, so

@@ -18,7 +18,7 @@ func items(kind, n, size int) []persistence.Outbound {
 	return list
 }
 
-func TestFitting(t *testing.T) {
+func TestBatchTakes(t *testing.T) {
 	pdus, edus := persistence.KindPDU, persistence.KindEDU
 	tests := []struct {
 		name  string
@@ -34,8 +34,13 @@ func TestFitting(t *testing.T) {
 		{"one", items(pdus, 1, 1), 1},
 	}
 	for _, tt := range tests {
-		if got := fitting(tt.items); got != tt.want {
-			t.Errorf("%s: fitting = %d, want %d", tt.name, got, tt.want)
+		var b batch
+		got := 0
+		for got < len(tt.items) && b.take(tt.items[got]) {
+			got++
+		}
+		if got != tt.want || len(b.items) != tt.want {
+			t.Errorf("%s: took %d, want %d", tt.name, got, tt.want)
 		}
 	}
 }

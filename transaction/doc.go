@@ -17,9 +17,11 @@
 //
 // The outbox has one dispatcher goroutine, which owns all that is known of the destinations in memory, and one short-lived
 // goroutine per transaction in flight. The decisions are plain functions: batch.go chooses what goes into a transaction,
-// backoff.go when to try again.
+// backoff.go when to try again. Destinations that are failing share a few places of their own (destination.go), so that those
+// which hang delay no other; what all are past is forgotten a portion at a time (trim.go).
 //
 // Rules: Server-Server API, "Transactions" and "EDUs" (T-01 to T-15).
 //
-// Not here: what an event means (pdu), and who should get it (pdu, messaging).
+// Not here: what an event means (pdu), and who should get it (pdu, messaging). A transaction that its destination refuses is
+// sent again until it is taken; nothing takes it apart, and nothing shortens the queue of a server that stays away.
 package transaction

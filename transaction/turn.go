@@ -85,16 +85,13 @@ func (t turn) freezeIn(tx *persistence.Tx) (frozen, error) {
 	if err != nil || found {
 		return frozen{transaction: open, found: found, more: true}, err
 	}
-	items, through, atEnd, err := tx.NextOutbound(name, t.from, MaxPDUs+MaxEDUs, maxScan)
-	if err != nil || len(items) == 0 {
+	var b batch
+	through, atEnd, err := tx.NextOutbound(name, t.from, maxScan, b.take)
+	if err != nil || len(b.items) == 0 {
 		return frozen{from: through, more: !atEnd}, err
 	}
-	more := !atEnd
-	if n := fitting(items); n < len(items) {
-		items, through, more = items[:n], items[n-1].Position, true
-	}
-	txn, err := tx.Freeze(compose(t.outbox.self, name, items, through, time.Now().UnixMilli()))
-	return frozen{transaction: txn, found: true, more: more}, err
+	txn, err := tx.Freeze(compose(t.outbox.self, name, b.items, through, time.Now().UnixMilli()))
+	return frozen{transaction: txn, found: true, more: !atEnd}, err
 }
 
 // answer is what an attempt came to.

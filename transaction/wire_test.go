@@ -41,6 +41,14 @@ func TestParseTransactionRefusesWhole(t *testing.T) {
 	}
 }
 
+func TestParseTransactionWithBlanks(t *testing.T) {
+	body := " { \"origin\" : \"a\" , \"pdus\" : [ {} , {} ] , \"edus\" : [ { \"edu_type\" : \"m.x\" , \"content\" : { } } ] } "
+	txn, err := parseTransaction("a", []byte(body))
+	if err != nil || len(txn.pdus) != 2 || len(txn.edus) != 1 {
+		t.Errorf("%d PDUs, %d EDUs, %v", len(txn.pdus), len(txn.edus), err)
+	}
+}
+
 func TestParseTransactionKeepsTheRest(t *testing.T) {
 	body := `{"origin":"a","pdus":[null,1e400,{"n":1.50}],"edus":[7,{"edu_type":1},{"edu_type":"m.x","content":[]},{"edu_type":"m.y","content":{"k":1}}]}`
 	txn, err := parseTransaction("a", []byte(body))

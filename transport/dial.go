@@ -20,6 +20,7 @@ const (
 	lookupTimeout    = 10 * time.Second       // one host look-up; the system's resolver retries within
 	connectTimeout   = 10 * time.Second       // one address; more than three SYNs
 	handshakeTimeout = 10 * time.Second       // net/http's default
+	dialTimeout      = time.Minute            // all targets together, however long the request waits: net/http does not end it
 	attemptDelay     = 250 * time.Millisecond // before the next address is tried beside this one, RFC 8305 §5
 	maxAddresses     = 8                      // of one host name, whose DNS may answer with any number
 )
@@ -158,6 +159,8 @@ func (d *dialer) dialTarget(ctx context.Context, t discovery.Target) (net.Conn, 
 
 // dialTargets tries one target after the other. The error is that of the target that came furthest.
 func (d *dialer) dialTargets(ctx context.Context, targets []discovery.Target) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
 	var furthest error
 	for _, t := range targets {
 		conn, err := d.dialTarget(ctx, t)

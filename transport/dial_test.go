@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/discovery"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -255,4 +256,29 @@ func TestLookupFilters(t *testing.T) {
 	if _, err := d.lookup(t.Context(), "none.example"); classOf(t.Context(), err) != ClassDNS {
 		t.Errorf("no addresses: %v", err)
 	}
+}
+
+// hangingDNS never answers.
+type hangingDNS struct{}
+
+func (hangingDNS) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// net/http lets a dial go on when its request has ended. Targets that hang, of which a peer's DNS may name many, must not make
+// that last: the dial holds one of the places for connections to its server.
+func TestDialOfManyTargetsThatHangEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		targets := make([]discovery.Target, 16)
+		for i := range targets {
+			targets[i].Address = fmt.Sprintf("t%d.example:8448", i)
+		}
+		d := &dialer{hosts: hangingDNS{}}
+		begun := time.Now()
+		conn, err := d.dialTargets(context.Background(), targets)
+		if took := time.Since(begun); conn != nil || err == nil || took > time.Minute {
+			t.Errorf("dial ended after %v with %v, %v", took, conn, err)
+		}
+	})
 }

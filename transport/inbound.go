@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -100,6 +101,10 @@ func (in *inbound) body() ([]byte, error) {
 	}
 	if len(raw) == 0 && in.http.Method != http.MethodPut && in.http.Method != http.MethodPost {
 		return nil, nil
+	}
+	if n := bytes.Count(raw, []byte{','}); n > MaxBodyValues {
+		message := fmt.Sprintf("body: %d values, at most %d are accepted", n, MaxBodyValues)
+		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Code: CodeTooLarge, Message: message}
 	}
 	// Lenient: the body may hold events of old room versions, whose numbers have fractions.
 	value, err := canonicaljson.Parse(raw, canonicaljson.Lenient)

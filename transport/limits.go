@@ -12,6 +12,9 @@ const (
 	DefaultMaxReply = 16 << 20
 	// DefaultMaxBody is the cap of a request body when a Route names none. 50 PDUs and 100 EDUs of 64 KiB are 9.4 MiB.
 	DefaultMaxBody = 10 << 20
+	// MaxBodyValues is how many values a request body may hold, commas counted: parsing takes about 100 bytes for each, whoever
+	// sent them. 50 PDUs that are lists of power levels to the last byte have 220,000.
+	MaxBodyValues = 300_000
 	// MaxRetryAfter caps what a peer may make us wait by a 429: the longest back-off that servers use of themselves.
 	MaxRetryAfter = 24 * time.Hour
 

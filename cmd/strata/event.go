@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/strata-matrix/strata/internal/control"
 	"github.com/strata-matrix/strata/internal/inspect"
@@ -20,7 +21,8 @@ type eventCmd struct {
 
 type eventGetCmd struct {
 	reachFlags
-	Event string `arg:"" help:"Event id, such as $abc."`
+	Event string        `arg:"" help:"Event id, such as $$abc."`
+	Wait  time.Duration `placeholder:"DURATION" help:"Wait so long for the event to arrive and be judged, such as 30s."`
 }
 
 // Help implements kong.HelpProvider.
@@ -29,14 +31,14 @@ func (eventGetCmd) Help() string {
 authorised), quarantined (events that it refers to are missing), dropped (malformed or not signed) or staged (not judged yet).
 Where it was not plainly accepted, the checks are listed in the order in which they were made, each with its rule.
 
-  strata event get '$abc'
+  strata event get '$abc' --wait 30s
   strata event get '$abc' --json | jq .pdu`
 }
 
 // Run implements the command.
 func (c *eventGetCmd) Run(ctx context.Context, w *world) error {
 	return c.ask(ctx, w, func(ctx context.Context, client *control.Client) error {
-		e, err := client.Event(ctx, control.GetEvent{EventID: c.Event})
+		e, err := client.Event(ctx, control.GetEvent{EventID: c.Event, Wait: c.Wait.Milliseconds()})
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,7 @@ func newLogger(o *output, env map[string]string, level string) (*slog.Logger, er
 		return slog.New(slog.NewJSONHandler(o.stderr, options)), nil
 	case isTerminal(o.stderr):
 		plain := env["NO_COLOR"] != "" || !o.colour
-		return slog.New(tint.NewHandler(o.stderr, &tint.Options{Level: threshold, TimeFormat: "15:04:05.000", NoColor: plain})), nil
+		return slog.New(tint.NewTextHandler(o.stderr, &tint.Options{Level: threshold, TimeFormat: "15:04:05.000", NoColor: plain})), nil
 	}
 	return slog.New(slog.NewTextHandler(o.stderr, options)), nil
 }

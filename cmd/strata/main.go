@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/strata-matrix/strata/internal/control"
 )
 
 // grammar is everything that can be said to strata.
@@ -20,12 +22,12 @@ type grammar struct {
 
 	Serve   serveCmd   `cmd:"" help:"Run a server."`
 	Init    initCmd    `cmd:"" help:"Write a configuration and a signing key, and tell what else a server needs."`
-	Config  configCmd  `cmd:"" help:"Check a configuration."`
+	Config  configCmd  `cmd:"" help:"Look into a configuration."`
 	Room    roomCmd    `cmd:"" help:"Create, join, leave and look into rooms."`
-	Send    sendCmd    `cmd:"" help:"Send a message, or any other event, to a room."`
+	Send    sendCmd    `cmd:"" help:"Send a message, or any other event, to a room (rw)."`
 	Txn     txnCmd     `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
 	Event   eventCmd   `cmd:"" help:"Look into events, and why one was refused."`
-	Demo    demoCmd    `cmd:"" help:"Watch servers federate, all in this process."`
+	Demo    demoCmd    `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
@@ -59,10 +61,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return w.out.fail(err)
 	}
 	if len(args) == 0 {
-		args, stdout = []string{"--help"}, stderr
 		parser.Stdout = stderr
-		_, _ = parser.Parse(args) // prints the help
-		return exitCodes["usage"]
+		_, _ = parser.Parse([]string{"--help"}) // prints the help
+		return exitCodes[control.Usage]
 	}
 	parsed, err := parser.Parse(args)
 	if helped {

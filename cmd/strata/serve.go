@@ -102,9 +102,7 @@ func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) erro
 			return fmt.Errorf("the server stopped: %w", server.Err())
 		}
 	})
-	if err := p.announce(w); err != nil {
-		return errors.Join(err, group.Wait())
-	}
+	group.Go(func() error { return p.announce(w) })
 	return group.Wait()
 }
 
@@ -119,7 +117,7 @@ type up struct {
 
 // announce tells the terminal, and the service manager, that the server answers.
 func (p *plan) announce(w *world) error {
-	u := up{ServerName: p.config.ServerName, Listen: p.urls, Socket: p.socket, DataDir: p.config.DataDir, CA: p.localCA}
+	u := up{ServerName: p.config.ServerName, Listen: p.urls, Socket: p.socket, DataDir: absolute(p.config.DataDir), CA: p.localCA}
 	err := w.out.print(u, func() {
 		if !w.out.terminal {
 			w.out.table(nil, [][]string{{u.ServerName, strings.Join(u.Listen, " "), u.Socket}})

@@ -52,7 +52,6 @@ func (c *serveCmd) develop(ctx context.Context, s *settings, p *plan) error {
 		if port, err = p.listenOnLoopback(port); err != nil {
 			return err
 		}
-		s.Listeners = []listener{}
 	}
 	if s.ServerName == "" {
 		s.ServerName = net.JoinHostPort("localhost", strconv.Itoa(port))

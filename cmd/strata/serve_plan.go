@@ -213,6 +213,9 @@ func (p *plan) addCertificate(s settings) (err error) {
 
 // listen opens the listeners, if that is not done yet.
 func (p *plan) listen(s settings) error {
+	if len(p.listeners) > 0 {
+		return nil
+	}
 	if len(s.Listeners) == 0 {
 		s.Listeners = []listener{{Port: federationPort, TLS: true}}
 	}

@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/strata-matrix/strata/internal/inspect"
 	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -54,7 +56,7 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opTimeline, h.look.Timeline)
 	answer(mux, opTransactions, h.look.Transactions)
 	answer(mux, opTransaction, h.look.Transaction)
-	answer(mux, opEvent, func(ctx context.Context, q GetEvent) (inspect.Event, error) { return h.look.Event(ctx, q.EventID) })
+	answer(mux, opEvent, h.event)
 	return mux
 }
 
@@ -100,6 +102,37 @@ func (h *handler) info(context.Context, struct{}) (Info, error) {
 	return info, nil
 }
 
+// event waits, if it is asked to, until the event is judged: each accepted event of the server is a reason to look again, and
+// so is the passing of time, as events that are not accepted are no news.
+func (h *handler) event(ctx context.Context, q GetEvent) (inspect.Event, error) {
+	if q.Wait < 0 || q.Wait > maxWait.Milliseconds() {
+		return inspect.Event{}, usage(fmt.Errorf("wait of %d ms: at most %s", q.Wait, maxWait))
+	}
+	over := time.NewTimer(time.Duration(q.Wait) * time.Millisecond)
+	defer over.Stop()
+	again := time.NewTicker(lookAgain)
+	defer again.Stop()
+	for {
+		var news <-chan struct{}
+		if h.server != nil {
+			news = h.server.Engine().News()
+		}
+		e, err := h.look.Event(ctx, q.EventID)
+		judged := err == nil && e.Outcome != pdu.Staged.String() && e.Outcome != pdu.Quarantined.String()
+		if q.Wait == 0 || judged || err != nil && !errors.Is(err, inspect.ErrNotFound) {
+			return e, err
+		}
+		select {
+		case <-news:
+		case <-again.C:
+		case <-over.C:
+			q.Wait = 0 // one last look
+		case <-ctx.Done():
+			return e, ctx.Err()
+		}
+	}
+}
+
 // errNoServer is for orders about a mere file.
 var errNoServer = &Error{Kind: Usage, Message: "a file cannot act: this needs the running server, leave out --db"}
 
@@ -121,6 +154,18 @@ func (h *handler) user(name string) (ident.UserID, error) {
 	return user, nil
 }
 
+// newcomer is user for one who may not have been seen before: the grammar of new ids is narrower.
+func (h *handler) newcomer(name string) (ident.UserID, error) {
+	user, err := h.user(name)
+	if err != nil {
+		return "", err
+	}
+	if _, err := ident.ParseNewUserID(string(user)); err != nil {
+		return "", usage(err)
+	}
+	return user, nil
+}
+
 // userAndRoom reads what most orders name.
 func (h *handler) userAndRoom(name, room string) (ident.UserID, ident.RoomID, error) {
 	user, err := h.user(name)
@@ -135,7 +180,7 @@ func (h *handler) userAndRoom(name, room string) (ident.UserID, ident.RoomID, er
 }
 
 func (h *handler) createRoom(ctx context.Context, order CreateRoom) (Room, error) {
-	user, err := h.user(order.Creator)
+	user, err := h.newcomer(order.Creator)
 	if err != nil {
 		return Room{}, err
 	}
@@ -155,6 +200,9 @@ func (h *handler) createRoom(ctx context.Context, order CreateRoom) (Room, error
 func (h *handler) join(ctx context.Context, order Membership) (Room, error) {
 	user, id, via, err := h.membership(order)
 	if err != nil {
+		return Room{}, err
+	}
+	if _, err := h.newcomer(order.User); err != nil {
 		return Room{}, err
 	}
 	if err := h.server.Join(ctx, user, id, via); err != nil {

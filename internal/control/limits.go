@@ -17,6 +17,10 @@ const (
 	// drainTime is how long operations under way may go on when the server stops. A join can take minutes; it is broken off.
 	drainTime = 5 * time.Second
 
+	// maxWait is how long a question may wait for an event, and lookAgain how often it looks when there is no news.
+	maxWait   = time.Hour
+	lookAgain = time.Second
+
 	// probeTime is how long a socket file that is in the way may take to show that a server lives behind it.
 	probeTime = 2 * time.Second
 )

@@ -79,7 +79,8 @@ type ShowRoom struct {
 	State  bool   `json:"state,omitempty"`
 }
 
-// GetEvent asks for an event.
+// GetEvent asks for an event. With Wait a server waits so long for it to arrive and be judged, in ms.
 type GetEvent struct {
 	EventID string `json:"event_id"`
+	Wait    int64  `json:"wait_ms,omitempty"`
 }

@@ -68,7 +68,7 @@ type Arrival struct {
 // Event gives one event.
 func (i *Inspector) Event(ctx context.Context, id string) (Event, error) {
 	if _, err := ident.ParseEventID(id); err != nil {
-		return Event{}, fmt.Errorf("%w: %w", ErrQuery, err)
+		return Event{}, badQuery{err}
 	}
 	var found Event
 	err := i.view(ctx, func(tx *persistence.Tx) error {

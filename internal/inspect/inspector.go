@@ -15,9 +15,15 @@ import (
 var (
 	// ErrNotFound: what was asked for is not in the store.
 	ErrNotFound = errors.New("not found")
-	// ErrQuery: the question makes no sense as it was put; the text says what would.
+	// ErrQuery: the question makes no sense as it was put; the text of the error that wraps it says what would.
 	ErrQuery = errors.New("bad query")
 )
+
+// badQuery is an ErrQuery that says only what is wrong.
+type badQuery struct{ why error }
+
+func (b badQuery) Error() string   { return b.why.Error() }
+func (b badQuery) Unwrap() []error { return []error{ErrQuery, b.why} }
 
 // Limits of one answer, so that a question costs a running server little. They are Strata's own.
 const (

@@ -83,7 +83,7 @@ func (i *Inspector) Room(ctx context.Context, id string, withState bool) (RoomDe
 // room reads a room's row.
 func (i *Inspector) room(ctx context.Context, id string) (row persistence.Room, err error) {
 	if _, err := ident.ParseRoomID(id); err != nil {
-		return row, fmt.Errorf("%w: %w", ErrQuery, err)
+		return row, badQuery{err}
 	}
 	err = i.view(ctx, func(tx *persistence.Tx) error {
 		var found bool

@@ -73,8 +73,8 @@ func (i *Inspector) Transaction(ctx context.Context, ref TransactionRef) (Transa
 	case 1:
 		return i.complete(ctx, found[0])
 	}
-	return TransactionDetail{}, fmt.Errorf("%w: %d transactions have the id %s (%s): name one by its peer and direction",
-		ErrQuery, len(found), ref.ID, describe(found))
+	return TransactionDetail{}, badQuery{fmt.Errorf("%d transactions have the id %s (%s): name one by its peer and direction",
+		len(found), ref.ID, describe(found))}
 }
 
 // describe tells candidates apart.

@@ -5,6 +5,7 @@ package inspect
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -63,10 +64,10 @@ const clockSkew = 5 * time.Minute
 // Transactions lists transactions, newest first.
 func (i *Inspector) Transactions(ctx context.Context, q TransactionQuery) ([]Transaction, error) {
 	if q.Direction != "" && q.Direction != In && q.Direction != Out {
-		return nil, fmt.Errorf("%w: direction %q is neither %s nor %s", ErrQuery, q.Direction, In, Out)
+		return nil, badQuery{fmt.Errorf("direction %q is neither %s nor %s", q.Direction, In, Out)}
 	}
 	if q.Until != 0 && q.Until < q.Since {
-		return nil, fmt.Errorf("%w: the time asked for ends before it begins", ErrQuery)
+		return nil, badQuery{errors.New("the time asked for ends before it begins")}
 	}
 	sent := &pages{next: q.Before, ended: q.Direction == In, read: i.sentPage(ctx, q.Peer)}
 	received := &pages{next: q.Before, ended: q.Direction == Out, read: i.receivedPage(ctx, q.Peer)}

@@ -46,7 +46,8 @@ type Network struct {
 
 	mu     sync.Mutex
 	faults Faults
-	side   map[string]int // of the partition; those on no side are on side 0
+	side   map[string]int     // of the partition; those on no side are on side 0
+	broken map[[2]string]bool // pairs that cannot reach each other
 	lives  map[string]*Life
 	vouch  bool           // everyone's keys can always be had
 	sent   map[string]int // requests so far by link and endpoint
@@ -57,7 +58,7 @@ type Network struct {
 func NewNetwork(seed Seed, timeline *Timeline) *Network {
 	return &Network{
 		seed: seed, timeline: timeline, links: NewLedger(), faults: Calm,
-		side: map[string]int{}, lives: map[string]*Life{}, sent: map[string]int{},
+		side: map[string]int{}, broken: map[[2]string]bool{}, lives: map[string]*Life{}, sent: map[string]int{},
 	}
 }
 
@@ -68,7 +69,21 @@ func (n *Network) SetFaults(f Faults) {
 	n.faults = f
 }
 
-// Cut lets only servers of one group reach each other, until the next Cut; without groups, everyone everyone.
+// Heal lets everyone reach everyone.
+func (n *Network) Heal() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.side, n.broken = map[string]int{}, map[[2]string]bool{}
+}
+
+// Sever breaks the link between two servers, until Heal.
+func (n *Network) Sever(a, b string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.broken[[2]string{min(a, b), max(a, b)}] = true
+}
+
+// Cut lets only servers of one group reach each other, until the next Cut or Heal.
 func (n *Network) Cut(groups ...[]string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -234,7 +249,7 @@ func (n *Network) carry(m *message, replies chan<- reply) {
 func (n *Network) connected(a, b string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.side[a] == n.side[b]
+	return n.side[a] == n.side[b] && !n.broken[[2]string{min(a, b), max(a, b)}]
 }
 
 // serve has the destination work on a message. It does not learn whether the sender still waits: a dead peer's connection stays

@@ -44,6 +44,7 @@ type Step struct {
 //	keys always                      the keys of all servers can be had from now on, whatever else fails
 //	callbacks fail 5                 percent of callbacks that return an error
 //	cut a | b c                      groups that cannot reach each other
+//	sever b c                        two that cannot reach each other, though others reach both
 //	heal                             all can
 //	crash a before 3                 kill a before its third commit from now; or after; ? is any
 //	pause 30s                        nobody is told anything meanwhile
@@ -93,7 +94,7 @@ func Parse(text string) (*Script, error) {
 var (
 	worldVerbs = map[string]func(*Script, []string) (func(*World), error){
 		"faults": (*Script).parseFaults, "calm": (*Script).parseCalm, "keys": (*Script).parseKeys, "callbacks": (*Script).parseCallbacks,
-		"cut": (*Script).parseCut, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
+		"cut": (*Script).parseCut, "sever": (*Script).parseSever, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
 		"wait": (*Script).parseWait, "settle": (*Script).parseSettle,
 	}
 	userVerbs = map[string]func(*Script, []string) (func(*actor), error){
@@ -251,8 +252,15 @@ func (s *Script) parseCut(words []string) (func(*World), error) {
 	return func(w *World) { w.Net.Cut(groups...) }, nil
 }
 
+func (s *Script) parseSever(words []string) (func(*World), error) {
+	if len(words) != 2 || !slices.Contains(s.Servers, words[0]) || !slices.Contains(s.Servers, words[1]) {
+		return nil, errors.New("two servers are needed")
+	}
+	return func(w *World) { w.Net.Sever(words[0]+".example", words[1]+".example") }, nil
+}
+
 func (s *Script) parseHeal(words []string) (func(*World), error) {
-	return func(w *World) { w.Net.Cut() }, none(words)
+	return func(w *World) { w.Net.Heal() }, none(words)
 }
 
 func (s *Script) parseCrash(words []string) (func(*World), error) {

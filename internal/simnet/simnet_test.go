@@ -22,38 +22,31 @@ var (
 	seeds    = flag.Int("seeds", 0, "run so many fresh seeds in place of the usual ones")
 	oneSeed  = flag.Uint64("seed", 0, "run this seed only")
 	scenario = flag.String("scenario", "", "run this scenario only")
-	timeline = flag.Bool("timeline", false, "print what happened when a run fails")
+	timeline = flag.Bool("timeline", false, "print what happened")
 )
 
 //go:embed testdata/*.txt
 var scripts embed.FS
 
-// fixedSeeds have each scenario in each of several room versions: a scenario's version moves on with the seed.
+// fixedSeeds have each scenario in several room versions: its version moves on with the seed.
 var fixedSeeds = []uint64{1, 5, 9}
 
-// usualFresh is how many new seeds an ordinary run tries.
-const usualFresh = 1
+const (
+	usualFresh = 1 // new seeds that an ordinary run tries
+	maxTexts   = 3 // violations of one invariant that are printed: the first few tell
+)
 
-// maxTexts is how many violations of one invariant are printed: the first few tell.
-const maxTexts = 3
+// open is the scenarios that are known to end badly, with what is wrong. They run when they are asked for by name.
+var open = map[string]string{
+	"keys":          "a member whose keys cannot be had is left out of the state that a joiner adopts, for good",
+	"joins-severed": "events that are fetched together with their sender's join soft-fail",
+	"lossy-joins":   "as joins-severed",
+}
 
 func TestScenarios(t *testing.T) {
-	list := append([]uint64(nil), fixedSeeds...)
-	for range usualFresh {
-		list = append(list, rand.Uint64())
-	}
-	if *seeds > 0 {
-		list = nil
-		for range *seeds {
-			list = append(list, rand.Uint64())
-		}
-	}
-	if *oneSeed != 0 {
-		list = []uint64{*oneSeed}
-	}
-	for _, seed := range list {
+	for _, seed := range chosenSeeds() {
 		for i, name := range scenarios(t) {
-			if *scenario == "" || *scenario == name {
+			if *scenario == name || *scenario == "" && open[name] == "" {
 				t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) { play(t, name, simnet.Seed(seed), versionOf(seed, i)) })
 			}
 		}
@@ -66,9 +59,32 @@ func TestRegressions(t *testing.T) {
 		fault, scenario string
 		seed            uint64
 		version         string
-	}{} {
-		t.Run(r.fault, func(t *testing.T) { play(t, r.scenario, simnet.Seed(r.seed), r.version) })
+	}{
+		{"members whose keys cannot be had are missing from an adopted state", "keys", 3, "8"},
+		{"fetched events are judged by a state without their sender's join", "joins-severed", 10244902721768041253, "9"},
+	} {
+		t.Run(r.scenario, func(t *testing.T) {
+			if why := open[r.scenario]; why != "" {
+				t.Skip("open: " + why)
+			}
+			play(t, r.scenario, simnet.Seed(r.seed), r.version)
+		})
 	}
+}
+
+func chosenSeeds() (list []uint64) {
+	switch {
+	case *oneSeed != 0:
+		return []uint64{*oneSeed}
+	case *seeds == 0 && underRace: // ten times as slow
+		list = append(list, fixedSeeds[0])
+	case *seeds == 0:
+		list = append(list, fixedSeeds...)
+	}
+	for range max(*seeds, usualFresh) {
+		list = append(list, rand.Uint64())
+	}
+	return list
 }
 
 // versionOf is the room version of a scenario, by number, in a run.
@@ -102,11 +118,12 @@ func read(t *testing.T, name string) *simnet.Script {
 	return script
 }
 
-// play runs a scenario in a bubble of virtual time and judges its end.
+// play runs a scenario in a bubble of virtual time and judges its end. That no goroutine is left the bubble itself checks.
 func play(t *testing.T, name string, seed simnet.Seed, version string) {
 	t.Helper()
 	script := read(t, name)
 	cryptotest.SetGlobalRandom(t, uint64(seed))
+	again := fmt.Sprintf("again: go test ./internal/simnet -run TestScenarios -scenario %s -seed %d -timeline", name, seed)
 	synctest.Test(t, func(t *testing.T) {
 		w, err := simnet.NewWorld(seed, script, version, t.TempDir)
 		if err != nil {
@@ -114,24 +131,24 @@ func play(t *testing.T, name string, seed simnet.Seed, version string) {
 		}
 		w.Run()
 		snapshots, err := w.Snapshots()
+		w.Close()
 		if err != nil {
 			t.Errorf("seed %d, room version %s: %v", seed, version, err)
 		}
-		w.Close()
 		end := simnet.End{
 			Snapshots: snapshots, Acknowledged: w.Acknowledged(), Links: w.Net.Faults(), Faults: w.Faults(), Revokes: script.Revokes,
 		}
 		for _, invariant := range simnet.Invariants {
 			wrong := invariant.Check(end)
 			for _, text := range wrong[:min(len(wrong), maxTexts)] {
-				t.Errorf("seed %d, room version %s: not so: %s (%d): %s", seed, version, invariant.Name, len(wrong), text)
+				t.Errorf("seed %d, room version %s: %q does not hold (%d times): %s", seed, version, invariant.Name, len(wrong), text)
 			}
 		}
 		if *timeline {
 			t.Log(strings.Join(w.Timeline.Lines(), "\n"))
 		}
 		if t.Failed() {
-			t.Logf("again: go test ./internal/simnet -run TestScenarios -scenario %s -seed %d -timeline", name, seed)
+			t.Log(again)
 		}
 	})
 }

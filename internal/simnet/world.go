@@ -69,7 +69,7 @@ func (w *World) Run() {
 		step.run(w)
 	}
 	w.doing.Wait()
-	w.Net.Cut()
+	w.Net.Heal()
 	w.Net.SetFaults(Calm)
 	for _, n := range w.nodes {
 		n.planCrash(nil)

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package simnet runs whole servers against each other on a network that misbehaves, on virtual time, and checks what must hold
+// whatever the network did.
+//
+//	testdata/*.txt ── Parse ──► Script                 Seed ──► Stream(label) ──► every draw
+//	                              │
+//	┌─ World, in a synctest bubble ▼────────────────────────────────────────────────────────┐
+//	│ actor a    actor b    actor c       users: do what the script says, one after the other│
+//	│    │          │          │                                                             │
+//	│ ┌──▼───┐   ┌──▼───┐   ┌──▼───┐      nodes: a messaging.Server and its file, killed at  │
+//	│ │ node │   │ node │   │ node │      commit points and opened again; a Journal of its   │
+//	│ └──┬───┘   └──┬───┘   └──┬───┘      callbacks over all lives                           │
+//	│    └──────────┼──────────┘                                                             │
+//	│            Network                  late, lost, unanswered, twice, cut, severed;       │
+//	│            Ledger                   watches every link                                 │
+//	└───────────────┬────────────────────────────────────────────────────────────────────────┘
+//	                ▼
+//	  Snapshots, Acknowledged ──► Invariants ──► what is wrong, by seed, server and event
+//
+// A scenario is a page of text; see Parse for its language. At its end the network becomes calm, everything under way ends, and
+// each server says one last thing, so that all have seen the same. Then the invariants are judged, by what the servers' files
+// hold and not by what happened on the way.
+//
+//	go test ./internal/simnet                                    fixed seeds and a fresh one
+//	go test ./internal/simnet -run TestScenarios -seeds 50       fresh seeds only
+//	go test ./internal/simnet -run TestScenarios -scenario storm -seed 7 -timeline
+//
+// What a seed fixes: the room version, what each user does and when, signing keys, room ids, the crashes with the pauses after
+// them, the jitter of retries, which callbacks fail, and for each request its fate, by sender, receiver, endpoint and how many
+// of that kind went before. What it does not fix: which of several goroutines that are ready at the same virtual instant runs
+// first, the choice of select between ready channels, and the order of maps. Each server does much of its work in such instants,
+// so a seed replays a course of events nearly always, not always; a rare failure may take a few replays (-count).
+//
+// Not here: hostile servers (every server is honest, so no event may be refused), loss of power (a kill loses what was not
+// committed, never what was), TLS and name resolution, and the speed of anything.
+package simnet

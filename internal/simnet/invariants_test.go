@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package simnet_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/strata-matrix/strata/internal/simnet"
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// good is the end of a run as it should be: a creates, b joins, b says something.
+func good() simnet.End {
+	events := map[ident.EventID]simnet.Known{}
+	put := func(id, parent, about string, join ident.UserID) {
+		k := simnet.Known{ID: ident.EventID(id), Outcome: pdu.Accepted, InGraph: true, About: about, Join: join}
+		if parent != "" {
+			k.Parents = []ident.EventID{ident.EventID(parent)}
+		}
+		events[k.ID] = k
+	}
+	put("$create", "", "m.room.create of @a:a.example", "")
+	put("$a", "$create", "m.room.member of @a:a.example", "@a:a.example")
+	put("$b", "$a", "m.room.member of @b:b.example", "@b:b.example")
+	put("$said", "$b", "m.room.message of @b:b.example", "")
+	snapshot := func(letter string, ids ...ident.EventID) simnet.Snapshot {
+		s := simnet.Snapshot{
+			Server: ident.ServerName(letter + ".example"), User: ident.UserID("@" + letter + ":" + letter + ".example"), Joined: true,
+			Root: "1", Slots: map[event.StateKey]ident.EventID{{Type: "m.room.create"}: "$create"}, Extremities: []ident.EventID{"$said"},
+			Servers: []ident.ServerName{"a.example", "b.example"}, Events: maps.Clone(events),
+		}
+		for i, id := range ids {
+			c := simnet.Callback{Position: persistence.Position(2 * i), Event: id}
+			s.Delivered = append(s.Delivered, c)
+			c.Life = 1
+			s.Callbacks = append(s.Callbacks, c)
+		}
+		return s
+	}
+	return simnet.End{
+		Snapshots:    []simnet.Snapshot{snapshot("a", "$create", "$a", "$b", "$said"), snapshot("b", "$b", "$said")},
+		Acknowledged: []simnet.Acknowledged{{Server: "b.example", Event: "$said"}},
+	}
+}
+
+// Each invariant finds what it is there to find, and that alone.
+func TestInvariantsFind(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(a, b *simnet.Snapshot, e *simnet.End)
+		want   []string
+	}{
+		{"nothing", func(_, _ *simnet.Snapshot, _ *simnet.End) {}, nil},
+		{"a fault on the way", func(_, _ *simnet.Snapshot, e *simnet.End) { e.Faults = []string{"x"} }, []string{"nothing breaks"}},
+		{"a fault on a link", func(_, _ *simnet.Snapshot, e *simnet.End) { e.Links = []string{"x"} }, []string{"links are orderly"}},
+		{"another root", func(a, _ *simnet.Snapshot, _ *simnet.End) { a.Root = "2" }, []string{"servers converge"}},
+		{"a slot more", func(_, b *simnet.Snapshot, _ *simnet.End) {
+			b.Slots[event.StateKey{Type: "m.room.topic"}] = "$said"
+		}, []string{"servers converge"}},
+		{"other extremities", func(a, _ *simnet.Snapshot, _ *simnet.End) { a.Extremities = nil }, []string{"servers converge"}},
+		{"other servers", func(a, _ *simnet.Snapshot, _ *simnet.End) { a.Servers = a.Servers[:1] }, []string{"servers converge"}},
+		{"nobody is left", func(a, b *simnet.Snapshot, _ *simnet.End) { a.Joined, b.Joined = false, false }, []string{"servers converge"}},
+		{"an event that b says is not with a", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			delete(a.Events, "$said")
+			a.Delivered, a.Callbacks = a.Delivered[:3], a.Callbacks[:3]
+		}, []string{"servers hold the same events", "nothing acknowledged is lost"}},
+		{"history from before its join is not with b", func(_, b *simnet.Snapshot, _ *simnet.End) { delete(b.Events, "$a") }, nil},
+		{"an event is an outlier", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			k := a.Events["$said"]
+			k.InGraph = false
+			a.Events["$said"] = k
+		}, []string{"servers hold the same events", "nothing acknowledged is lost"}},
+		{"an acknowledged event is not even with its sender", func(_, _ *simnet.Snapshot, e *simnet.End) {
+			e.Acknowledged = append(e.Acknowledged, simnet.Acknowledged{Server: "a.example", Event: "$gone"})
+		}, []string{"nothing acknowledged is lost"}},
+		{"a callback is missing", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			a.Callbacks = slices.Delete(a.Callbacks, 1, 2)
+		}, []string{"callbacks are in order and complete"}},
+		{"a callback comes twice in a life", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			a.Callbacks = append(a.Callbacks, a.Callbacks[3])
+		}, []string{"callbacks are in order and complete"}},
+		{"callbacks come again in the next life", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			for _, c := range a.Callbacks[2:] {
+				c.Life = 2
+				a.Callbacks = append(a.Callbacks, c)
+			}
+		}, nil},
+		{"a callback that was not taken comes again", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			failed := a.Callbacks[1]
+			failed.Failed = true
+			a.Callbacks = slices.Insert(a.Callbacks, 1, failed)
+		}, nil},
+		{"a callback that was not taken is passed over", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			a.Callbacks[1].Failed = true
+		}, []string{"callbacks are in order and complete"}},
+		{"an event changes its position", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			again := simnet.Callback{Life: 2, Position: 1, Event: "$said"}
+			a.Callbacks = append(a.Callbacks, again)
+		}, []string{"callbacks are in order and complete"}},
+		{"an event waits", func(a, _ *simnet.Snapshot, _ *simnet.End) { a.Waiting = []string{"x"} }, []string{"nothing stays quarantined"}},
+		{"an event was refused", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			a.Verdicts = []pdu.Verdict{{Event: "$x", Outcome: pdu.Rejected}}
+		}, []string{"honest events are not refused"}},
+		{"an event soft-failed and no right was taken away", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			a.Verdicts = []pdu.Verdict{{Event: "$x", Outcome: pdu.SoftFailed}}
+		}, []string{"honest events are not refused"}},
+		{"an event soft-failed after a right was taken away", func(a, _ *simnet.Snapshot, e *simnet.End) {
+			e.Revokes = true
+			a.Verdicts = []pdu.Verdict{{Event: "$x", Outcome: pdu.SoftFailed}}
+		}, nil},
+	} {
+		end := good()
+		test.change(&end.Snapshots[0], &end.Snapshots[1], &end)
+		var got []string
+		for _, invariant := range simnet.Invariants {
+			if len(invariant.Check(end)) > 0 {
+				got = append(got, invariant.Name)
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: violated %q, want %q", test.name, got, test.want)
+		}
+	}
+}
