@@ -21,6 +21,10 @@ var stages = []struct {
 
 // receive judges a staged event, as far as what it references allows. r is what is stored of it.
 func (b *batch) receive(r *record, s persistence.Staging) error {
+	if r.inGraph { // staged by a search that began before it was judged: placing it again would make it an extremity
+		b.unstaged = append(b.unstaged, unstaging{r.nid, true})
+		return nil
+	}
 	v := b.newVerdict(r, s)
 	asAuth := arrival(s.Arrival) == arrivedAsAuthEvent
 	missing, known, err := b.missing(r, asAuth)

@@ -33,10 +33,7 @@ func (e *Engine) Send(ctx context.Context, id ident.RoomID, d Draft) (*event.Eve
 		}
 		return err
 	})
-	if err != nil {
-		return nil, fmt.Errorf("send %s to %s: %w", d.Type, id, err)
-	}
-	return sent, nil
+	return sent, err
 }
 
 // CreateRoom builds the create event and then the drafts in order, the first of which is the creator's join, in one job. create
@@ -48,14 +45,14 @@ func (e *Engine) CreateRoom(ctx context.Context, version string, creator ident.U
 	for ts := nowMS(); ; ts++ {
 		first, err := e.buildCreate(version, creator, create, ts)
 		if err != nil {
-			return "", nil, fmt.Errorf("create room: %w", err)
+			return "", nil, err
 		}
 		ids, err := e.establish(ctx, first, drafts)
 		if errors.Is(err, errRoomTaken) {
 			continue
 		}
 		if err != nil {
-			return "", nil, fmt.Errorf("create room: %w", err)
+			return "", nil, err
 		}
 		return first.RoomID(), ids, nil
 	}
