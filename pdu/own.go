@@ -33,7 +33,10 @@ func (e *Engine) Send(ctx context.Context, id ident.RoomID, d Draft) (*event.Eve
 		}
 		return err
 	})
-	return sent, err
+	if err != nil {
+		return nil, err
+	}
+	return sent, nil
 }
 
 // CreateRoom builds the create event and then the drafts in order, the first of which is the creator's join, in one job. create

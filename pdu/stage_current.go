@@ -13,13 +13,32 @@ import (
 )
 
 // checkCurrent is the sixth check on receipt: the current state, in which the event itself has no part yet, must allow it,
-// or it is kept from users (server-server API, "Soft failure"; P-29, P-37). An event that was fetched is judged by the state
-// from before the turn: what was fetched with it is no news, and must not decide about it.
+// or it is kept from users (server-server API, "Soft failure"; P-29, P-37).
+//
+// While a gap is being closed there is more than one candidate for the current state, and the event passes if one of them
+// allows it: that of the extremities; for an event that was fetched, that from before the turn, since what was fetched with it
+// is no news that could speak against it; and that with the events that are held back, among which may be the join that the
+// event's sender has to thank for its place. A ban that stands in the extremities stands in the last one too.
 func (b *batch) checkCurrent(r *record) (auth.Result, error) {
-	current := b.head.current
-	if b.fetched[r.event.ID()] && b.was != nil {
-		current = b.was.current
+	result, err := b.allowedIn(r, b.head.current)
+	if err == nil && !result.OK && b.fetched[r.event.ID()] && b.was != nil {
+		result, err = b.allowedIn(r, b.was.current)
 	}
+	if err != nil || result.OK || len(b.head.held) == 0 {
+		return result, err
+	}
+	roots := make([]state.Root, 0, len(b.head.extremities)+len(b.head.held))
+	for _, x := range slices.Concat(b.head.extremities, b.head.held) {
+		roots = append(roots, x.record.after)
+	}
+	whole, err := b.resolve(roots)
+	if err != nil {
+		return auth.Result{}, err
+	}
+	return b.allowedIn(r, whole)
+}
+
+func (b *batch) allowedIn(r *record, current state.Root) (auth.Result, error) {
 	if r.before == current || len(b.head.extremities) == 0 {
 		return auth.Result{OK: true, Rule: "P-29", Detail: "the current state is the state before the event"}, nil
 	}

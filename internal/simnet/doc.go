@@ -25,12 +25,14 @@
 //	go test ./internal/simnet                                    fixed seeds and a fresh one
 //	go test ./internal/simnet -run TestScenarios -seeds 50       fresh seeds only
 //	go test ./internal/simnet -run TestScenarios -scenario storm -seed 7 -timeline
+//	go test ./internal/simnet -run TestScenarios -all            also scenarios that are known to end badly
 //
 // What a seed fixes: the room version, what each user does and when, signing keys, room ids, the crashes with the pauses after
 // them, the jitter of retries, which callbacks fail, and for each request its fate, by sender, receiver, endpoint and how many
 // of that kind went before. What it does not fix: which of several goroutines that are ready at the same virtual instant runs
-// first, the choice of select between ready channels, and the order of maps. Each server does much of its work in such instants,
-// so a seed replays a course of events nearly always, not always; a rare failure may take a few replays (-count).
+// first, the choice of select between ready channels, and the order of maps. Where little happens at a time a run repeats to the
+// byte; in a crowded one (storm) the same faults meet a course of events that drifts apart after a while. So a failure may need
+// some replays: add -count 10, or GOMAXPROCS=1, under which runs repeat more often.
 //
 // Not here: hostile servers (every server is honest, so no event may be refused), loss of power (a kill loses what was not
 // committed, never what was), TLS and name resolution, and the speed of anything.
