@@ -6,14 +6,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/matrix-org/gomatrixserverlib/spec"
 
 	"github.com/strata-matrix/strata/pdu/event"
-	"github.com/strata-matrix/strata/pdu/state"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -62,15 +59,7 @@ func (e *Engine) serveEvent(ctx context.Context, r *transport.Request) (transpor
 
 // serveState gives the state before an event with its auth chain (E-10, P-87).
 func (e *Engine) serveState(ctx context.Context, r *transport.Request) (transport.Reply, error) {
-	rec, err := e.requested(ctx, r, r.Query.Get("event_id"))
-	if err != nil {
-		return transport.Reply{}, err
-	}
-	events, err := e.stateEvents(ctx, rec.before)
-	if err != nil {
-		return transport.Reply{}, err
-	}
-	chain, err := e.authChain(ctx, events)
+	events, chain, err := e.requestedState(ctx, r)
 	if err != nil {
 		return transport.Reply{}, err
 	}
@@ -79,28 +68,23 @@ func (e *Engine) serveState(ctx context.Context, r *transport.Request) (transpor
 
 // serveStateIDs gives the ids of what serveState gives (E-11, P-87).
 func (e *Engine) serveStateIDs(ctx context.Context, r *transport.Request) (transport.Reply, error) {
+	events, chain, err := e.requestedState(ctx, r)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	return transport.JSON(map[string]any{"pdu_ids": idsOf(events), "auth_chain_ids": idsOf(chain)})
+}
+
+func (e *Engine) requestedState(ctx context.Context, r *transport.Request) (events, chain []*event.Event, err error) {
 	rec, err := e.requested(ctx, r, r.Query.Get("event_id"))
 	if err != nil {
-		return transport.Reply{}, err
+		return nil, nil, err
 	}
-	all, err := state.All(storedNodes{ctx, e}, rec.before)
-	if err != nil {
-		return transport.Reply{}, err
+	if events, err = e.stateEvents(ctx, rec.before); err != nil {
+		return nil, nil, err
 	}
-	events, err := e.stateEvents(ctx, rec.before)
-	if err != nil {
-		return transport.Reply{}, err
-	}
-	chain, err := e.authChain(ctx, events)
-	if err != nil {
-		return transport.Reply{}, err
-	}
-	ids := make([]ident.EventID, 0, len(chain))
-	for _, x := range chain {
-		ids = append(ids, x.ID())
-	}
-	state := slices.AppendSeq(make([]ident.EventID, 0, len(all)), maps.Values(all))
-	return transport.JSON(map[string]any{"pdu_ids": state, "auth_chain_ids": ids})
+	chain, err = e.authChain(ctx, events)
+	return events, chain, err
 }
 
 // serveEventAuth gives the auth chain of one event (E-07, P-88).
@@ -158,6 +142,14 @@ func (e *Engine) transactionOf(events []*event.Event) (transport.Reply, error) {
 }
 
 func errUnknown() *transport.Error { return notFound("event or state not known") }
+
+func idsOf(events []*event.Event) []ident.EventID {
+	ids := make([]ident.EventID, len(events))
+	for i, x := range events {
+		ids[i] = x.ID()
+	}
+	return ids
+}
 
 // texts is the events as they go into an answer.
 func texts(events []*event.Event) []json.RawMessage {

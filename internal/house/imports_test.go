@@ -22,11 +22,11 @@ trace                   <
 transport/ident         < github.com/matrix-org/gomatrixserverlib/spec
 transport/canonicaljson <
 transport/signing       < transport/ident+ transport/canonicaljson github.com/oasisprotocol/curve25519-voi
-persistence             < trace transport/ident modernc.org/sqlite golang.org/x/sys
+persistence             < trace transport/ident modernc.org/sqlite
 persistence/storetest   < persistence
-transport/keys          < transport/signing+ persistence trace golang.org/x/sync
+transport/keys          < transport/signing+ persistence trace
 transport/discovery     < transport/ident+ trace golang.org/x/sync
-transport               < transport/keys+ transport/discovery github.com/julienschmidt/httprouter golang.org/x/crypto/acme/autocert golang.org/x/net
+transport               < transport/keys+ transport/discovery github.com/julienschmidt/httprouter golang.org/x/crypto/acme/autocert golang.org/x/sync
 transaction             < transport+
 pdu/event               < transport/signing+ transport/keys
 pdu/auth                < pdu/event+
@@ -41,7 +41,7 @@ internal/simnet         < messaging+ internal/inspect
 internal/demo           < messaging+ internal/inspect
 internal/interop        <
 internal/house          <
-cmd/strata              < internal/control+ internal/demo github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint
+cmd/strata              < internal/control+ internal/demo github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint golang.org/x/sync
 `
 
 // testOnly may be imported by any test.
