@@ -68,6 +68,8 @@ type Engine struct {
 	stopped context.Context // done once Run has ended; turns and fetches run under it
 	running sync.WaitGroup  // turns and fetches
 
+	unverified chan struct{} // an event was kept unverified; holds one token
+
 	mu    sync.Mutex
 	plan  schedule
 	rooms *generations[ident.RoomID, *room]
@@ -84,8 +86,9 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		self: cfg.Self, key: cfg.Key, store: cfg.Store, keys: cfg.Keys, client: cfg.Client, outbox: cfg.Outbox,
 		trace: trace.OrDiscard(cfg.Trace),
 		cache: newMemory(), news: newBroadcast(), stop: stop, stopped: ctx,
-		plan:  newSchedule(),
-		rooms: newGenerations[ident.RoomID](roomCacheWeight, func(*room) int { return 1 }),
+		plan:       newSchedule(),
+		unverified: make(chan struct{}, 1),
+		rooms:      newGenerations[ident.RoomID](roomCacheWeight, func(*room) int { return 1 }),
 	}
 	err := cfg.Store.Update(ctx, func(tx *persistence.Tx) error { return tx.AbandonJoins() })
 	if err != nil {
@@ -102,6 +105,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.resume(ctx); err != nil {
 		return fmt.Errorf("resume staged events: %w", err)
 	}
+	e.running.Go(e.verifyLater)
 	for {
 		wait := e.wakeDue(time.Now())
 		timer := time.NewTimer(wait)

@@ -29,6 +29,8 @@ const maxOwnPrevEvents = 20 // P-04
 // Budgets of what other servers can make us keep or do.
 const (
 	maxStaged       = 20_000 // staged events of a room, quarantined ones included; beyond it PDUs are refused
+	maxFetched      = 40_000 // likewise for events that we asked for: those already staged may wait for nothing else
+	maxQuarantined  = 5_000  // quarantined events of a room that one server sent; beyond it its PDUs are refused
 	maxSearches     = 8      // rooms for which missing events are sought at once
 	maxSought       = 20     // quarantined events that one search is made for
 	maxFromGap      = 20     // events asked for in get_missing_events; other servers give no more
@@ -37,7 +39,11 @@ const (
 	maxHeld         = 1_000  // fetched events that are held back; others become extremities at once
 	maxEdges        = 1_000  // rejected or soft-failed ancestors looked through for extremities
 	searchTimeout   = 2 * time.Minute
-	requestTimeout  = 30 * time.Second
+
+	maxUnverified         = 5_000 // events that wait for a key, of all origins: at most some 320 MB; beyond it they are dropped
+	maxUnverifiedOfOrigin = 200   // those of one origin
+	maxVerifiedAgain      = 50    // of them, how many are looked at together
+	requestTimeout        = 30 * time.Second
 )
 
 // What we serve.
@@ -52,8 +58,9 @@ const (
 
 // When things are tried again.
 const (
-	retryFirst   = 10 * time.Second // missing references, doubled each time
-	retryMost    = time.Hour
-	retryFailure = 5 * time.Second // a room whose turn failed
-	idleWait     = time.Hour       // the scheduler looks at its list at least this often
+	retryFirst     = 10 * time.Second // missing references, doubled each time
+	retryMost      = time.Hour
+	retryFailure   = 5 * time.Second // a room whose turn failed
+	idleWait       = time.Hour       // the scheduler looks at its list at least this often
+	keptUnverified = 24 * time.Hour  // an event whose key is still not to be had after so long is dropped
 )

@@ -41,6 +41,7 @@ type intake struct {
 	arrived []*incoming              // well-formed
 	results map[ident.EventID]string // an id with a good copy has a good result, whatever else came under it
 	dropped []Verdict
+	again   bool // the events are those that were kept unverified
 }
 
 // incoming is one event that is being taken in.
@@ -48,8 +49,11 @@ type incoming struct {
 	event *event.Event
 	room  *room
 	nid   int64 // if it is stored already
-	skip  bool  // it is known, and nothing is to be done about it
-	bad   bool  // it is not taken in
+	wire  []byte
+	skip  bool // it is known, and nothing is to be done about it
+	bad   bool // it is not taken in
+	noKey bool // because no key was to be had: it is kept unverified
+	full  bool // because there is no space
 }
 
 // take reads one PDU and finds its room. Only a failure of our own is an error.
@@ -100,7 +104,7 @@ func (i *intake) takeAs(ctx context.Context, version *event.Version, head *room,
 		i.drop(Verdict{Event: parsed.ID(), Room: parsed.RoomID()}, Check{ID: "P-25", Rule: "M-95", Detail: denied})
 		return nil
 	}
-	i.arrived = append(i.arrived, &incoming{event: parsed, room: head})
+	i.arrived = append(i.arrived, &incoming{event: parsed, room: head, wire: wire})
 	return nil
 }
 
@@ -159,11 +163,9 @@ func (i *intake) recognise(ctx context.Context) error {
 				continue
 			}
 			if _, counted := full[in.room.nid]; !counted {
-				n, err := tx.StagedCount(in.room.nid, maxStaged)
-				if err != nil {
+				if full[in.room.nid], err = i.isFull(tx, in.room.nid); err != nil {
 					return err
 				}
-				full[in.room.nid] = n >= maxStaged
 			}
 		}
 		return nil
@@ -173,11 +175,25 @@ func (i *intake) recognise(ctx context.Context) error {
 	}
 	for _, in := range i.arrived {
 		if in.nid == 0 && full[in.room.nid] && !in.skip {
-			in.bad = true
+			in.bad, in.full = true, true
 			i.results[in.event.ID()] = "too many events of the room wait to be judged"
 		}
 	}
 	return nil
+}
+
+// isFull says whether a room has no space for what is being taken in. No server can fill it alone.
+func (i *intake) isFull(tx *persistence.Tx, room int64) (bool, error) {
+	limit := maxStaged
+	if i.arrival != arrivedInTransaction {
+		limit = maxFetched
+	}
+	staged, err := tx.StagedCount(room, limit)
+	if err != nil || staged >= limit || staged < maxQuarantined || i.arrival != arrivedInTransaction {
+		return staged >= limit, err
+	}
+	quarantined, err := tx.QuarantinedCount(room, i.origin, int(arrivedInTransaction), maxQuarantined)
+	return quarantined >= maxQuarantined, err
 }
 
 // drop records an event that is not taken in. The id may be a lie, so a good copy of the event overrides the result.
@@ -232,6 +248,9 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		if err := i.keepDropped(tx, v); err != nil {
 			return err
 		}
+	}
+	if err := i.keepUnverified(tx); err != nil {
+		return err
 	}
 	tx.AfterCommit(func() {
 		i.e.cache.putRecords(added...)

@@ -192,11 +192,14 @@ func (e *Engine) beginSearch(id ident.RoomID) bool {
 	return true
 }
 
-func (e *Engine) endSearch(id ident.RoomID) {
+// endSearch lets the room be searched for again. After a search that succeeded it is looked at for what comes next.
+func (e *Engine) endSearch(id ident.RoomID, succeeded bool) {
 	e.mu.Lock()
 	delete(e.plan.searches, id)
 	e.mu.Unlock()
-	e.wake(id)
+	if succeeded {
+		e.wake(id)
+	}
 	e.running.Done()
 }
 

@@ -17,12 +17,18 @@ import (
 
 // seekLater has the missing references of the room's quarantined events sought, now if they are due, else when they are.
 func (e *Engine) seekLater(head room) error {
-	var at int64
-	var any bool
+	var at, resting int64
+	var any, anyResting bool
 	err := e.store.View(e.stopped, func(tx *persistence.Tx) (err error) {
+		if resting, anyResting, err = tx.NextReady(head.nid); err != nil {
+			return err
+		}
 		at, any, err = tx.NextRetry(head.nid)
 		return err
 	})
+	if err == nil && anyResting { // it could not be judged
+		e.wakeAt(head.id, time.UnixMilli(resting))
+	}
 	if err != nil || !any {
 		return err
 	}
@@ -53,13 +59,17 @@ func retryAfter(attempts int) time.Duration {
 // search looks for the missing references of a room's quarantined events at other servers. What it finds is staged like
 // anything that arrives: the room's next turn judges it, and with it those that waited.
 func (e *Engine) search(head *room) {
-	defer e.endSearch(head.id)
+	succeeded := false
+	defer func() { e.endSearch(head.id, succeeded) }()
 	ctx, cancel := context.WithTimeout(e.stopped, searchTimeout)
 	defer cancel()
 	s := &search{e: e, head: head, begun: time.Now(), absent: map[ident.EventID]wanted{}}
 	err := s.plan(ctx)
 	if err == nil {
-		err = s.run(ctx)
+		if failure := s.run(ctx); failure != nil {
+			s.problem = failure
+		}
+		err = s.postpone() // whatever has happened: those that were sought for must not be in the way of others
 	}
 	if e.stopped.Err() != nil || errors.Is(err, persistence.ErrClosed) {
 		return
@@ -69,6 +79,7 @@ func (e *Engine) search(head *room) {
 		e.wakeAt(head.id, time.Now().Add(retryFailure))
 		return
 	}
+	succeeded = true
 	e.trace.Emit(trace.PDUSought{
 		Room: string(head.id), Waiting: len(s.waiting), Missing: s.missing, Found: s.found, Asked: s.asked, Duration: time.Since(s.begun),
 	})
@@ -142,7 +153,7 @@ func (s *search) planFor(tx *persistence.Tx, w persistence.Staging) error {
 	return nil
 }
 
-// run asks for the gaps first and then for single events, and says when to ask again for what was not found.
+// run asks for the gaps first and then for single events.
 func (s *search) run(ctx context.Context) error {
 	for len(s.latest) > 0 && s.parentsAbsent() {
 		if err := s.closeGap(ctx, s.latest[0]); err != nil {
@@ -163,7 +174,7 @@ func (s *search) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.postpone()
+	return nil
 }
 
 func (s *search) parentsAbsent() bool {

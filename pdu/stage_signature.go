@@ -4,6 +4,7 @@ package pdu
 
 import (
 	"context"
+	"errors"
 
 	"github.com/strata-matrix/strata/pdu/event"
 )
@@ -20,13 +21,24 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	space, err := i.spaceUnverified(ctx, faults)
+	if err != nil {
+		return err
+	}
 	for n, in := range arrived {
 		if faults[n] == nil {
 			i.traceOf(in.room.id, in.event.ID(), "")
 			continue
 		}
-		in.bad = true
-		i.drop(Verdict{Event: in.event.ID(), Room: in.room.id, Checks: []Check{{
+		in.bad, in.noKey = true, errors.Is(faults[n], event.ErrNoKey)
+		record := i.drop
+		if in.noKey && space > 0 {
+			space--
+			record = i.postpone
+		} else {
+			in.noKey = false
+		}
+		record(Verdict{Event: in.event.ID(), Room: in.room.id, Checks: []Check{{
 			ID: "P-25", OK: true, Rule: "P-25", Detail: "well-formed for room version " + in.room.version.ID,
 		}}}, Check{ID: "P-26", Rule: "P-15", Detail: faults[n].Error()})
 	}

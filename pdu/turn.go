@@ -59,42 +59,92 @@ func (e *Engine) runTasks(id ident.RoomID, tasks []*task) {
 	}
 }
 
-// workStaged judges staged events until none is ready, and has missing ones sought.
+// workStaged judges some of the staged events, and comes back for the others; when none is ready it has missing ones sought.
 func (e *Engine) workStaged(id ident.RoomID) error {
-	for e.stopped.Err() == nil {
+	b, err := e.newBatch(e.stopped, id)
+	if err != nil {
+		return err
+	}
+	if b.head.nid == 0 || b.head.membership != Joined {
+		return nil // they wait for the end of the join
+	}
+	staged, waiting, err := b.readyEvents()
+	if err != nil {
+		return err
+	}
+	if len(staged) == 0 {
+		return e.seekLater(b.head)
+	}
+	if err := b.judgeTogether(staged, waiting); err != nil {
+		if err := e.judgeSingly(id, staged, err); err != nil {
+			return err
+		}
+	}
+	e.wake(id) // callers come first
+	return nil
+}
+
+func (b *batch) judgeTogether(staged []persistence.Staging, waiting bool) error {
+	if err := b.judgeStaged(staged); err != nil {
+		return err
+	}
+	if waiting {
+		if err := b.judgeWaiting(); err != nil {
+			return err
+		}
+	}
+	return b.commit()
+}
+
+// judgeSingly judges events that could not be judged together, each for itself: one that cannot be judged, for instance because
+// what is stored contradicts itself, must not be in the way of the others. It rests, and is tried again at growing intervals.
+// A store that fails fails for all of them.
+func (e *Engine) judgeSingly(id ident.RoomID, staged []persistence.Staging, cause error) error {
+	if e.stopped.Err() != nil || !ofOneEvent(cause) {
+		return cause
+	}
+	for _, s := range staged {
 		b, err := e.newBatch(e.stopped, id)
 		if err != nil {
 			return err
 		}
-		if b.head.nid == 0 || b.head.membership != Joined {
-			return nil // they wait for the end of the join
+		if b.head.membership != Joined {
+			return nil
 		}
-		staged, waiting, err := b.readyEvents()
+		if err = b.judgeTogether([]persistence.Staging{s}, false); err == nil {
+			continue
+		}
+		if e.stopped.Err() != nil || !ofOneEvent(err) {
+			return err
+		}
+		e.trace.Emit(trace.PDURoomFailed{Room: string(id), Err: err})
+		attempts := s.Attempts + 1
+		err = e.store.Update(e.stopped, func(tx *persistence.Tx) error {
+			return tx.Retry(s.Event, attempts, time.Now().Add(retryAfter(attempts)).UnixMilli(), err.Error())
+		})
 		if err != nil {
-			return err
-		}
-		if len(staged) == 0 {
-			return e.seekLater(b.head)
-		}
-		if err := b.judgeStaged(staged); err != nil {
-			return err
-		}
-		if waiting {
-			if err := b.judgeWaiting(); err != nil {
-				return err
-			}
-		}
-		if err := b.commit(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// ofOneEvent says whether a failure may be that of one event, and not that of the store.
+func ofOneEvent(err error) bool {
+	for _, ofStore := range []error{
+		persistence.ErrClosed, persistence.ErrFull, persistence.ErrIO, persistence.ErrReadOnly, persistence.ErrInUse,
+	} {
+		if errors.Is(err, ofStore) {
+			return false
+		}
+	}
+	return true
+}
+
 // readyEvents lists staged events that wait for nothing; waiting says that there are others.
 func (b *batch) readyEvents() (staged []persistence.Staging, waiting bool, err error) {
 	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) (err error) {
-		if staged, err = tx.ReadyEvents(b.head.nid, maxJudged); err != nil || len(staged) == 0 {
+		if staged, err = tx.ReadyEvents(b.head.nid, b.now.UnixMilli(), maxJudged); err != nil || len(staged) == 0 {
 			return err
 		}
 		_, waiting, err = tx.NextRetry(b.head.nid)

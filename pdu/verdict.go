@@ -15,7 +15,7 @@ const (
 	Accepted    Outcome = 1
 	SoftFailed  Outcome = 2 // valid at its place in the graph, but not by the current state: kept from users (P-33)
 	Rejected    Outcome = 3 // not authorised; kept so that its children can be judged (P-31)
-	Quarantined Outcome = 4 // events that it references are missing; it is judged when they have arrived
+	Quarantined Outcome = 4 // events that it references, or the keys that it is signed with, are missing; it is judged when they are here
 	Dropped     Outcome = 5 // malformed or without a valid signature; nothing but this record is kept
 )
 

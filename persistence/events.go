@@ -37,7 +37,7 @@ const (
 	OutcomeAccepted    = 1
 	OutcomeSoftFailed  = 2
 	OutcomeRejected    = 3
-	OutcomeQuarantined = 4 // of verdicts only: the event itself is still staged
+	OutcomeQuarantined = 4 // of verdicts only: the event itself is still staged, or unverified
 	OutcomeDropped     = 5 // of verdicts only: the event is not stored
 )
 

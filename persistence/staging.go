@@ -18,7 +18,7 @@ CREATE TABLE staging (
 	waits       INTEGER NOT NULL DEFAULT 0,
 	waited      INTEGER NOT NULL DEFAULT 0, -- 1 once it was quarantined
 	attempts    INTEGER NOT NULL DEFAULT 0,
-	retry_at    INTEGER NOT NULL DEFAULT 0, -- ms; missing references are not asked for before
+	retry_at    INTEGER NOT NULL DEFAULT 0, -- ms; missing references are not asked for, and the event is not judged, before
 	note        TEXT    NOT NULL DEFAULT '' -- how the last attempt ended
 ) STRICT;
 CREATE INDEX staging_ready ON staging (room, event) WHERE waits = 0;
@@ -107,9 +107,15 @@ func (tx *Tx) StagedEvent(event int64) (s Staging, found bool, err error) {
 	return list[0], true, nil
 }
 
-// ReadyEvents lists up to limit events of a room that can be judged, oldest first.
-func (tx *Tx) ReadyEvents(room int64, limit int) ([]Staging, error) {
-	return tx.stagings(` WHERE s.room = ? AND s.waits = 0 ORDER BY s.event LIMIT ?`, room, limit)
+// ReadyEvents lists up to limit events of a room that can be judged by now, in ms, oldest first.
+func (tx *Tx) ReadyEvents(room int64, now int64, limit int) ([]Staging, error) {
+	return tx.stagings(` WHERE s.room = ? AND s.waits = 0 AND s.retry_at <= ? ORDER BY s.event LIMIT ?`, room, now, limit)
+}
+
+// NextReady is when the first of a room's events that wait for nothing is to be judged; found is false when there is none.
+func (tx *Tx) NextReady(room int64) (at int64, found bool, err error) {
+	found, err = tx.queryRow(`SELECT retry_at FROM staging WHERE room = ? AND waits = 0 ORDER BY retry_at LIMIT 1`, []any{room}, &at)
+	return at, found, err
 }
 
 // WaitingEvents lists up to limit quarantined events of a room whose missing references are due to be asked for by now, in ms.
@@ -132,6 +138,13 @@ func (tx *Tx) NextRetry(room int64) (at int64, found bool, err error) {
 func (tx *Tx) StagedCount(room int64, limit int) (n int, err error) {
 	_, err = tx.queryRow(`SELECT (SELECT count(*) FROM (SELECT 1 FROM staging WHERE room = ? AND waits = 0 LIMIT ?))
 		+ (SELECT count(*) FROM (SELECT 1 FROM staging WHERE room = ? AND waits > 0 LIMIT ?))`, []any{room, limit, room, limit}, &n)
+	return n, err
+}
+
+// QuarantinedCount counts the quarantined events of a room that came from one server in one way, up to a limit.
+func (tx *Tx) QuarantinedCount(room int64, origin ident.ServerName, arrival, limit int) (n int, err error) {
+	_, err = tx.queryRow(`SELECT count(*) FROM (SELECT 1 FROM staging WHERE room = ? AND waits > 0 AND arrival = ?
+		AND origin = (SELECT nid FROM servers WHERE name = ?) LIMIT ?)`, []any{room, arrival, string(origin), limit}, &n)
 	return n, err
 }
 
@@ -195,7 +208,8 @@ func (tx *Tx) Arrived(id ident.EventID, inGraph bool) (ready int, err error) {
 
 func (tx *Tx) countDown(event int64) (ready int, err error) {
 	var waits int
-	_, err = tx.queryRow(`UPDATE staging SET waits = waits - 1 WHERE event = ? RETURNING waits`, []any{event}, &waits)
+	_, err = tx.queryRow(`UPDATE staging SET waits = waits - 1, retry_at = iif(waits = 1, 0, retry_at) WHERE event = ?
+		RETURNING waits`, []any{event}, &waits)
 	if err != nil || waits > 0 {
 		return 0, err
 	}
@@ -222,7 +236,7 @@ func (tx *Tx) Awaited(event int64) (list []Missing, err error) {
 	return list, err
 }
 
-// Retry stores how asking for a quarantined event's references ended and when to ask again, in ms.
+// Retry stores how asking for an event's missing references, or judging it, ended and when to try again, in ms.
 func (tx *Tx) Retry(event int64, attempts int, at int64, note string) error {
 	return tx.exec(`UPDATE staging SET attempts = ?, retry_at = ?, note = ? WHERE event = ?`, attempts, at, note, event)
 }

@@ -17,6 +17,7 @@ var schema = []string{
 	eventsSchema,
 	statesSchema,
 	stagingSchema,
+	unverifiedSchema,
 	verdictsSchema,
 	outboxSchema,
 	sentSchema,

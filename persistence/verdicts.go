@@ -56,15 +56,16 @@ func (tx *Tx) PutVerdict(v Verdict) error {
 	return tx.exec(`DELETE FROM verdicts WHERE outcome = ? AND nid <= ?`, OutcomeDropped, nid-keptDropped)
 }
 
-// ForgetDropped forgets that copies of events were dropped, because good copies have arrived.
+// ForgetDropped forgets that copies of events were dropped, or could not be verified, because good copies have arrived.
 func (tx *Tx) ForgetDropped(events []ident.EventID) error {
 	var one int
-	any, err := tx.queryRow(`SELECT 1 FROM verdicts WHERE outcome = ? LIMIT 1`, []any{OutcomeDropped}, &one)
+	any, err := tx.queryRow(`SELECT 1 FROM verdicts WHERE outcome IN (?, ?) LIMIT 1`, []any{OutcomeDropped, OutcomeQuarantined}, &one)
 	if err != nil || !any {
 		return err
 	}
 	for _, event := range events {
-		if err := tx.exec(`DELETE FROM verdicts WHERE event = ? AND outcome = ?`, string(event), OutcomeDropped); err != nil {
+		err := tx.exec(`DELETE FROM verdicts WHERE event = ? AND outcome IN (?, ?)`, string(event), OutcomeDropped, OutcomeQuarantined)
+		if err != nil {
 			return err
 		}
 	}

@@ -23,9 +23,9 @@ import (
 	"github.com/strata-matrix/strata/transport"
 )
 
-// TestMain makes this test binary the command strata when a script runs it under that name.
+// TestMain makes this test binary the command strata, or the witness of kill_test.go, when it is run under that name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"strata": main})
+	testscript.Main(m, map[string]func(){"strata": main, "strata-witness": witness})
 }
 
 // TestScripts runs testdata/*.txtar. Besides testscript's commands they know:
