@@ -50,7 +50,8 @@ func (b *batch) allowedIn(r *record, current state.Root) (auth.Result, error) {
 //
 // A descended event is followed by one in the graph already: it is no extremity, and neither are its ancestors. An event that
 // was fetched, because a quarantined event follows it, is held back until that one is judged and takes its place: the way
-// to a gap's end may lead far back, to states in which we were not in the room.
+// to a gap's end may lead far back, to states in which we were not in the room. Not so one that follows an extremity: it takes
+// that one's place, which would otherwise be empty.
 func (b *batch) advance(r *record, descended bool) error {
 	if b.head.create == "" && r.event.IsState(createSlot) {
 		b.head.create = r.event.ID()
@@ -65,9 +66,10 @@ func (b *batch) advance(r *record, descended bool) error {
 	if descended {
 		return b.setExtremities(extremities)
 	}
+	follows := len(extremities) < len(b.head.extremities)
 	if hold, err := b.holds(r.event.ID()); err != nil {
 		return err
-	} else if hold {
+	} else if hold && !follows {
 		b.head.held = append(b.head.held, extremityOf(r))
 	} else {
 		extremities = append(extremities, extremityOf(r))

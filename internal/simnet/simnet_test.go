@@ -64,6 +64,7 @@ func TestRegressions(t *testing.T) {
 		{"fetched events are judged by a state without their sender's join", "joins-severed", 10244902721768041253, "9", false},
 		{"events wait for a join that is held back, and are judged without it", "lossy-joins", 12504655967623813080, "7", false},
 		{"a search stages events again that were judged while it ran", "storm", 9, "10", false},
+		{"the only extremity gives way to an event that is held back", "crash-join", 584367457444680476, "9", false},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
 			if r.open {
