@@ -13,14 +13,16 @@ import (
 )
 
 // BeginJoin makes the room known: from now on PDUs for it are staged, not refused, and wait for the end of the join. It does
-// nothing to a room that is joined.
+// nothing to a room that is joined. The version is what a server said of whom nothing was verified: until a join succeeds, another
+// server may say another, and then what was staged under the first is forgotten.
 func (e *Engine) BeginJoin(ctx context.Context, id ident.RoomID, version string) error {
 	v, ok := event.VersionOf(version)
 	if !ok {
 		return fmt.Errorf("begin join of %s: room version %q is not known", id, version)
 	}
 	return e.do(ctx, id, true, func(b *batch) error {
-		if b.head.nid != 0 && b.head.version != v {
+		b.forget = b.head.nid != 0 && b.head.version != v
+		if b.forget && b.head.create != "" {
 			return fmt.Errorf("begin join of %s: room version %s, but it was %s before", id, version, b.head.version.ID)
 		}
 		if b.head.nid == 0 || b.head.membership != Joined {
@@ -50,7 +52,7 @@ func (e *Engine) AbandonJoin(ctx context.Context, id ident.RoomID) error {
 func (e *Engine) AdoptRoom(ctx context.Context, version string, join *event.Event, state, authChain []*event.Event,
 	via ident.ServerName,
 ) error {
-	a, err := e.verifyAdoption(ctx, version, join, state, authChain)
+	a, err := e.verifyAdoption(ctx, version, join, state, authChain, via)
 	if err == nil {
 		err = e.do(ctx, join.RoomID(), true, func(b *batch) error { return b.adopt(a, via) })
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -26,8 +27,11 @@ type adoption struct {
 	verdicts []Verdict                 // of the others, and of the rejected
 }
 
-// verifyAdoption checks the answer to a join (M-17, P-91).
-func (e *Engine) verifyAdoption(ctx context.Context, version string, join *event.Event, state, chain []*event.Event) (*adoption, error) {
+// verifyAdoption checks the answer to a join (M-17, P-91). Of the chain only that counts on which the state or the join rests: what
+// is adopted is taken to be before the join, and a resident must not say that of whatever it likes.
+func (e *Engine) verifyAdoption(ctx context.Context, version string, join *event.Event, state, chain []*event.Event,
+	via ident.ServerName,
+) (*adoption, error) {
 	v, ok := event.VersionOf(version)
 	if !ok || join.Version() != v {
 		return nil, fmt.Errorf("room version %q is not that of the join", version)
@@ -39,11 +43,19 @@ func (e *Engine) verifyAdoption(ctx context.Context, version string, join *event
 	if err := a.gather(state, chain); err != nil {
 		return nil, err
 	}
-	if err := a.verifySignatures(ctx, e.keys); err != nil {
+	if err := a.verifySignatures(ctx, keysVia{e.keys, via}); err != nil {
 		return nil, err
 	}
-	for _, x := range slices.Concat(chain, state) {
+	for _, v := range a.verdicts {
+		e.trace.Emit(trace.PDUReceived{
+			Room: string(join.RoomID()), Event: string(v.Event), Origin: string(via), Arrival: "join", Problem: v.Checks[0].Detail,
+		})
+	}
+	for _, x := range state {
 		a.judge(x.ID())
+	}
+	for _, id := range join.AuthEvents() {
+		a.judge(id)
 	}
 	a.settle()
 	return a, a.judgeJoin(e.self)
@@ -100,33 +112,49 @@ func (a *adoption) drop(x *event.Event, why Check) {
 	a.verdicts = append(a.verdicts, Verdict{Event: x.ID(), Outcome: Dropped, Checks: []Check{why}})
 }
 
-// judge checks an event against its auth events, which are judged before it; ok is false while one of them was not given. It
-// recurs as deep as the auth chain.
-func (a *adoption) judge(id ident.EventID) (outcome Outcome, ok bool) {
-	if outcome, done := a.outcomes[id]; done {
-		return outcome, outcome != Staged
-	}
-	x, given := a.given[id]
-	if !given {
-		return Staged, false
-	}
-	a.outcomes[id] = Staged // stays so if an auth event is missing, or rests on this one
-	listed := make([]*event.Event, 0, len(x.AuthEvents())+1)
-	for _, reference := range x.AuthEvents() {
-		if _, ok := a.judge(reference); !ok {
-			return Staged, false
+// judge checks an event against its auth events, which are judged before it. Chains may be long, so it does not recur.
+func (a *adoption) judge(id ident.EventID) {
+	for pending := []ident.EventID{id}; len(pending) > 0; {
+		next := pending[len(pending)-1]
+		x, given := a.given[next]
+		if _, seen := a.outcomes[next]; given && !seen {
+			a.outcomes[next] = Staged // stays so if an auth event is missing, or rests on this one
+			pending = append(pending, a.unseen(x.AuthEvents())...)
+			continue
 		}
-		listed = append(listed, a.given[reference])
+		pending = pending[:len(pending)-1]
+		if given && a.outcomes[next] == Staged {
+			a.decide(x)
+		}
+	}
+}
+
+func (a *adoption) unseen(ids []ident.EventID) (list []ident.EventID) {
+	for _, id := range ids {
+		if _, seen := a.outcomes[id]; !seen && a.given[id] != nil {
+			list = append(list, id)
+		}
+	}
+	return list
+}
+
+// decide judges an event if its auth events are.
+func (a *adoption) decide(x *event.Event) {
+	listed := make([]*event.Event, 0, len(x.AuthEvents())+1)
+	for _, id := range x.AuthEvents() {
+		if a.outcomes[id] == Staged {
+			return
+		}
+		listed = append(listed, a.given[id])
 	}
 	result := a.check(x, listed)
-	outcome = Accepted
+	outcome := Accepted
 	if !result.OK {
 		outcome = Rejected
-		a.verdicts = append(a.verdicts, Verdict{Event: id, Outcome: Rejected, Checks: []Check{checkOf("P-27", result)}})
+		a.verdicts = append(a.verdicts, Verdict{Event: x.ID(), Outcome: Rejected, Checks: []Check{checkOf("P-27", result)}})
 	}
-	a.outcomes[id] = outcome
+	a.outcomes[x.ID()] = outcome
 	a.order = append(a.order, x)
-	return outcome, true
 }
 
 func (a *adoption) check(x *event.Event, listed []*event.Event) auth.Result {
@@ -164,6 +192,9 @@ func (a *adoption) judgeJoin(self ident.ServerName) error {
 	if a.outcomes[a.create] != Accepted {
 		return fmt.Errorf("the create event %s is not valid", a.create)
 	}
+	if name := roomVersionOf(a.given[a.create]); name != a.version.ID {
+		return fmt.Errorf("the create event says that the room version is %.40q, not %s", name, a.version.ID)
+	}
 	member, isMember := a.join.Membership()
 	key, _ := a.join.StateKey()
 	if !isMember || member.Membership != "join" || ident.UserID(key).Server() != self {
@@ -187,4 +218,13 @@ func (a *adoption) judgeJoin(self ident.ServerName) error {
 		return fmt.Errorf("the join is not allowed by the state: %s (%s)", result.Detail, result.Rule)
 	}
 	return nil
+}
+
+// roomVersionOf is the version that a create event sets; without one it is "1".
+func roomVersionOf(create *event.Event) string {
+	if !create.Content().Has("room_version") {
+		return "1"
+	}
+	name, _ := create.Content().Get("room_version").Text()
+	return name
 }

@@ -42,6 +42,7 @@ type batch struct {
 	moved    map[ident.ServerName]bool // servers whose number of members has changed
 	sends    []sending
 	broken   error // a failure half-way through a change: nothing of the batch may be stored
+	forget   bool  // what is staged was read as of another room version
 	adopted  bool  // the room was joined: what waited for that can be judged
 }
 

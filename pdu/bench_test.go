@@ -57,7 +57,7 @@ func BenchmarkReceive(b *testing.B) {
 			b.Fatal(err)
 		}
 		engine, err := pdu.NewEngine(pdu.EngineConfig{
-			Self: name, Key: keyOf(name), Store: store, Keys: oneKey{keyOf(name).Public()}, Client: noNetwork{}, Outbox: noOutbox{},
+			Self: name, Key: keyOf(name), Store: store, Keys: noNotary{oneKey{keyOf(name).Public()}}, Client: noNetwork{}, Outbox: noOutbox{},
 		})
 		if err != nil {
 			b.Fatal(err)

@@ -39,6 +39,13 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 			return 0, err
 		}
 	}
+	if b.forget {
+		forgotten, err := tx.ForgetStaged(b.head.nid)
+		if err != nil {
+			return 0, err
+		}
+		tx.AfterCommit(func() { b.e.cache.forgetRecords(forgotten...) })
+	}
 	for hash, data := range b.nodes {
 		if err := tx.AddStateNode(hash[:], data); err != nil {
 			return 0, err

@@ -25,10 +25,13 @@
 // references are missing is quarantined, never dropped: it is judged when the last of them arrives, from wherever, and until
 // then the servers of the room are asked at growing intervals (see search.go).
 //
+// An event of a transaction whose signing key is not to be had is kept aside, unverified, and tried again for a day (see
+// unverified.go). A staged event that cannot be judged for a fault of the store rests, and the others of its room go on.
+//
 // An outlier is an event that is known only as part of a state or of an auth chain. Others can rest on it, but its place in the
 // graph, and so the state at it, is not known.
 //
 // The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), applies no
-// redaction of one event to another, fetches no state for a gap that cannot be closed event by event, and applies neither
-// server ACLs, nor history visibility, nor policy servers.
+// redaction of one event to another, fetches no state for a gap that cannot be closed event by event, and applies neither history
+// visibility nor policy servers.
 package pdu

@@ -4,6 +4,7 @@ package pdu
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/keys"
 	"github.com/strata-matrix/strata/transport/signing"
 )
 
@@ -38,13 +40,20 @@ type Outbox interface {
 	EnqueuePDU(tx *persistence.Tx, room ident.RoomID, id ident.EventID, pdu []byte, dests []ident.ServerName) error
 }
 
+// KeySource finds public keys. *keys.Ring is one.
+type KeySource interface {
+	event.KeySource
+	// KeysVia asks the notary too, for servers that cannot be asked themselves. The notary is who handed us what is to be verified.
+	KeysVia(ctx context.Context, notary ident.ServerName, queries []keys.Query) map[keys.Query]ed25519.PublicKey
+}
+
 // EngineConfig is everything an engine needs. Trace may be nil.
 type EngineConfig struct {
 	Self   ident.ServerName
 	Key    signing.Key // signs the events that are built here
 	Store  *persistence.Store
-	Keys   event.KeySource // of the servers whose signatures are checked, this one included
-	Client Requester       // asks other servers for missing events
+	Keys   KeySource // of the servers whose signatures are checked, this one included
+	Client Requester // asks other servers for missing events
 	Outbox Outbox
 	Trace  trace.Sink
 }
@@ -57,7 +66,7 @@ type Engine struct {
 	self   ident.ServerName
 	key    signing.Key
 	store  *persistence.Store
-	keys   event.KeySource
+	keys   KeySource
 	client Requester
 	outbox Outbox
 	trace  trace.Sink

@@ -131,7 +131,7 @@ func (e *Engine) readMembership(ctx context.Context, v *event.Version, origin id
 	return member, nil
 }
 
-// admit judges a handed-over event. One that is in the graph and accepted is given back as it is.
+// admit judges a handed-over event. One that is in the graph has been judged: if it was accepted it is given back as it is.
 func (b *batch) admit(member *event.Event, origin ident.ServerName) (*record, error) {
 	if err := b.mustBeJoined(); err != nil {
 		return nil, notFound("this server is not in the room")
@@ -142,6 +142,9 @@ func (b *batch) admit(member *event.Event, origin ident.ServerName) (*record, er
 	}
 	if r != nil && r.inGraph && r.outcome == Accepted {
 		return r, nil
+	}
+	if r != nil && r.inGraph {
+		return nil, refuse(http.StatusForbidden, spec.ErrorForbidden, "the event has been %s before", r.outcome)
 	}
 	missing, _, err := b.missing(&record{event: member}, false)
 	if err != nil {

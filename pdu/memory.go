@@ -62,6 +62,14 @@ func (m *memory) putRecords(records ...*record) {
 	}
 }
 
+func (m *memory) forgetRecords(ids ...ident.EventID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		m.records.remove(id)
+	}
+}
+
 func (m *memory) node(hash state.Root) ([]byte, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -118,4 +126,12 @@ func (g *generations[K, V]) put(key K, v V) {
 	if g.weight += g.weigh(v); g.weight > g.half {
 		g.old, g.young, g.weight = g.young, map[K]V{}, 0
 	}
+}
+
+func (g *generations[K, V]) remove(key K) {
+	if before, ok := g.young[key]; ok {
+		g.weight -= g.weigh(before)
+	}
+	delete(g.young, key)
+	delete(g.old, key)
 }

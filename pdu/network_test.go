@@ -100,7 +100,7 @@ func (s *server) open() {
 		s.net.t.Fatal(err)
 	}
 	engine, err := pdu.NewEngine(pdu.EngineConfig{
-		Self: s.name, Key: keyOf(s.name), Store: store, Keys: cmp.Or[event.KeySource](s.net.keys, allKeys{}), Client: s, Outbox: s, Trace: trace.SinkFunc(s.note),
+		Self: s.name, Key: keyOf(s.name), Store: store, Keys: noNotary{cmp.Or[event.KeySource](s.net.keys, allKeys{})}, Client: s, Outbox: s, Trace: trace.SinkFunc(s.note),
 	})
 	if err != nil {
 		s.net.t.Fatal(err)
@@ -247,6 +247,13 @@ func (s *server) tryReceive(from ident.ServerName, pdus ...[]byte) (map[ident.Ev
 		return nil, err
 	}
 	return staged.Results, s.store.Update(ctx, staged.Stage)
+}
+
+// noNotary is keys without a notary.
+type noNotary struct{ event.KeySource }
+
+func (n noNotary) KeysVia(ctx context.Context, _ ident.ServerName, queries []keys.Query) map[keys.Query]ed25519.PublicKey {
+	return n.Keys(ctx, queries)
 }
 
 // allKeys is every server's key.

@@ -271,8 +271,9 @@ func (i *intake) keep(tx *persistence.Tx, r *record) (isNew, wanted bool, err er
 			return isNew, isNew, err
 		}
 	}
-	_, _, inGraph, _, err := tx.EventExists(r.event.ID())
-	return false, !inGraph, err
+	nid, _, inGraph, found, err := tx.EventExists(r.event.ID())
+	r.nid = nid
+	return false, found && !inGraph, err
 }
 
 // keepDropped records a dropped event, unless there is a better copy of it: a bad copy says nothing about the event.

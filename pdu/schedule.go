@@ -16,8 +16,9 @@ var errBusy = errors.New("too many callers wait for the room")
 // schedule says which rooms have work, which of them are being worked on, and which have to be looked at later. Engine.mu
 // guards it.
 //
-//	idle ──work──► ready ──a turn is free──► turn ──no work left──► idle
-//	                                          └───more work──► turn
+//	idle ──work──► ready ──a turn is free──► no work left? ──yes──► idle
+//	                 ▲                            │no
+//	                 └────────── turn ◄───────────┘
 type schedule struct {
 	started  bool // Run has begun: staged events may be worked on
 	closed   bool
@@ -107,17 +108,19 @@ func (e *Engine) schedule(id ident.RoomID) *work {
 	return w
 }
 
-// takeTurns works on one room after the other until none is ready.
+// takeTurns works on one room after the other until none is ready. A room that has more to do waits in line for it: busy rooms
+// must not keep others waiting.
 func (e *Engine) takeTurns(id ident.RoomID) {
 	defer e.running.Done()
 	for ok := true; ok; id, ok = e.nextReady() {
-		for {
-			todo, more := e.takeWork(id)
-			if !more {
-				break
-			}
-			e.turn(id, todo)
+		todo, more := e.takeWork(id)
+		if !more {
+			continue
 		}
+		e.turn(id, todo)
+		e.mu.Lock()
+		e.plan.ready = append(e.plan.ready, id)
+		e.mu.Unlock()
 	}
 }
 

@@ -4,9 +4,12 @@ package pdu
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/keys"
 )
 
 // checkSignatures is the second check on receipt: an event without the signatures that it needs is dropped (server-server API,
@@ -17,7 +20,7 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 	for n, in := range arrived {
 		events[n] = in.event
 	}
-	faults := event.VerifySignatures(ctx, events, i.e.keys)
+	faults := event.VerifySignatures(ctx, events, keysVia{i.e.keys, i.origin})
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -43,4 +46,14 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 		}}}, Check{ID: "P-26", Rule: "P-15", Detail: faults[n].Error()})
 	}
 	return nil
+}
+
+// keysVia is the keys for what a server has handed to us, with that server as the notary.
+type keysVia struct {
+	source KeySource
+	notary ident.ServerName
+}
+
+func (k keysVia) Keys(ctx context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey {
+	return k.source.KeysVia(ctx, k.notary, queries)
 }

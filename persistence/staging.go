@@ -98,6 +98,34 @@ func (tx *Tx) Unstage(event int64, waited bool) error {
 	return tx.exec(`DELETE FROM staging WHERE event = ?`, event)
 }
 
+// ForgetStaged forgets what is staged of a room, and gives the events that it forgot too: they were never judged, and nothing
+// rests on them.
+func (tx *Tx) ForgetStaged(room int64) (forgotten []ident.EventID, err error) {
+	err = tx.query(`SELECT id FROM events WHERE outcome = 0 AND nid IN (SELECT event FROM staging WHERE room = ?)`, []any{room},
+		func(r rowScanner) error {
+			var key any
+			if err := r.Scan(&key); err != nil {
+				return err
+			}
+			id, err := eventID(key)
+			forgotten = append(forgotten, id)
+			return err
+		})
+	if err != nil {
+		return nil, err
+	}
+	for _, statement := range []string{
+		`DELETE FROM waiting WHERE event IN (SELECT event FROM staging WHERE room = ?)`,
+		`DELETE FROM events WHERE outcome = 0 AND nid IN (SELECT event FROM staging WHERE room = ?)`,
+		`DELETE FROM staging WHERE room = ?`,
+	} {
+		if err := tx.exec(statement, room); err != nil {
+			return nil, err
+		}
+	}
+	return forgotten, nil
+}
+
 // StagedEvent gives the staging of one event.
 func (tx *Tx) StagedEvent(event int64) (s Staging, found bool, err error) {
 	list, err := tx.stagings(` WHERE s.event = ?`, event)

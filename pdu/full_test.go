@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/keys"
+)
+
+// fill makes it look as if a server had sent so many events of a room whose parents exist nowhere.
+func (s *server) fill(room ident.RoomID, from ident.ServerName, count int) {
+	s.net.t.Helper()
+	err := s.store.Update(s.net.t.Context(), func(tx *persistence.Tx) error {
+		row, _, err := tx.Room(room)
+		if err != nil {
+			return err
+		}
+		for k := range count {
+			id := ident.EventID(fmt.Sprintf("$%s-%d", from, k))
+			nid, _, err := tx.AddEvent(persistence.Event{RoomNID: row.NID, ID: id, JSON: []byte(`{}`)})
+			if err != nil {
+				return err
+			}
+			if err := tx.Stage(persistence.Staging{Event: nid, Room: row.NID, Origin: from, Arrival: 1}); err != nil {
+				return err
+			}
+			if err := tx.Wait(nid, []persistence.Missing{{ID: "$nowhere", InGraph: true}}); err != nil {
+				return err
+			}
+			if err := tx.Retry(nid, 20, time.Now().Add(24*time.Hour).UnixMilli(), ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		s.net.t.Fatal(err)
+	}
+}
+
+// A server that sends events whose parents exist nowhere fills its own share of a room, and not the room.
+func TestOneServerCannotFillARoom(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		n.setRefuse(refuseAll)
+		a, _, _, sent := fork(t, n)
+		a.fill(sent[0].RoomID(), "m.example", 5_000)
+		if results := a.receive("m.example", sent[2].JSON()); results[sent[2].ID()] == "" {
+			t.Error("a server with 5,000 quarantined events may send more")
+		}
+		if results := a.receive("b.example", sent[0].JSON()); results[sent[0].ID()] != "" {
+			t.Errorf("another server: %q", results[sent[0].ID()])
+		}
+		a.wantOutcome(sent[0], pdu.Accepted, "", "")
+	})
+}
+
+// A room that is full of quarantined events still takes what they wait for, or it would be full for ever.
+func TestFullRoomTakesWhatItAsksFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		n.setRefuse(refuseAll)
+		a, _, _, sent := fork(t, n)
+		a.receive("b.example", sent[2].JSON())
+		a.wantOutcome(sent[2], pdu.Quarantined, "", "")
+		for k := range 4 {
+			a.fill(sent[0].RoomID(), ident.ServerName(fmt.Sprintf("m%d.example", k)), 5_000)
+		}
+		if results := a.receive("b.example", sent[1].JSON()); results[sent[1].ID()] == "" {
+			t.Error("a full room takes PDUs of transactions")
+		}
+		n.setRefuse(nil)
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		a.wantOutcome(sent[2], pdu.Accepted, "", "")
+	})
+}
+
+// slowKeys is every server's key, but once slow is set it comes too late for everyone.
+type slowKeys struct{ slow atomic.Bool }
+
+func (s *slowKeys) Keys(ctx context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey {
+	if s.slow.Load() {
+		<-ctx.Done()
+	}
+	return allKeys{}.Keys(ctx, queries)
+}
+
+// A search that runs out of time in the middle ends like any other: it is made again later, not at once and for ever.
+func TestSearchThatRunsOutOfTime(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		source := &slowKeys{}
+		n.keys = source
+		a, _, _, sent := fork(t, n)
+		n.setRefuse(func(_, _ ident.ServerName, _ transport.Call) error {
+			source.slow.Store(true)
+			return nil
+		})
+		a.receive("b.example", sent[2].JSON())
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if count := len(n.requests()); count < 5 || count > 15 { // 2 minutes each, and then 10 s, 20 s, 40 s …
+			t.Errorf("%d requests in two hours, want some 9", count)
+		}
+		n.setRefuse(nil)
+		source.slow.Store(false)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		a.wantOutcome(sent[2], pdu.Accepted, "", "")
+	})
+}
