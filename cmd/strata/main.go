@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -64,6 +66,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		parser.Stdout = stderr
 		_, _ = parser.Parse([]string{"--help"}) // prints the help
 		return exitCodes[control.Usage]
+	}
+	if i := slices.IndexFunc(args, func(arg string) bool { return !utf8.ValidString(arg) }); i >= 0 {
+		return w.out.fail(usage("argument %d is not UTF-8", i+1)) // the parser would change it
 	}
 	parsed, err := parser.Parse(args)
 	if helped {

@@ -49,6 +49,9 @@ func (r reachFlags) askFile(ctx context.Context, f func(context.Context, *contro
 	if r.Socket != "" || r.DataDir != "" {
 		return usage("--db reads a file: it cannot be combined with --socket or --data-dir")
 	}
+	if info, err := os.Stat(r.DB); err == nil && info.IsDir() {
+		return usage("--db %s is a directory: name the file in it, strata.db", r.DB)
+	}
 	store, err := persistence.Open(ctx, persistence.Options{Path: r.DB, ReadOnly: true})
 	if errors.Is(err, persistence.ErrInUse) {
 		return &control.Error{Kind: control.Failed, Message: r.DB +

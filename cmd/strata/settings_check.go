@@ -4,6 +4,7 @@ package main
 
 import (
 	"crypto/ed25519"
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"net"
@@ -154,6 +155,11 @@ func (s *settings) checkFiles() (found faults) {
 	}
 	readable("tls_certificate_path", s.TLSCertificatePath)
 	readable("tls_private_key_path", s.TLSPrivateKeyPath)
+	if s.TLSCertificatePath != "" && s.TLSPrivateKeyPath != "" && len(found) == 0 {
+		if _, err := tls.LoadX509KeyPair(s.TLSCertificatePath, s.TLSPrivateKeyPath); err != nil {
+			found.add("tls_private_key_path", err.Error(), "name the PEM files of a certificate and of its key")
+		}
+	}
 	for i, path := range s.FederationCustomCAList {
 		readable(fmt.Sprintf("federation_custom_ca_list[%d]", i), path)
 	}

@@ -70,6 +70,9 @@ func readFile(path string, s *settings) (found faults, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if info.IsDir() {
+		return nil, usage("configuration file %s is a directory", path)
+	}
 	if info.Size() > maxConfig {
 		return nil, usage("configuration file %s has %d bytes: it is something else", path, info.Size())
 	}

@@ -30,8 +30,8 @@ type txnLsCmd struct {
 
 // Help implements kong.HelpProvider.
 func (txnLsCmd) Help() string {
-	return `Outbound transactions are pending until the peer has answered; CLASS and STATUS are those of the last attempt. FAILED is
-how many PDUs of an inbound one were refused; of outbound ones "txn show" tells.
+	return `Outbound transactions are pending until the peer has answered; DUR, CLASS and STATUS are those of the last attempt. FAILED
+is how many PDUs of an inbound one were refused; of outbound ones "txn show" tells.
 
   strata txn ls --peer example.org --since 1h
   strata txn ls --dir out --json | jq '.[] | select(.state == "pending")'`
@@ -68,11 +68,19 @@ func listTransactions(o *output, list []inspect.Transaction) {
 	for _, t := range list {
 		rows = append(rows, []string{
 			strconv.FormatInt(t.Position, 10), o.when(t.Began), t.Direction, t.Peer, t.ID, strconv.Itoa(t.PDUs), strconv.Itoa(t.EDUs),
-			took(t.Duration), t.State, strconv.Itoa(t.Attempts), orDash(t.Class), strconv.Itoa(t.Status), strconv.Itoa(t.Failed),
+			took(t.Duration), t.State, strconv.Itoa(t.Attempts), orDash(t.Class), status(t.Status), strconv.Itoa(t.Failed),
 		})
 	}
 	head := []string{"POSITION", "TIME", "DIR", "PEER", "TXN", "PDU", "EDU", "DUR", "STATE", "TRIES", "CLASS", "STATUS", "FAILED"}
 	o.table(head, rows)
+}
+
+// status is the HTTP status of an answer, if one came.
+func status(code int) string {
+	if code == 0 {
+		return "-"
+	}
+	return strconv.Itoa(code)
 }
 
 type txnShowCmd struct {
@@ -112,7 +120,7 @@ func showTransaction(o *output, t inspect.TransactionDetail) {
 	var tries, results [][]string
 	for _, a := range t.Tries {
 		tries = append(tries, []string{
-			strconv.Itoa(a.Number), o.when(a.Began), took(a.Duration), a.Class, strconv.Itoa(a.Status), orDash(a.Message),
+			strconv.Itoa(a.Number), o.when(a.Began), took(a.Duration), a.Class, status(a.Status), orDash(a.Message),
 		})
 	}
 	for _, r := range t.Results {

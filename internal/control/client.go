@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 
 	"github.com/strata-matrix/strata/internal/inspect"
@@ -143,6 +144,8 @@ func (c *Client) explain(ctx context.Context, err error) *Error {
 	case errors.Is(err, fs.ErrNotExist):
 		return &Error{Kind: Unreachable, Message: "no server at " + c.where +
 			": start one with strata serve, or name its --data-dir or --socket; --db FILE reads the file of a stopped one"}
+	case errors.Is(err, syscall.ECONNREFUSED) && !isSocket(c.where):
+		return &Error{Kind: Unreachable, Message: "no server behind " + c.where + ": it is no socket"}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return &Error{Kind: Unreachable, Message: "no server behind " + c.where +
 			": it has ended without cleaning up; start it again, or read its file with --db"}
@@ -150,4 +153,10 @@ func (c *Client) explain(ctx context.Context, err error) *Error {
 		return &Error{Kind: Denied, Message: "no right to talk to " + c.where + ": be the user that the server runs as"}
 	}
 	return &Error{Kind: Unreachable, Message: fmt.Sprintf("ask %s: %v", c.where, err)}
+}
+
+// isSocket tells what is at a path; without right to see, it may be one.
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err != nil || info.Mode()&fs.ModeSocket != 0
 }

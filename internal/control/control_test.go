@@ -19,6 +19,7 @@ import (
 	"github.com/strata-matrix/strata/internal/inspect"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport"
 )
@@ -181,6 +182,7 @@ func TestExplain(t *testing.T) {
 		{fmt.Errorf("a: %w", inspect.ErrQuery), Usage},
 		{pdu.ErrUnknownRoom, NotFound},
 		{&pdu.NotAllowed{}, Refused},
+		{fmt.Errorf("send: %w", &event.FormatError{Rule: "P-01"}), Usage},
 		{&transport.Failure{Class: transport.ClassTLS}, Unreachable},
 		{&transport.Failure{Class: transport.Class4xxAuth}, Denied},
 		{&transport.Failure{Class: transport.Class4xxContent}, Refused},

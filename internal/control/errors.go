@@ -11,6 +11,7 @@ import (
 	"github.com/strata-matrix/strata/internal/inspect"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport"
 )
 
@@ -73,8 +74,11 @@ func Explain(err error) *Error {
 func kindOf(err error) Kind {
 	var refused *pdu.NotAllowed
 	var failure *transport.Failure
+	var malformed *event.FormatError // of an event that was to be made: peers' are verdicts
 	switch {
 	case errors.Is(err, inspect.ErrQuery), errors.Is(err, messaging.ErrNotOurs), errors.Is(err, messaging.ErrNoServer):
+		return Usage
+	case errors.As(err, &malformed):
 		return Usage
 	case errors.Is(err, inspect.ErrNotFound), errors.Is(err, pdu.ErrUnknownRoom), errors.Is(err, pdu.ErrUnknownEvent),
 		errors.Is(err, fs.ErrNotExist):
