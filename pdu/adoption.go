@@ -43,7 +43,7 @@ func (e *Engine) verifyAdoption(ctx context.Context, version string, join *event
 	if err := a.gather(state, chain); err != nil {
 		return nil, err
 	}
-	if err := a.verifySignatures(ctx, keysVia{e.keys, via}); err != nil {
+	if err := a.verifySignatures(ctx, keysVia{e.keys, via, 0}); err != nil {
 		return nil, err
 	}
 	for _, v := range a.verdicts {

@@ -6,11 +6,16 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"time"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
 )
+
+// keyPatience is how long a transaction waits for keys: servers are asked in two rounds at most, and its origin waits a minute for
+// the answer. What is not verified by then is kept, and verified later.
+const keyPatience = 30 * time.Second
 
 // checkSignatures is the second check on receipt: an event without the signatures that it needs is dropped (server-server API,
 // "Checks performed on receipt of a PDU"; P-14 to P-18, P-26). All events are verified together. A context that ends makes
@@ -20,7 +25,7 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 	for n, in := range arrived {
 		events[n] = in.event
 	}
-	faults := event.VerifySignatures(ctx, events, keysVia{i.e.keys, i.origin})
+	faults := event.VerifySignatures(ctx, events, keysVia{i.e.keys, i.origin, keyPatience})
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -50,10 +55,16 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 
 // keysVia is the keys for what a server has handed to us, with that server as the notary.
 type keysVia struct {
-	source KeySource
-	notary ident.ServerName
+	source   KeySource
+	notary   ident.ServerName
+	patience time.Duration // 0: as long as it takes
 }
 
 func (k keysVia) Keys(ctx context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey {
+	if k.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, k.patience)
+		defer cancel()
+	}
 	return k.source.KeysVia(ctx, k.notary, queries)
 }

@@ -7,6 +7,8 @@ import "time"
 // KeysFetched is one attempt to get another server's signing keys.
 type KeysFetched struct {
 	Server string
+	// Notary is who was asked for them, "" for the server itself.
+	Notary string
 	// Keys is how many current keys the document lists.
 	Keys int
 	// Changed says that the document was taken over; an older one than the one at hand is not.

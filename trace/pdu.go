@@ -4,11 +4,12 @@ package trace
 
 import "time"
 
-// PDUReceived is emitted for each PDU that arrived and was not known, before what was taken in is durable.
+// PDUReceived is emitted for each PDU that arrived and was not known, before what was taken in is durable. Of those that came
+// with a join it is emitted for the badly signed ones, which are left out of the room's state.
 type PDUReceived struct {
 	Room, Event string // Event is "" when it was too malformed to have an id
 	Origin      string // who handed it to us
-	Arrival     string // "transaction", "missing events", "event" or "auth event"
+	Arrival     string // "transaction", "missing events", "event", "auth event" or "join"
 	Problem     string // why it was not taken in, "" when it was
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/discovery"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/keys"
 	"github.com/strata-matrix/strata/transport/signing"
 )
 
@@ -145,6 +146,18 @@ func (c *Client) FetchKeys(ctx context.Context, server ident.ServerName) ([]byte
 	})
 	if err != nil {
 		return nil, fmt.Errorf("fetch keys of %s: %w", server, err)
+	}
+	return answer.Body, nil
+}
+
+// QueryKeys asks a notary for the signing keys of other servers: POST /_matrix/key/v2/query, which is not signed. The body
+// is as the specification says, and so is the reply, of which nothing is verified.
+func (c *Client) QueryKeys(ctx context.Context, notary ident.ServerName, body []byte) ([]byte, error) {
+	answer, err := c.Do(ctx, notary, Call{
+		Method: http.MethodPost, Path: keyQueryPath, Body: body, Unsigned: true, MaxReply: keys.MaxTestimony,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for keys: %w", notary, err)
 	}
 	return answer.Body, nil
 }

@@ -130,6 +130,21 @@ func TestFetchKeys(t *testing.T) {
 	}
 }
 
+// X-62: so is a request to a notary.
+func TestQueryKeys(t *testing.T) {
+	ca := newIssuer(t)
+	p := newPeer(t, ca, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"server_keys":[]}`) }, "s.example")
+	const question = `{"server_keys":{"a.example":{}}}`
+	body, err := newTestClient(t, ca, at("s.example", p.port)).QueryKeys(t.Context(), "s.example", []byte(question))
+	if err != nil || string(body) != `{"server_keys":[]}` {
+		t.Fatalf("got %s, %v", body, err)
+	}
+	got := p.requests[0]
+	if got.Method != "POST" || got.RequestURI != "/_matrix/key/v2/query" || got.Header.Get("Authorization") != "" || p.bodies[0] != question {
+		t.Errorf("%s %s with Authorization %q: %s", got.Method, got.RequestURI, got.Header.Get("Authorization"), p.bodies[0])
+	}
+}
+
 // Each reply that is no success, with its class (X-05, X-06, G-C7).
 func TestReplyClasses(t *testing.T) {
 	endless := strings.Repeat(" ", 1<<20)

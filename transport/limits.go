@@ -20,9 +20,10 @@ const (
 
 	maxErrorReply  = 64 << 10 // bytes read of a reply other than 2xx: errcode and error
 	maxKeyReply    = 256 << 10
-	maxHeaderBytes = 32 << 10 // both directions; one X-Matrix header is under 1 KiB
-	maxCredentials = 8        // Authorization headers looked at: one per signing key
-	maxMessage     = 1 << 10  // bytes kept of a peer's error text
+	maxKeyQuery    = 256 << 10 // bytes of a request to us as a notary: 2 KiB for each server
+	maxHeaderBytes = 32 << 10  // both directions; one X-Matrix header is under 1 KiB
+	maxCredentials = 8         // Authorization headers looked at: one per signing key
+	maxMessage     = 1 << 10   // bytes kept of a peer's error text
 )
 
 // ClientLimits bound what one Client spends.

@@ -23,6 +23,7 @@ import (
 const (
 	keyPrefix     = "/_matrix/key/v2/"
 	keyServerPath = keyPrefix + "server"
+	keyQueryPath  = keyPrefix + "query"
 	versionPath   = "/_matrix/federation/v1/version"
 	healthPath    = "/health"
 )
@@ -32,6 +33,8 @@ type KeySource interface {
 	// Keys leaves out what cannot be had.
 	Keys(ctx context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey
 	Published(now time.Time) []byte
+	// Attest is the notary's service.
+	Attest(ctx context.Context, asks []keys.Ask) [][]byte
 }
 
 // ServerConfig is what a Server works with. ServerName, Keys and Routes are needed.
@@ -59,7 +62,7 @@ var (
 	_ KeySource    = (*keys.Ring)(nil)
 )
 
-// NewServer makes a server of the given routes and its own: version, signing keys and health. The error names the route that
+// NewServer makes a server of the given routes and its own: version, signing keys, notary and health. The error names the route that
 // is faulty or conflicts with another.
 func NewServer(config ServerConfig) (*Server, error) {
 	s := &Server{
@@ -95,6 +98,8 @@ func (s *Server) builtin(version string) []Route {
 		{Method: http.MethodGet, Pattern: keyServerPath, Open: true, Handle: func(context.Context, *Request) (Reply, error) {
 			return Reply{Body: s.keys.Published(time.Now())}, nil
 		}},
+		{Method: http.MethodGet, Pattern: keyQueryPath + "/:serverName", Open: true, Handle: s.queryServer},
+		{Method: http.MethodPost, Pattern: keyQueryPath, Open: true, MaxBody: maxKeyQuery, Handle: s.queryServers},
 		{Method: http.MethodGet, Pattern: healthPath, Open: true, Handle: func(context.Context, *Request) (Reply, error) {
 			return JSON(map[string]string{"status": "ok"})
 		}},

@@ -39,8 +39,6 @@ func testRoutes() []Route {
 		{Method: "GET", Pattern: "/_matrix/federation/v1/event/:eventID", Handle: echo},
 		{Method: "GET", Pattern: "/_matrix/federation/v1/query/directory", Handle: echo},
 		{Method: "GET", Pattern: "/_matrix/federation/v1/query/:queryType", Handle: echo},
-		{Method: "POST", Pattern: "/_matrix/key/v2/query", Open: true, Handle: echo},
-		{Method: "GET", Pattern: "/_matrix/key/v2/query/:serverName", Open: true, Handle: echo},
 		{Method: "GET", Pattern: "/panic", Open: true, Handle: func(context.Context, *Request) (Reply, error) { panic("boom") }},
 		{Method: "GET", Pattern: "/secret", Open: true, Handle: func(context.Context, *Request) (Reply, error) {
 			return Reply{}, errors.New("disk /dev/x is on fire")
@@ -146,7 +144,7 @@ func TestRefusals(t *testing.T) {
 		{"X-62 signing keys", get("/_matrix/key/v2/server"), 200, ""},
 		{"X-62 open despite a bad header", get("/_matrix/key/v2/server", "Authorization: X-Matrix nonsense"), 200, ""},
 		{"X-07 slash", get("/_matrix/key/v2/server/"), 200, ""},
-		{"X-07 slash on query", "POST /_matrix/key/v2/query/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", 200, ""},
+		{"X-07 slash on query", "POST /_matrix/key/v2/query/ HTTP/1.1\r\nHost: x\r\nContent-Length: 18\r\n\r\n{\"server_keys\":{}}", 200, ""},
 		{"X-04 removed key path", get("/_matrix/key/v2/server/ed25519:1"), 404, "M_UNRECOGNIZED"},
 		{"health", get("/health"), 200, ""},
 		{"G-C7 announced size", "POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 65\r\n\r\n" + strings.Repeat(" ", 65), 413, "M_TOO_LARGE"},

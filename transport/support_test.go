@@ -122,6 +122,7 @@ type knownKeys struct {
 
 	mu    sync.Mutex
 	asked int
+	asks  []keys.Ask
 }
 
 func (k *knownKeys) Keys(_ context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey {
@@ -138,6 +139,18 @@ func (k *knownKeys) Keys(_ context.Context, queries []keys.Query) map[keys.Query
 }
 
 func (k *knownKeys) Published(time.Time) []byte { return []byte(`{"server_name":"self.example"}`) }
+
+func (k *knownKeys) Attest(_ context.Context, asks []keys.Ask) (documents [][]byte) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.asks = append(k.asks, asks...)
+	for _, a := range asks {
+		if a.Server != "down.example" {
+			documents = append(documents, []byte(`{"server_name":"`+a.Server+`"}`))
+		}
+	}
+	return documents
+}
 
 // recorder is a trace.Sink that remembers.
 type recorder struct {

@@ -12,6 +12,25 @@
 // A server's newest document decides about every key that it lists. Older documents are kept only for keys that no newer one
 // mentions, because old events are signed with them; such keys never count for requests.
 //
-// The package asks a server itself and no notary; nor is it one. It keeps whole documents, as a notary would serve them. The
-// rules are in the server-server API, "Retrieving server keys", and for the validity of event keys in room version 5.
+// # Notaries
+//
+//	KeysVia(notary, queries) ─► Keys ─► what is still missing ─► POST /_matrix/key/v2/query ─► told, in memory
+//	Attest(asks) ─► past half its life, or not enough? ─► ask the server itself ─► what is stored, with our signature added
+//
+// A key document is signed by the keys that it lists, so it proves that somebody has those keys and not who that is. What ties
+// them to the server's name is that the document came from there, over TLS. A notary can only testify that it got it so, and it
+// may lie. Therefore its word
+//
+//   - is asked for when the server itself does not answer, of the server that hands us the events in question;
+//   - must bear the signatures of the document's server and, by a key that it publishes itself, of the notary;
+//   - is believed only about events that this notary hands to us: a lie spoils nothing that comes from others, and is not passed on;
+//   - counts for nothing against the server's own: once the server has given us a document, a notary's must be signed by a key
+//     that is current in it, and whatever the server tells later takes its place;
+//   - never counts for requests, and is kept in memory only.
+//
+// What remains: a notary can invent keys for a server that never told us its own and cannot be reached, and with them events of
+// that server, among the events that it hands to us.
+//
+// The package does not compare several notaries. It keeps whole documents of servers as they came, and serves them as a
+// notary. The rules are in the server-server API, "Retrieving server keys", and for the validity of event keys in room version 5.
 package keys

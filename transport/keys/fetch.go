@@ -22,21 +22,27 @@ const (
 	fetchTimeout = 8 * time.Second
 )
 
-// flight is one fetch under way. Its goroutine ends soon after the last caller that waits for it has left.
+// flight is one request under way, on behalf of the records that it was begun for. Its goroutine ends soon after the last caller
+// that waits for it has left.
 type flight struct {
+	records []*record
 	waiting int // guarded by the ring's mutex
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
 
-// fetchAll asks the servers, several at a time, and returns when all are done or ctx ends.
-func (r *Ring) fetchAll(ctx context.Context, records []*record) {
+// fetchAll asks the servers, several at a time, and returns when all are done or ctx ends. A share, if not nil, holds one for each
+// fetch that its callers may have under way together.
+func (r *Ring) fetchAll(ctx context.Context, records []*record, share chan struct{}) {
 	work := make(chan *record)
 	var wg sync.WaitGroup
 	for range min(len(records), maxFetchesPerCall) {
 		wg.Go(func() {
 			for rec := range work {
-				r.fetchOne(ctx, rec)
+				if take(ctx, share) {
+					r.fetchOne(ctx, rec)
+					give(share)
+				}
 			}
 		})
 	}
@@ -50,12 +56,34 @@ func (r *Ring) fetchAll(ctx context.Context, records []*record) {
 	wg.Wait()
 }
 
+// take is false when ctx ended before there was room in the share.
+func take(ctx context.Context, share chan struct{}) bool {
+	if share == nil {
+		return true
+	}
+	select {
+	case share <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func give(share chan struct{}) {
+	if share != nil {
+		<-share
+	}
+}
+
 // fetchOne joins the fetch of the server's keys that is under way or starts one, and waits for it or for ctx to end.
 func (r *Ring) fetchOne(ctx context.Context, rec *record) {
-	f := r.board(rec)
-	if f == nil {
-		return
+	if f := r.board(rec); f != nil {
+		r.await(ctx, f)
 	}
+}
+
+// await waits for a flight that the caller has boarded, or for ctx to end.
+func (r *Ring) await(ctx context.Context, f *flight) {
 	select {
 	case <-f.done:
 	case <-ctx.Done():
@@ -64,7 +92,14 @@ func (r *Ring) fetchOne(ctx context.Context, rec *record) {
 	defer r.mu.Unlock()
 	if f.waiting--; f.waiting == 0 {
 		f.cancel()
-		if rec.flight == f { // abandoned: who comes next needs a new one
+		f.release() // if it was abandoned, who comes next needs a new one
+	}
+}
+
+// release takes the flight out of its records. The caller holds mu.
+func (f *flight) release() {
+	for _, rec := range f.records {
+		if rec.flight == f {
 			rec.flight = nil
 		}
 	}
@@ -79,7 +114,7 @@ func (r *Ring) board(rec *record) *flight {
 			return nil
 		}
 		ctx, cancel := context.WithCancel(context.Background())
-		rec.flight = &flight{cancel: cancel, done: make(chan struct{})}
+		rec.flight = &flight{records: []*record{rec}, cancel: cancel, done: make(chan struct{})}
 		go r.fly(ctx, rec, rec.flight)
 	}
 	rec.flight.waiting++
@@ -89,12 +124,10 @@ func (r *Ring) board(rec *record) *flight {
 // fly performs the fetch and lands its result in the record.
 func (r *Ring) fly(ctx context.Context, rec *record, f *flight) {
 	defer close(f.done)
-	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
-	case <-ctx.Done():
+	if !take(ctx, r.slots) {
 		return
 	}
+	defer give(r.slots)
 	started := time.Now()
 	doc, raw, err := r.ask(ctx, rec.server)
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -102,9 +135,7 @@ func (r *Ring) fly(ctx context.Context, rec *record, f *flight) {
 	}
 	r.mu.Lock()
 	event := r.land(rec, doc, raw, err)
-	if rec.flight == f {
-		rec.flight = nil
-	}
+	f.release()
 	r.mu.Unlock()
 	event.Took = time.Since(started)
 	r.trace.Emit(event)

@@ -19,9 +19,12 @@ import (
 // maxUnsaved bounds the documents that wait for the next write after one was interrupted; beyond it they stay in memory only.
 const maxUnsaved = 1024
 
-// Fetcher asks a server for its key document, GET /_matrix/key/v2/server. The transport's client is one.
+// Fetcher asks other servers for key documents. The transport's client is one.
 type Fetcher interface {
+	// FetchKeys asks a server for its own: GET /_matrix/key/v2/server.
 	FetchKeys(ctx context.Context, server ident.ServerName) ([]byte, error)
+	// QueryKeys asks a notary for those of others: POST /_matrix/key/v2/query with the body.
+	QueryKeys(ctx context.Context, notary ident.ServerName, body []byte) ([]byte, error)
 }
 
 // RingConfig is what a Ring is made of.
@@ -41,9 +44,11 @@ type Ring struct {
 	fetch     Fetcher
 	trace     trace.Sink
 	slots     chan struct{} // one for each fetch that may be under way
+	others    chan struct{} // of those, one for each on behalf of servers that ask us as a notary
 
 	mu      sync.Mutex
-	cache   *cache
+	cache   *cache // what servers say of themselves
+	told    *cache // what notaries say of them
 	unsaved []kept
 }
 
@@ -55,7 +60,9 @@ func NewRing(cfg RingConfig) *Ring {
 		fetch:     cfg.Fetch,
 		trace:     trace.OrDiscard(cfg.Trace),
 		slots:     make(chan struct{}, maxFetches),
+		others:    make(chan struct{}, maxFetchesForOthers),
 		cache:     newCache(maxCached),
+		told:      newCache(maxTold),
 	}
 	if cfg.Store != nil {
 		r.documents = stored{cfg.Store}
@@ -85,7 +92,7 @@ func (r *Ring) Keys(ctx context.Context, queries []Query) map[Query]ed25519.Publ
 	records := r.records(remote)
 	r.load(ctx, records)
 	if ask := r.answer(found, remote, records); len(ask) > 0 {
-		r.fetchAll(ctx, ask)
+		r.fetchAll(ctx, ask, nil)
 		r.answer(found, remote, records)
 		r.save(ctx)
 	}
@@ -99,7 +106,7 @@ func (r *Ring) records(queries []Query) map[ident.ServerName]*record {
 	defer r.mu.Unlock()
 	for _, q := range queries {
 		if records[q.Server] == nil {
-			records[q.Server] = r.cache.get(q.Server)
+			records[q.Server] = r.cache.get(source{server: q.Server})
 		}
 	}
 	return records

@@ -32,6 +32,25 @@ type network struct {
 	fetches map[ident.ServerName]int
 	flying  int
 	most    int // flying at a time
+
+	notary  func(body []byte) []byte // what every notary replies, nil for an error
+	queries [][]byte                 // bodies that notaries got
+}
+
+func (n *network) QueryKeys(ctx context.Context, _ ident.ServerName, body []byte) ([]byte, error) {
+	n.mu.Lock()
+	n.queries = append(n.queries, body)
+	delay, notary := n.delay, n.notary
+	n.mu.Unlock()
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(delay):
+	}
+	if notary == nil {
+		return nil, errors.New("no notary")
+	}
+	return notary(body), nil
 }
 
 func newNetwork(t testing.TB, servers ...ident.ServerName) *network {
@@ -360,7 +379,7 @@ func TestRingWithFailingStore(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		n.delay = 0
 		ring.load(t.Context(), ring.records([]Query{request("b.example")}))
-		ring.fetchAll(t.Context(), []*record{ring.records([]Query{request("b.example")})["b.example"]})
+		ring.fetchAll(t.Context(), []*record{ring.records([]Query{request("b.example")})["b.example"]}, nil)
 		cancel()
 		ring.save(ctx)
 		if len(m.docs) != 1 {
@@ -410,27 +429,27 @@ func TestRingWithStore(t *testing.T) {
 
 func TestCacheIsBounded(t *testing.T) {
 	c := newCache(10)
-	held := c.get("held.example")
+	held := c.get(source{server: "held.example"})
 	for i := range 100 {
-		rec := c.get(ident.ServerName(fmt.Sprintf("s%d.example", i)))
+		rec := c.get(source{server: ident.ServerName(fmt.Sprintf("s%d.example", i))})
 		rec.history = history{document(t, t0, t0, "ed25519:a", "ed25519:b")} // weighs 3 with the server itself
 		c.settle(rec)
-		if i < 50 && c.get("held.example") != held {
+		if i < 50 && c.get(source{server: "held.example"}) != held {
 			t.Fatal("a record in use was let go")
 		}
 		if c.weight > 10 || len(c.entries) > 4 || len(c.entries) != c.order.Len() {
 			t.Fatalf("weight %d, %d entries", c.weight, len(c.entries))
 		}
 	}
-	if c.get("held.example") == held {
+	if c.get(source{server: "held.example"}) == held {
 		t.Error("a record was kept that nobody used")
 	}
 	c.settle(held) // let go meanwhile: no harm
-	huge := c.get("huge.example")
+	huge := c.get(source{server: "huge.example"})
 	huge.history = history{document(t, t0, t0, "ed25519:a", "ed25519:b")}
 	c.limit = 1
 	c.settle(huge)
-	if c.get("huge.example") != huge || len(c.entries) != 1 {
+	if c.get(source{server: "huge.example"}) != huge || len(c.entries) != 1 {
 		t.Error("the record at hand does not stay")
 	}
 }
