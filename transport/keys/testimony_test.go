@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,43 @@ func TestQuestion(t *testing.T) {
 		if got := string(question(tt.queries)); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)
 		}
+	}
+}
+
+// A reply as Synapse signs it, with two documents of one server; and what we would sign of the same documents.
+func TestTestimonyOfSynapse(t *testing.T) {
+	content, err := os.ReadFile("testdata/documents.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded struct{ Testimony string }
+	if err := json.Unmarshal(content, &recorded); err != nil {
+		t.Fatal(err)
+	}
+	k1, k2 := recordedKeys(t)
+	const origin, two = "origin.example", "two.example:8448"
+	heard, err := readTestimony(notaryName, []byte(recorded.Testimony), []ident.ServerName{origin, two, "other.example"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]ident.KeyID{k1.ID}, heard.signers()); diff != "" {
+		t.Errorf("signed with (-want +got):\n%s", diff)
+	}
+	for server, want := range map[ident.ServerName]int{origin: 2, two: 1, "other.example": 0} {
+		docs, err := heard.of(server, map[ident.KeyID]ed25519.PublicKey{k1.ID: k1.Public()}, nil, t0)
+		if err != nil || len(docs) != want {
+			t.Errorf("%d documents of %s, %v, want %d", len(docs), server, err, want)
+		}
+		if docs, err := heard.of(server, map[ident.KeyID]ed25519.PublicKey{k1.ID: k2.Public()}, nil, t0); len(docs) != 0 || want > 0 && !errors.Is(err, ErrTestimony) {
+			t.Errorf("with another key of the notary: %d documents of %s, %v", len(docs), server, err)
+		}
+	}
+	var ours [][]byte
+	for _, d := range recordedDocuments(t) {
+		ours = append(ours, cosign(t, []byte(d.Document), k1))
+	}
+	if got := string(reply(ours...)); got != recorded.Testimony {
+		t.Errorf("X-57: got  %s\nwant %s", got, recorded.Testimony)
 	}
 }
 

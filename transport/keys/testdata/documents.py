@@ -28,4 +28,7 @@ def keydoc(server, signing, old, valid):
 keydoc("origin.example", [k2], [], 1700086400000)
 keydoc("origin.example", [k1], [(k2, 1700000000000)], 1700086400000)
 keydoc("two.example:8448", [k1, k2], [], 1700086400000)
-json.dump({"documents": docs}, sys.stdout, indent=1, ensure_ascii=False)
+
+# a notary's reply as synapse.rest.key.v2.remote_key_resource makes it: each document as it was stored, signed once more
+testimony = {"server_keys": [sign_json(json.loads(d["document"]), "notary.example", k1) for d in docs]}
+json.dump({"documents": docs, "testimony": encode_canonical_json(testimony).decode()}, sys.stdout, indent=1, ensure_ascii=False)
