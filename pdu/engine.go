@@ -129,18 +129,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// resume schedules every room with staged events.
+// resume schedules every room with staged events. From before it looks, new ones schedule their room themselves: none is missed.
 func (e *Engine) resume(ctx context.Context) error {
+	e.mu.Lock()
+	e.plan.started = true
+	e.mu.Unlock()
 	var rooms []ident.RoomID
 	err := e.store.View(ctx, func(tx *persistence.Tx) (err error) {
 		rooms, err = tx.StagedRooms()
 		return err
 	})
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.plan.started = true
 	for _, id := range rooms {
-		e.schedule(id).staged = true
+		e.wake(id)
 	}
 	return err
 }
