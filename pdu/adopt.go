@@ -47,8 +47,8 @@ func (e *Engine) AbandonJoin(ctx context.Context, id ident.RoomID) error {
 
 // AdoptRoom is the joiner's side of send_join. Everything is verified: signatures and hashes, each event against its own auth
 // events, the join against the state. A state event that fails is left out with a verdict; without a create event, or
-// without what the join rests on, nothing is adopted. Then, in one job, the events are stored, and the room is joined with the
-// join as its only extremity. What was staged meanwhile is judged after it.
+// without what the join rests on, or the keys of via, nothing is adopted. Then, in one job, the events are stored, and the room
+// is joined with the join as its only extremity. What was staged meanwhile is judged after it.
 func (e *Engine) AdoptRoom(ctx context.Context, version string, join *event.Event, state, authChain []*event.Event,
 	via ident.ServerName,
 ) error {

@@ -43,7 +43,7 @@ func (e *Engine) verifyAdoption(ctx context.Context, version string, join *event
 	if err := a.gather(state, chain); err != nil {
 		return nil, err
 	}
-	if err := a.verifySignatures(ctx, keysVia{e.keys, via, 0}); err != nil {
+	if err := a.verifySignatures(ctx, keyring{source: e.keys, notary: via}); err != nil {
 		return nil, err
 	}
 	for _, v := range a.verdicts {
@@ -86,14 +86,18 @@ func (a *adoption) gather(state, chain []*event.Event) error {
 	return nil
 }
 
-// verifySignatures leaves out what is badly signed. The join itself must be well signed.
-func (a *adoption) verifySignatures(ctx context.Context, source event.KeySource) error {
+// verifySignatures leaves out what is badly signed. The join itself must be well signed, and the resident's own keys to be had: if
+// it went away before we could ask, it told us nobody else's keys either, and another may know more.
+func (a *adoption) verifySignatures(ctx context.Context, source keyring) error {
 	events := make([]*event.Event, 0, len(a.given)+1)
 	for _, x := range a.given {
 		events = append(events, x)
 	}
 	faults := event.VerifySignatures(ctx, append(events, a.join), source)
 	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := keysOf(source.notary, events, faults); err != nil {
 		return err
 	}
 	for i, x := range events {
@@ -106,6 +110,20 @@ func (a *adoption) verifySignatures(ctx context.Context, source event.KeySource)
 		return fmt.Errorf("the join: %w", err)
 	}
 	return nil
+}
+
+// keysOf is an error if no key of the server that signed any of its events could be had.
+func keysOf(server ident.ServerName, events []*event.Event, faults []error) (missing error) {
+	for i, x := range events {
+		if x.Sender().Server() != server {
+			continue
+		}
+		if !errors.Is(faults[i], event.ErrNoKey) {
+			return nil
+		}
+		missing = fmt.Errorf("the resident's own events: %w", faults[i])
+	}
+	return missing
 }
 
 func (a *adoption) drop(x *event.Event, why Check) {

@@ -25,7 +25,7 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 	for n, in := range arrived {
 		events[n] = in.event
 	}
-	faults := event.VerifySignatures(ctx, events, keysVia{i.e.keys, i.origin, keyPatience})
+	faults := event.VerifySignatures(ctx, events, keyring{source: i.e.keys, patience: keyPatience})
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -53,18 +53,23 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 	return nil
 }
 
-// keysVia is the keys for what a server has handed to us, with that server as the notary.
-type keysVia struct {
+// keyring is the keys that signatures are verified with. A notary is asked only for what comes with a join, where the resident's
+// word on the state of the room is taken anyway: believing each member of a room about the keys of others would let it speak
+// for every server that cannot be reached.
+type keyring struct {
 	source   KeySource
-	notary   ident.ServerName
-	patience time.Duration // 0: as long as it takes
+	notary   ident.ServerName // "" for none
+	patience time.Duration    // 0: as long as it takes
 }
 
-func (k keysVia) Keys(ctx context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey {
+func (k keyring) Keys(ctx context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey {
 	if k.patience > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, k.patience)
 		defer cancel()
+	}
+	if k.notary == "" {
+		return k.source.Keys(ctx, queries)
 	}
 	return k.source.KeysVia(ctx, k.notary, queries)
 }

@@ -116,7 +116,7 @@ func TestRefusals(t *testing.T) {
 		{"X-74 lone surrogate", put(signed(`{}`), `{"a":"\ud83d"}`), 400, "M_BAD_JSON"},
 		{"X-74 not UTF-8", put(signed(`{}`), "{\"a\":\"\xff\"}"), 400, "M_NOT_JSON"},
 		{"G-C6 nested", put(signed(`{}`), deep), 400, "M_NOT_JSON"},
-		{"too many values", put(signed(`{}`), `{"a":[0` + strings.Repeat(",0", MaxBodyValues+1) + `]}`), 413, "M_TOO_LARGE"},
+		{"too many values", put(signed(`{}`), `{"a":[0`+strings.Repeat(",0", MaxBodyValues+1)+`]}`), 413, "M_TOO_LARGE"},
 		{"X-46 unsigned", strings.Replace(put("", `{}`), "Authorization: \r\n", "", 1), 401, "M_UNAUTHORIZED"},
 		{"X-46 other scheme", put("Bearer abc", `{}`), 401, "M_UNAUTHORIZED"},
 		{"X-46 malformed header", put("X-Matrix origin=a", `{}`), 401, "M_UNAUTHORIZED"},

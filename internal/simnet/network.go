@@ -22,14 +22,10 @@ var (
 	errDead    = errors.New("the process is dead")
 )
 
-// keyPath is where a server publishes its keys (E-02).
-const keyPath = "/_matrix/key/v2/server"
-
 // Life is one run of a server's process, from its opening to its end or crash.
 type Life struct {
 	ended   atomic.Bool
 	handler http.Handler
-	keys    []byte // the key document as it was at the beginning
 }
 
 // End ends the life: nothing goes out or comes in any more, and replies that are on the way from it are lost.
@@ -49,7 +45,6 @@ type Network struct {
 	side   map[string]int     // of the partition; those on no side are on side 0
 	broken map[[2]string]bool // pairs that cannot reach each other
 	lives  map[string]*Life
-	vouch  bool           // everyone's keys can always be had
 	sent   map[string]int // requests so far by link and endpoint
 	flying int
 }
@@ -98,20 +93,9 @@ func (n *Network) Cut(groups ...[]string) {
 // Attach makes a server reachable in a life of which no one knows yet.
 func (n *Network) Attach(name string, life *Life, handler http.Handler) {
 	life.handler = handler
-	recorder := httptest.NewRecorder()
-	handler.ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, keyPath, nil))
-	life.keys = recorder.Body.Bytes()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.lives[name] = life
-}
-
-// Vouch has the network answer for the keys of servers that were attached once, whatever becomes of other requests: as if every
-// server knew one that has seen everyone's keys.
-func (n *Network) Vouch() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.vouch = true
 }
 
 // Flying is how many requests and replies are on their way.
@@ -159,9 +143,6 @@ func (u uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errDead
 	}
 	n := u.network
-	if answer := n.vouched(m); answer != nil {
-		return answer, nil
-	}
 	m.fate = n.draw(m)
 	defer n.links.Begin(m.from, m.to, r.Method, r.URL.Path, m.body)()
 	replies := make(chan reply, 1)
@@ -272,19 +253,6 @@ func (n *Network) serve(m *message) reply {
 		return reply{err: errReset}
 	}
 	return reply{response: recorder.Result()}
-}
-
-// vouched is the answer to a request for keys that the network vouches for, else nil.
-func (n *Network) vouched(m *message) *http.Response {
-	n.mu.Lock()
-	vouch, life := n.vouch, n.lives[m.to]
-	n.mu.Unlock()
-	if !vouch || life == nil || m.request.URL.Path != keyPath {
-		return nil
-	}
-	recorder := httptest.NewRecorder()
-	_, _ = recorder.Write(life.keys) // to memory
-	return recorder.Result()
 }
 
 // Faults is what went wrong on the links, in words.

@@ -41,7 +41,6 @@ type Step struct {
 //	servers a b c                    who takes part; the first line
 //	faults latency 5ms-2s lose 5 unanswered 5 twice 5 late 2      shares in percent
 //	calm                             no more faults
-//	keys always                      the keys of all servers can be had from now on, whatever else fails
 //	callbacks fail 5                 percent of callbacks that return an error
 //	cut a | b c                      groups that cannot reach each other
 //	sever b c                        two that cannot reach each other, though others reach both
@@ -93,7 +92,7 @@ func Parse(text string) (*Script, error) {
 // verbs is the language. Those of users get the rest of the line behind the verb, and are run by each user in turn.
 var (
 	worldVerbs = map[string]func(*Script, []string) (func(*World), error){
-		"faults": (*Script).parseFaults, "calm": (*Script).parseCalm, "keys": (*Script).parseKeys, "callbacks": (*Script).parseCallbacks,
+		"faults": (*Script).parseFaults, "calm": (*Script).parseCalm, "callbacks": (*Script).parseCallbacks,
 		"cut": (*Script).parseCut, "sever": (*Script).parseSever, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
 		"wait": (*Script).parseWait, "settle": (*Script).parseSettle,
 	}
@@ -214,13 +213,6 @@ func none(words []string) error {
 
 func (s *Script) parseCalm(words []string) (func(*World), error) {
 	return func(w *World) { w.Net.SetFaults(Calm) }, none(words)
-}
-
-func (s *Script) parseKeys(words []string) (func(*World), error) {
-	if len(words) != 1 || words[0] != "always" {
-		return nil, errors.New("always is all that keys can be")
-	}
-	return func(w *World) { w.Net.Vouch() }, nil
 }
 
 func (s *Script) parseCallbacks(words []string) (func(*World), error) {

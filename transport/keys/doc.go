@@ -21,7 +21,7 @@
 // them to the server's name is that the document came from there, over TLS. A notary can only testify that it got it so, and it
 // may lie. Therefore its word
 //
-//   - is asked for when the server itself does not answer, of the server that hands us the events in question;
+//   - is asked for when the server itself does not answer, and only of the resident that hands us the state of a room we join;
 //   - must bear the signatures of the document's server and, by a key that it publishes itself, of the notary;
 //   - is believed only about events that this notary hands to us: a lie spoils nothing that comes from others, and is not passed on;
 //   - counts for nothing against the server's own: once the server has given us a document, a notary's must be signed by a key
@@ -29,7 +29,7 @@
 //   - never counts for requests, and is kept in memory only.
 //
 // What remains: a notary can invent keys for a server that never told us its own and cannot be reached, and with them events of
-// that server, among the events that it hands to us.
+// that server, in the state of the room that it lets us join.
 //
 // The package does not compare several notaries. It keeps whole documents of servers as they came, and serves them as a
 // notary. The rules are in the server-server API, "Retrieving server keys", and for the validity of event keys in room version 5.

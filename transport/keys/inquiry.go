@@ -130,12 +130,8 @@ func (i *inquiry) launch(servers []ident.ServerName, open []Query) *flight {
 // fly asks the notary and lands what it told in the records.
 func (i *inquiry) fly(ctx context.Context, f *flight, servers []ident.ServerName, body []byte) {
 	defer close(f.done)
-	if !take(ctx, i.ring.slots) {
-		return
-	}
 	started := time.Now()
 	t, err := i.hear(ctx, servers, body)
-	give(i.ring.slots) // the notary's own keys may have to be fetched
 	var notaryKeys map[ident.KeyID]ed25519.PublicKey
 	if err == nil {
 		notaryKeys = i.notaryKeys(ctx, t)
@@ -174,6 +170,10 @@ func (i *inquiry) hear(ctx context.Context, servers []ident.ServerName, body []b
 }
 
 func (i *inquiry) put(ctx context.Context, body []byte) ([]byte, error) {
+	if !take(ctx, i.ring.slots) {
+		return nil, ctx.Err()
+	}
+	defer give(i.ring.slots)
 	ctx, cancel := context.WithTimeout(ctx, inquiryTimeout)
 	defer cancel()
 	return i.ring.fetch.QueryKeys(ctx, i.notary, body)
