@@ -28,7 +28,7 @@ type eventGetCmd struct {
 // Help implements kong.HelpProvider.
 func (eventGetCmd) Help() string {
 	return `The outcome is accepted, soft-failed (valid, but not by the room's current state: kept from users), rejected (not
-authorised), quarantined (events that it refers to are missing), dropped (malformed or not signed) or staged (not judged yet).
+authorised), quarantined (events that it refers to, or keys, are missing), dropped (malformed or not signed) or staged (not judged yet).
 Where it was not plainly accepted, the checks are listed in the order in which they were made, each with its rule.
 
   strata event get '$abc' --wait 30s
