@@ -3,7 +3,7 @@
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 2s
-SEEDS       ?= 20
+SEEDS       ?= 3
 
 .PHONY: check format vet race bench fuzz simulate interop demo
 

@@ -25,7 +25,6 @@
 //	go test ./internal/simnet                                    fixed seeds and a fresh one
 //	go test ./internal/simnet -run TestScenarios -seeds 50       fresh seeds only
 //	go test ./internal/simnet -run TestScenarios -scenario storm -seed 7 -timeline
-//	go test ./internal/simnet -run TestScenarios -all            also scenarios that are known to end badly
 //
 // What a seed fixes: the room version, what each user does and when, signing keys, room ids, the crashes with the pauses after
 // them, the jitter of retries, which callbacks fail, and for each request its fate, by sender, receiver, endpoint and how many
