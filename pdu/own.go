@@ -165,6 +165,11 @@ func (b *batch) proto(d Draft) (event.Proto, state.Root, error) {
 	if err != nil {
 		return event.Proto{}, state.Root{}, fmt.Errorf("content of %s: %w", d.Type, err)
 	}
+	if issued := auth.CheckIssued(d.Type, content); !issued.OK {
+		return event.Proto{}, state.Root{}, &NotAllowed{Verdict{
+			Room: b.id, Outcome: Rejected, Origin: b.e.self, Checks: []Check{checkOf(issued.Rule, issued)},
+		}}
+	}
 	for _, slot := range auth.Needed(b.head.version, d.Type, d.StateKey, d.Sender, content) {
 		id, ok, err := state.Get(b, before, slot)
 		if err != nil {

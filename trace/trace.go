@@ -2,11 +2,6 @@
 
 package trace
 
-import (
-	"context"
-	"log/slog"
-)
-
 // Event is one thing that happened in a layer. Each layer declares its own concrete types in a file of this package named
 // after it; consumers switch on the type, or use Kind for a stable name.
 type Event interface {
@@ -43,12 +38,5 @@ func Tee(sinks ...Sink) Sink {
 		for _, s := range sinks {
 			s.Emit(e)
 		}
-	})
-}
-
-// Log writes each event to logger at level debug, its kind as the message and its fields as one group.
-func Log(logger *slog.Logger) Sink {
-	return SinkFunc(func(e Event) {
-		logger.LogAttrs(context.Background(), slog.LevelDebug, e.Kind(), slog.Any("event", e))
 	})
 }

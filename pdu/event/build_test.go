@@ -86,6 +86,10 @@ func TestBuildRefuses(t *testing.T) {
 	sender.Sender = "nobody"
 	for name, p := range map[string]event.Proto{
 		"string level": proto(v, "m.room.power_levels", &empty, `{"ban":"50"}`),
+		"whole float":  proto(v, "m.room.power_levels", &empty, `{"ban":50.0}`),
+		"large level":  proto(v, "m.room.power_levels", &empty, `{"ban":9007199254740992}`),
+		"string user":  proto(v, "m.room.power_levels", &empty, `{"users":{"@a:b":"1"}}`),
+		"string event": proto(v, "m.room.power_levels", &empty, `{"events":{"x":"1"}}`),
 		"float level":  proto(v, "m.room.power_levels", &empty, `{"users":{"@a:b":50.5}}`),
 		"array":        proto(v, "m.x", nil, `[]`),
 		"no content":   proto(v, "m.x", nil, ``),
