@@ -156,6 +156,11 @@ func (tx *Tx) Quarantine(from int64, limit int) ([]Staging, error) {
 	return tx.stagings(` WHERE s.waits > 0 AND s.event >= ? ORDER BY s.event LIMIT ?`, from, limit)
 }
 
+// QuarantineOf lists up to limit quarantined events of one room, those that are due first.
+func (tx *Tx) QuarantineOf(room int64, limit int) ([]Staging, error) {
+	return tx.stagings(` WHERE s.room = ? AND s.waits > 0 ORDER BY s.retry_at, s.event LIMIT ?`, room, limit)
+}
+
 // NextRetry is when the first of a room's quarantined events is due; found is false when there is none.
 func (tx *Tx) NextRetry(room int64) (at int64, found bool, err error) {
 	found, err = tx.queryRow(`SELECT retry_at FROM staging WHERE room = ? AND waits > 0 ORDER BY retry_at LIMIT 1`, []any{room}, &at)

@@ -16,7 +16,8 @@ import (
 
 // eventCmd is everything about events.
 type eventCmd struct {
-	Get eventGetCmd `cmd:"" help:"Show an event and how it was judged (ro)."`
+	Get   eventGetCmd   `cmd:"" help:"Show an event and how it was judged (ro)."`
+	Graph eventGraphCmd `cmd:"" help:"Draw what leads to an event, or what it rests on (ro)."`
 }
 
 type eventGetCmd struct {

@@ -20,6 +20,11 @@ type roomCmd struct {
 	Ls       roomLsCmd       `cmd:"" help:"List the rooms (ro)."`
 	Show     roomShowCmd     `cmd:"" help:"Show a room with its servers and its current state (ro)."`
 	Timeline roomTimelineCmd `cmd:"" help:"Show the events of a room in order (ro)."`
+	DAG      roomDAGCmd      `cmd:"" name:"dag" help:"Draw the graph of a room's events (ro)."`
+	Heads    roomHeadsCmd    `cmd:"" help:"List the events that a room's next event follows (ro)."`
+	Gaps     roomGapsCmd     `cmd:"" help:"List what is missing of a room, and what waits for it (ro)."`
+	State    roomStateCmd    `cmd:"" help:"Show a room's current state (ro)."`
+	StateAt  roomStateAtCmd  `cmd:"" name:"state-at" help:"Show a room's state at one of its events (ro)."`
 }
 
 type roomCreateCmd struct {
@@ -179,11 +184,7 @@ func showRoom(o *output, room inspect.RoomDetail) {
 		return
 	}
 	o.gap()
-	var states [][]string
-	for _, e := range room.State {
-		states = append(states, []string{e.Type, orDash(*e.StateKey), e.EventID, e.Sender, shortened(string(e.Content), 60)})
-	}
-	o.table([]string{"TYPE", "KEY", "EVENT", "SENDER", "CONTENT"}, states)
+	showState(o, room.State)
 }
 
 type roomTimelineCmd struct {

@@ -84,6 +84,26 @@ func (c *Client) Timeline(ctx context.Context, q inspect.TimelineQuery) ([]inspe
 	return ask(ctx, c, opTimeline, q)
 }
 
+// State shows a room's state, now or at an event.
+func (c *Client) State(ctx context.Context, q inspect.StateQuery) ([]inspect.Event, error) {
+	return ask(ctx, c, opState, q)
+}
+
+// Graph shows a part of a room's graph.
+func (c *Client) Graph(ctx context.Context, q inspect.GraphQuery) ([]inspect.Node, error) {
+	return ask(ctx, c, opGraph, q)
+}
+
+// Heads lists a room's forward extremities.
+func (c *Client) Heads(ctx context.Context, q RoomRef) ([]inspect.Head, error) {
+	return ask(ctx, c, opHeads, q)
+}
+
+// Gaps lists what is missing of a room.
+func (c *Client) Gaps(ctx context.Context, q RoomRef) (inspect.Gaps, error) {
+	return ask(ctx, c, opGaps, q)
+}
+
 // Transactions lists transactions.
 func (c *Client) Transactions(ctx context.Context, q inspect.TransactionQuery) ([]inspect.Transaction, error) {
 	return ask(ctx, c, opTransactions, q)

@@ -21,6 +21,10 @@ var (
 	opRooms        = operation[struct{}, []inspect.Room]{"room/ls"}
 	opRoom         = operation[ShowRoom, inspect.RoomDetail]{"room/show"}
 	opTimeline     = operation[inspect.TimelineQuery, []inspect.Event]{"room/timeline"}
+	opState        = operation[inspect.StateQuery, []inspect.Event]{"room/state"}
+	opGraph        = operation[inspect.GraphQuery, []inspect.Node]{"room/graph"}
+	opHeads        = operation[RoomRef, []inspect.Head]{"room/heads"}
+	opGaps         = operation[RoomRef, inspect.Gaps]{"room/gaps"}
 	opTransactions = operation[inspect.TransactionQuery, []inspect.Transaction]{"txn/ls"}
 	opTransaction  = operation[inspect.TransactionRef, inspect.TransactionDetail]{"txn/show"}
 	opEvent        = operation[GetEvent, inspect.Event]{"event/get"}
@@ -77,6 +81,12 @@ type Sent struct {
 type ShowRoom struct {
 	RoomID string `json:"room_id"`
 	State  bool   `json:"state,omitempty"`
+}
+
+// RoomRef names a room. Limit is the most rows of a list, 0 for the usual number.
+type RoomRef struct {
+	RoomID string `json:"room_id"`
+	Limit  int    `json:"limit,omitempty"`
 }
 
 // GetEvent asks for an event. With Wait a server waits so long for it to arrive and be judged, in ms.

@@ -3,7 +3,6 @@
 package inspect
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -72,7 +71,7 @@ func (i *Inspector) Room(ctx context.Context, id string, withState bool) (RoomDe
 	}
 	detail, err := i.head(ctx, row)
 	if err == nil && withState {
-		detail.State, err = i.state(ctx, row)
+		detail.State, err = i.stateOf(ctx, rootOf(row.State), nil)
 	}
 	if err != nil {
 		return RoomDetail{}, fmt.Errorf("room %s: %w", id, err)
@@ -151,14 +150,9 @@ func (d *RoomDetail) addExtremities(tx *persistence.Tx, nids []int64) error {
 	return nil
 }
 
-func rootOf(row persistence.Room) (root state.Root) {
-	copy(root[:], row.State)
-	return root
-}
-
 // name is the room's name, "" for none.
 func (i *Inspector) name(ctx context.Context, row persistence.Room) (string, error) {
-	id, found, err := state.Get(nodes{ctx, i}, rootOf(row), event.StateKey{Type: "m.room.name"})
+	id, found, err := state.Get(nodes{ctx, i}, rootOf(row.State), event.StateKey{Type: "m.room.name"})
 	if err != nil || !found {
 		return "", err
 	}
@@ -172,35 +166,4 @@ func (i *Inspector) name(ctx context.Context, row persistence.Room) (string, err
 	}
 	name, _ := parsed.Content().Get("name").Text()
 	return name, nil
-}
-
-// state reads the current state, sorted by type and key.
-func (i *Inspector) state(ctx context.Context, row persistence.Room) ([]Event, error) {
-	slots, err := state.All(nodes{ctx, i}, rootOf(row))
-	if err != nil {
-		return nil, err
-	}
-	list := make([]Event, 0, len(slots))
-	for id := range maps.Values(slots) {
-		stored, found, err := i.event(ctx, id)
-		if err == nil && !found {
-			err = fmt.Errorf("%w: %s of the current state is not stored", persistence.ErrCorrupt, id)
-		}
-		if err != nil {
-			return nil, err
-		}
-		e, err := eventOf(stored)
-		if err != nil {
-			return nil, err
-		}
-		if e.StateKey == nil {
-			return nil, fmt.Errorf("%w: %s of the current state has no state key", persistence.ErrCorrupt, id)
-		}
-		e.PDU = nil
-		list = append(list, e)
-	}
-	slices.SortFunc(list, func(a, b Event) int {
-		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(*a.StateKey, *b.StateKey))
-	})
-	return list, nil
 }
