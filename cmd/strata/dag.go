@@ -15,12 +15,12 @@ import (
 // lanes draws a graph from top to bottom, each event on a line of its own below those that follow it. A lane is a column; it
 // leads down to the event whose id it holds.
 //
-//	*          an event with two parents
-//	|\
-//	| *        lane 1 leads to the second
-//	* |
-//	|/         both lead to the same
-//	*
+//   - an event with two parents
+//     |\
+//     | *        lane 1 leads to the second
+//   - |
+//     |/         both lead to the same
+//     *
 type lanes struct {
 	to   []ident.EventID
 	rows []row

@@ -62,7 +62,7 @@ var asking = [][]string{
 	{"room", "create", "--as", "alice"}, {"room", "join", "!a:b", "--as", "alice"}, {"room", "leave", "!a:b", "--as", "alice"},
 	{"room", "ls"}, {"room", "show", "!a:b"}, {"room", "timeline", "!a:b"}, {"send", "!a:b", "text", "--as", "alice"},
 	{"room", "dag", "!a:b"}, {"room", "heads", "!a:b"}, {"room", "gaps", "!a:b"}, {"room", "state", "!a:b"},
-	{"room", "state-at", "!a:b", "$a"}, {"txn", "ls"}, {"txn", "show", "id"}, {"event", "get", "$a"}, {"event", "graph", "$a"},
+	{"room", "state-at", "!a:b", "$a"}, {"redact", "!a:b", "$a", "--as", "alice"}, {"txn", "ls"}, {"txn", "show", "id"}, {"event", "get", "$a"}, {"event", "graph", "$a"},
 }
 
 func TestErrorsAreJSON(t *testing.T) {

@@ -27,6 +27,7 @@ type grammar struct {
 	Config  configCmd  `cmd:"" help:"Look into a configuration."`
 	Room    roomCmd    `cmd:"" help:"Create, join, leave and look into rooms."`
 	Send    sendCmd    `cmd:"" help:"Send a message, or any other event, to a room (rw)."`
+	Redact  redactCmd  `cmd:"" help:"Have an event stripped of its content (rw)."`
 	Txn     txnCmd     `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
 	Event   eventCmd   `cmd:"" help:"Look into events, and why one was refused."`
 	Demo    demoCmd    `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`

@@ -69,6 +69,11 @@ func (c *Client) Send(ctx context.Context, order Send) (Sent, error) {
 	return ask(ctx, c, opSend, order)
 }
 
+// Redact sends the redaction of an event.
+func (c *Client) Redact(ctx context.Context, order Redact) (Sent, error) {
+	return ask(ctx, c, opRedact, order)
+}
+
 // Rooms lists the rooms.
 func (c *Client) Rooms(ctx context.Context) ([]inspect.Room, error) {
 	return ask(ctx, c, opRooms, struct{}{})

@@ -49,6 +49,7 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opJoin, h.join)
 	answer(mux, opLeave, h.leave)
 	answer(mux, opSend, h.send)
+	answer(mux, opRedact, h.redact)
 	answer(mux, opRooms, func(ctx context.Context, _ struct{}) ([]inspect.Room, error) { return h.look.Rooms(ctx) })
 	answer(mux, opRoom, func(ctx context.Context, q ShowRoom) (inspect.RoomDetail, error) {
 		return h.look.Room(ctx, q.RoomID, q.State)
@@ -258,5 +259,18 @@ func (h *handler) send(ctx context.Context, order Send) (sent Sent, err error) {
 	} else {
 		eventID, err = h.server.Send(ctx, id, user, order.Type, order.Content)
 	}
+	return Sent{RoomID: string(id), EventID: string(eventID), User: string(user)}, err
+}
+
+func (h *handler) redact(ctx context.Context, order Redact) (Sent, error) {
+	user, id, err := h.userAndRoom(order.User, order.Room)
+	if err != nil {
+		return Sent{}, err
+	}
+	target, err := ident.ParseEventID(order.Event)
+	if err != nil {
+		return Sent{}, usage(err)
+	}
+	eventID, err := h.server.Redact(ctx, id, user, target, order.Reason)
 	return Sent{RoomID: string(id), EventID: string(eventID), User: string(user)}, err
 }

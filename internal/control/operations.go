@@ -18,6 +18,7 @@ var (
 	opJoin         = operation[Membership, Room]{"room/join"}
 	opLeave        = operation[Membership, Room]{"room/leave"}
 	opSend         = operation[Send, Sent]{"send"}
+	opRedact       = operation[Redact, Sent]{"redact"}
 	opRooms        = operation[struct{}, []inspect.Room]{"room/ls"}
 	opRoom         = operation[ShowRoom, inspect.RoomDetail]{"room/show"}
 	opTimeline     = operation[inspect.TimelineQuery, []inspect.Event]{"room/timeline"}
@@ -68,6 +69,14 @@ type Send struct {
 	Type     string          `json:"type"`
 	StateKey *string         `json:"state_key,omitempty"`
 	Content  json.RawMessage `json:"content"` // an object
+}
+
+// Redact orders the redaction of an event.
+type Redact struct {
+	User   string `json:"user"`
+	Room   string `json:"room_id"`
+	Event  string `json:"event_id"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // Sent is the answer.

@@ -48,8 +48,9 @@ func described(t *testing.T, nodes []Node, err error) (list []string) {
 	return list
 }
 
-//	a ── b ── (soft) ── d ── f
-//	 └── c ─────────────────┘       and a follows an event that is not here
+// a ── b ── (soft) ── d ── f
+//
+//	└── c ─────────────────┘       and a follows an event that is not here
 func TestGraph(t *testing.T) {
 	b := newBench(t)
 	b.putRoom()
