@@ -71,47 +71,14 @@ func (b *batch) adopt(a *adoption, via ident.ServerName) error {
 		return fmt.Errorf("its create event is %s, not %s", b.head.create, a.create)
 	}
 	b.head.version, b.head.create = a.join.Version(), a.create
-	ids := make([]ident.EventID, len(a.order))
-	for i, x := range a.order {
-		ids[i] = x.ID()
-	}
-	if err := b.load(append(ids, a.join.PrevEvents()...)); err != nil {
+	root, err := b.adoptGiven(a.givenState)
+	if err != nil {
 		return err
-	}
-	for _, x := range a.order {
-		if err := b.adoptOutlier(x, a.outcomes[x.ID()]); err != nil {
-			return err
-		}
-	}
-	for _, v := range a.verdicts {
-		v.Origin, v.Room, v.ReceivedAt, v.JudgedAt = via, b.id, b.now.UnixMilli(), b.now.UnixMilli()
-		b.settled[v.Event] = judged{verdict: v}
 	}
 	if err := b.adoptCreate(); err != nil {
 		return err
 	}
-	return b.adoptJoin(a)
-}
-
-// adoptOutlier stores an event of a state or auth chain. What is known keeps the outcome that it has.
-func (b *batch) adoptOutlier(x *event.Event, outcome Outcome) error {
-	r, err := b.record(x.ID())
-	if err != nil {
-		return err
-	}
-	if r == nil {
-		r = &record{event: x, redacted: x.HashMismatch()}
-	}
-	if r.inGraph {
-		return nil
-	}
-	own := b.change(r)
-	own.adopted = true
-	if !r.known() {
-		own.outcome = outcome
-		b.cite(own)
-	}
-	return nil
+	return b.adoptJoin(a.join, root)
 }
 
 // adoptCreate puts the create event in the graph: its place is known, since it has no parents.
@@ -127,18 +94,16 @@ func (b *batch) adoptCreate() error {
 }
 
 // adoptJoin makes the join the room's only extremity, on the state that came with it.
-func (b *batch) adoptJoin(a *adoption) error {
-	r, err := b.record(a.join.ID())
+func (b *batch) adoptJoin(join *event.Event, root state.Root) error {
+	r, err := b.record(join.ID())
 	if err != nil {
 		return err
 	}
 	if r == nil {
-		r = &record{event: a.join, redacted: a.join.HashMismatch()}
+		r = &record{event: join, redacted: join.HashMismatch()}
 	}
 	own := b.change(r)
 	own.adopted = false // it may have been in the state too
-	root, nodes := state.Build(a.state)
-	b.addNodes(nodes)
 	own.outcome, own.inGraph, own.before = Accepted, true, root
 	if own.after, err = b.stateAfter(own.event, root); err != nil {
 		return err
@@ -147,7 +112,7 @@ func (b *batch) adoptJoin(a *adoption) error {
 	if own.nid != 0 {
 		b.unstaged = append(b.unstaged, unstaging{own.nid, true})
 	}
-	if err := b.openGaps(a.join); err != nil {
+	if err := b.openGaps(join); err != nil {
 		return err
 	}
 	b.head.extremities = []*extremity{extremityOf(own)}
@@ -156,10 +121,10 @@ func (b *batch) adoptJoin(a *adoption) error {
 	return nil
 }
 
-// openGaps notes which parents of the join are not in the graph: when they arrive, they are no extremities.
-func (b *batch) openGaps(join *event.Event) error {
+// openGaps notes which parents of an event that stands on a given state are not in the graph: when they arrive, they are no extremities.
+func (b *batch) openGaps(first *event.Event) error {
 	gaps := append([]ident.EventID(nil), b.head.gaps...)
-	for _, id := range join.PrevEvents() {
+	for _, id := range first.PrevEvents() {
 		r, err := b.record(id)
 		if err != nil {
 			return err

@@ -33,17 +33,36 @@ const (
 	maxQuarantined  = 5_000  // quarantined events of a room that one server sent; beyond it its PDUs are refused
 	maxSearches     = 8      // rooms for which missing events are sought at once
 	maxSought       = 20     // quarantined events that one search is made for
-	maxFromGap      = 20     // events asked for in get_missing_events; other servers give no more
+	maxFromGap      = 50     // events asked for in get_missing_events; Synapse gives 20, we give so many
 	maxAskedServers = 3      // servers asked for the same thing in one search
 	maxSingleEvents = 20     // events fetched one by one in a search
 	maxHeld         = 1_000  // fetched events that are held back; others become extremities at once
 	maxEdges        = 1_000  // rejected or soft-failed ancestors looked through for extremities
 	searchTimeout   = 2 * time.Minute
 
+	maxSearchRequests = 200       // of one search: those for its events, gaps and states
+	maxSearchBytes    = 512 << 20 // likewise, of answers
+
 	maxUnverified         = 5_000 // events that wait for a key, of all origins: at most some 320 MB; beyond it they are dropped
 	maxUnverifiedOfOrigin = 200   // those of one origin
 	maxVerifiedAgain      = 50    // of them, how many are looked at together
 	requestTimeout        = 30 * time.Second
+)
+
+// A state that is asked for (P-87, P-93).
+const (
+	maxStateServers  = 6       // servers asked for the state at one event
+	maxStateAnswers  = 3       // answers that are compared; one liar among them is outvoted
+	maxGivenState    = 200_000 // events of a state, and of its auth chain; the largest known rooms have some 100,000
+	maxStateIDsReply = 32 << 20
+	maxStateReply    = 256 << 20 // as much as for a join in all: 200,000 events of 1.3 KiB
+	fewSingleEvents  = 10        // so many missing events are fetched one by one however small the state is
+	wholeStateFrom   = 10        // from one missing event in ten on the whole state is asked for, as Synapse does
+	maxStateSingles  = 200       // missing events that are fetched one by one
+	stateTimeout     = 5 * time.Minute
+
+	maxStateRequests = maxStateServers + maxStateAnswers + 2*maxStateSingles // ids, the whole from those that agree, single events
+	maxStateBytes    = maxStateServers*maxStateIDsReply + maxStateReply
 )
 
 // What we serve.

@@ -63,7 +63,9 @@ func (e *Engine) search(head *room) {
 	defer func() { e.endSearch(head.id, succeeded) }()
 	ctx, cancel := context.WithTimeout(e.stopped, searchTimeout)
 	defer cancel()
-	s := &search{e: e, head: head, begun: time.Now(), absent: map[ident.EventID]wanted{}}
+	s := &search{
+		inquiry: e.inquire(head, spending{maxSearchRequests, maxSearchBytes}), begun: time.Now(), absent: map[ident.EventID]wanted{},
+	}
 	err := s.plan(ctx)
 	if err == nil {
 		if failure := s.run(ctx); failure != nil {
@@ -81,14 +83,13 @@ func (e *Engine) search(head *room) {
 	}
 	succeeded = true
 	e.trace.Emit(trace.PDUSought{
-		Room: string(head.id), Waiting: len(s.waiting), Missing: s.missing, Found: s.found, Asked: s.asked, Duration: time.Since(s.begun),
+		Room: string(head.id), Waiting: len(s.waiting), Missing: s.missing, Found: s.found, Asked: s.spent.requests, Duration: time.Since(s.begun),
 	})
 }
 
 // search is one search. It belongs to its goroutine.
 type search struct {
-	e     *Engine
-	head  *room
+	*inquiry
 	begun time.Time
 
 	waiting []persistence.Staging    // quarantined events that are due
@@ -97,7 +98,6 @@ type search struct {
 	here    []persistence.Staging    // missing from the graph, but not from the store: they need not be fetched
 	missing int                      // absent at the beginning
 	found   int
-	asked   int
 	problem error // the last refusal or failure of another server
 }
 
@@ -189,8 +189,7 @@ func (s *search) parentsAbsent() bool {
 // closeGap asks servers for the events between our extremities and a quarantined event until one has some that we lack.
 func (s *search) closeGap(ctx context.Context, w persistence.Staging) error {
 	for _, server := range s.servers(w) {
-		s.asked++
-		events, err := s.e.askMissingEvents(ctx, server, s.head, w.ID)
+		events, err := s.inquiry.missingEvents(ctx, server, w.ID)
 		if err != nil {
 			s.problem = err
 			continue
@@ -213,8 +212,7 @@ func (s *search) fetch(ctx context.Context, id ident.EventID, w wanted) error {
 		how = arrivedAlone
 	}
 	for _, server := range s.servers(w.by) {
-		s.asked++
-		events, err := s.e.askEvent(ctx, server, id)
+		events, err := s.inquiry.event(ctx, server, id)
 		if err != nil {
 			s.problem = err
 			continue
