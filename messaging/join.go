@@ -51,7 +51,43 @@ func (s *Server) join(ctx context.Context, user ident.UserID, room ident.RoomID,
 	case err != nil && !errors.Is(err, pdu.ErrUnknownRoom):
 		return err
 	}
-	return s.overOthers(ctx, handshake{room: room, user: user, membership: "join"}, via, s.joinOver)
+	return s.joinAnew(ctx, handshake{room: room, user: user, membership: "join"}, via)
+}
+
+// joinAnew joins a room that this server is not in. While one server after the other is asked the room stays known, so that what
+// arrives in between is not refused.
+func (s *Server) joinAnew(ctx context.Context, h handshake, via []ident.ServerName) error {
+	var taken ident.ServerName // has taken our join, of which nothing came
+	err := s.overOthers(ctx, h, via, func(ctx context.Context, h handshake, via ident.ServerName) error {
+		handedOver, err := s.joinOver(ctx, h, via)
+		if handedOver && err != nil {
+			taken = via
+		}
+		return err
+	})
+	if err == nil {
+		return nil
+	}
+	// The room is not joined whether or not the caller still waits.
+	abandoned := s.engine.AbandonJoin(context.WithoutCancel(ctx), h.room)
+	if errors.Is(abandoned, pdu.ErrUnknownRoom) {
+		abandoned = nil
+	}
+	if taken != "" {
+		s.takeBack(ctx, h, taken)
+	}
+	return errors.Join(err, abandoned)
+}
+
+// takeBack tells a server that believes us to be in a room that we are not. It can only be tried.
+func (s *Server) takeBack(ctx context.Context, h handshake, via ident.ServerName) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout)
+	defer cancel()
+	defer context.AfterFunc(s.alive, cancel)()
+	h.membership = "leave"
+	if err := s.leaveOver(ctx, h, via); err != nil {
+		s.traceFailed(h, via, err)
+	}
 }
 
 // joinHere joins a room that this server is in.
@@ -91,15 +127,19 @@ func (s *Server) overOthers(ctx context.Context, h handshake, via []ident.Server
 		if err == nil {
 			return nil
 		}
-		s.trace.Emit(trace.MessagingHandshakeFailed{
-			Room: string(h.room), User: string(h.user), Via: string(server), Membership: h.membership, Error: err.Error(),
-		})
+		s.traceFailed(h, server, err)
 		failures = append(failures, fmt.Errorf("over %s: %w", server, err))
 		if ctx.Err() != nil {
 			break
 		}
 	}
 	return errors.Join(failures...)
+}
+
+func (s *Server) traceFailed(h handshake, via ident.ServerName, err error) {
+	s.trace.Emit(trace.MessagingHandshakeFailed{
+		Room: string(h.room), User: string(h.user), Via: string(via), Membership: h.membership, Error: err.Error(),
+	})
 }
 
 // candidates are the servers to ask: those named, then those that were in the room when we last were.
@@ -122,31 +162,33 @@ func (s *Server) candidates(ctx context.Context, room ident.RoomID, via []ident.
 }
 
 // joinOver joins over one server: make_join, our event, send_join, and everything of the reply verified before the room counts
-// as joined (M-17).
-func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName) error {
+// as joined (M-17). handedOver says that the server has taken our join, whatever came after.
+func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName) (handedOver bool, err error) {
 	begun := time.Now()
 	join, err := s.makeEvent(ctx, h, via)
 	if err != nil {
-		return err
+		return false, err
 	}
 	version := join.Version()
 	if err := s.engine.BeginJoin(ctx, h.room, version.ID); err != nil {
-		return err
+		return false, err
 	}
-	reply, err := s.sendJoin(ctx, h, via, join)
-	if err == nil {
-		err = s.engine.AdoptRoom(ctx, version.ID, reply.join, reply.state, reply.authChain, via)
-	}
+	answer, err := s.sendJoin(ctx, h, via, join)
 	if err != nil {
-		// The room is not joined whether or not the caller still waits.
-		abandoned := s.engine.AbandonJoin(context.WithoutCancel(ctx), h.room)
-		return errors.Join(err, abandoned)
+		return false, err
+	}
+	reply, err := readJoinReply(join, answer)
+	if err != nil {
+		return true, fmt.Errorf("answer of send_join: %w", err)
+	}
+	if err := s.engine.AdoptRoom(ctx, version.ID, reply.join, reply.state, reply.authChain, via); err != nil {
+		return true, err
 	}
 	s.trace.Emit(trace.MessagingJoined{
 		Room: string(h.room), User: string(h.user), Via: string(via), State: len(reply.state), AuthChain: len(reply.authChain),
 		Unreadable: reply.unreadable, Took: time.Since(begun),
 	})
-	return nil
+	return true, nil
 }
 
 // makeEvent asks for a template and makes our event of it, signed.
@@ -170,8 +212,8 @@ func (s *Server) makeEvent(ctx context.Context, h handshake, via ident.ServerNam
 	return event.Build(version, proto, s.self, s.key)
 }
 
-// sendJoin hands our join over.
-func (s *Server) sendJoin(ctx context.Context, h handshake, via ident.ServerName, join *event.Event) (joinReply, error) {
+// sendJoin hands our join over and gives the answer.
+func (s *Server) sendJoin(ctx context.Context, h handshake, via ident.ServerName, join *event.Event) ([]byte, error) {
 	answer, err := s.client.Do(ctx, via, transport.Call{
 		Method:   http.MethodPut,
 		Path:     transport.Path("_matrix", "federation", "v2", "send_join", string(h.room), string(join.ID())),
@@ -179,12 +221,5 @@ func (s *Server) sendJoin(ctx context.Context, h handshake, via ident.ServerName
 		MaxReply: maxJoinReply,
 		Timeout:  joinTimeout,
 	})
-	if err != nil {
-		return joinReply{}, err
-	}
-	reply, err := readJoinReply(join, answer.Body)
-	if err != nil {
-		return joinReply{}, fmt.Errorf("answer of send_join: %w", err)
-	}
-	return reply, nil
+	return answer.Body, err
 }

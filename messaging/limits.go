@@ -13,6 +13,9 @@ const (
 	// many.
 	joinTimeout = 10 * time.Minute
 
+	// takeBackTimeout is for telling a server that a join which it has taken came to nothing.
+	takeBackTimeout = 30 * time.Second
+
 	// maxCandidates is how many servers one join or leave asks. A room's alias names a handful.
 	maxCandidates = 10
 

@@ -95,8 +95,8 @@ func (s *Server) template(ctx context.Context, room ident.RoomID, user ident.Use
 	return transport.Reply{Body: append(body, '}')}, nil
 }
 
-// acceptJoin takes a join in and answers with the state before it (M-06 to M-08). The whole state is sent also to those who would
-// do without the members: leaving them out is permitted, not asked of us (M-10).
+// acceptJoin takes a join in and answers with the state before it (M-06 to M-08), without the members for those who say that they
+// can do without (M-10).
 func (s *Server) acceptJoin(ctx context.Context, r *transport.Request) (transport.Reply, error) {
 	room, err := s.residentRoom(ctx, r)
 	if err != nil {
@@ -129,6 +129,7 @@ func (s *Server) admit(ctx context.Context, r *transport.Request, membership str
 	}
 	return s.engine.AcceptMembership(ctx, r.Origin, pdu.Handover{
 		Room: ident.RoomID(r.Params["roomID"]), EventID: eventID, Membership: membership,
+		OmitMembers: r.Query.Get("omit_members") == "true",
 	}, r.Body)
 }
 
@@ -166,7 +167,12 @@ func (s *Server) joinReplyBody(a pdu.Admission) []byte {
 	body := make([]byte, 0, size+len(a.Event.JSON()))
 	body = appendEvents(append(body, `{"auth_chain":`...), a.AuthChain)
 	body = append(append(body, `,"event":`...), a.Event.JSON()...)
-	body = canonicaljson.AppendString(append(body, `,"members_omitted":false,"origin":`...), string(s.self))
+	if body = append(body, `,"members_omitted":`...); a.MembersOmitted {
+		body = appendServers(append(body, `true,"servers_in_room":`...), a.ServersInRoom)
+	} else {
+		body = append(body, `false`...)
+	}
+	body = canonicaljson.AppendString(append(body, `,"origin":`...), string(s.self))
 	body = appendEvents(append(body, `,"state":`...), a.StateBefore)
 	return append(body, '}')
 }
@@ -178,6 +184,17 @@ func appendEvents(body []byte, events []*event.Event) []byte {
 			body = append(body, ',')
 		}
 		body = append(body, e.JSON()...)
+	}
+	return append(body, ']')
+}
+
+func appendServers(body []byte, servers []ident.ServerName) []byte {
+	body = append(body, '[')
+	for i, name := range servers {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = canonicaljson.AppendString(body, string(name))
 	}
 	return append(body, ']')
 }

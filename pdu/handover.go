@@ -93,7 +93,7 @@ func (e *Engine) acceptMembership(ctx context.Context, origin ident.ServerName, 
 	if err != nil {
 		return Admission{}, err
 	}
-	return e.admission(ctx, admitted, before)
+	return e.admission(ctx, admitted, before, h.OmitMembers)
 }
 
 // readMembership checks the event without looking at the room's state.
@@ -124,6 +124,9 @@ func (e *Engine) readMembership(ctx context.Context, v *event.Version, origin id
 	err = event.VerifySignatures(ctx, []*event.Event{member}, e.keys)[0]
 	if cause := context.Cause(ctx); cause != nil {
 		return nil, cause
+	}
+	if errors.Is(err, event.ErrNoKey) { // it may be had later: the joiner is to try again, not to give up
+		return nil, refuse(http.StatusServiceUnavailable, spec.ErrorUnknown, "%v", err)
 	}
 	if err != nil {
 		return nil, refuse(http.StatusForbidden, spec.ErrorForbidden, "%v", err)
@@ -163,7 +166,7 @@ func (b *batch) admit(member *event.Event, origin ident.ServerName) (*record, er
 }
 
 // admission gathers the answer, when the event is durable.
-func (e *Engine) admission(ctx context.Context, admitted *record, before *room) (Admission, error) {
+func (e *Engine) admission(ctx context.Context, admitted *record, before *room, omitMembers bool) (Admission, error) {
 	a := Admission{Event: admitted.event, ServersInRoom: slices.Sorted(maps.Keys(before.servers))}
 	if member, _ := admitted.event.Membership(); member.Membership == "leave" {
 		return a, nil // nobody is told the state for leaving
@@ -172,7 +175,13 @@ func (e *Engine) admission(ctx context.Context, admitted *record, before *room) 
 	if a.StateBefore, err = e.stateEvents(ctx, admitted.before); err != nil {
 		return Admission{}, err
 	}
+	if omitMembers {
+		a.StateBefore, a.MembersOmitted = withoutMembers(a.StateBefore, admitted.event.Sender()), true
+	}
 	a.AuthChain, err = e.authChain(ctx, append([]*event.Event{admitted.event}, a.StateBefore...))
+	if omitMembers {
+		a.AuthChain = without(a.AuthChain, a.StateBefore)
+	}
 	return a, err
 }
 

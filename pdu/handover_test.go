@@ -182,3 +182,22 @@ func TestAdoptionIsVerified(t *testing.T) {
 		}
 	})
 }
+
+// A key that cannot be had now may be had later: the joiner is told to try again (5xx), not that it may not join.
+func TestHandoverWithoutKey(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		source := &someKeys{without: "b.example"}
+		source.down.Store(true)
+		n.keys = source
+		a, b := n.start("a.example"), n.start("b.example")
+		room := a.createPublic("10", alice)
+		join, err := b.handOver(room, member(bob, bob, "join"), a)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := pdu.Handover{Room: room, EventID: join.ID(), Membership: "join"}
+		if _, err := a.engine.AcceptMembership(t.Context(), "b.example", h, join.JSON()); errcode(err) != "503 M_UNKNOWN" {
+			t.Errorf("join whose key is not to be had: %v, want 503 M_UNKNOWN", err)
+		}
+	})
+}

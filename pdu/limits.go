@@ -73,6 +73,7 @@ const (
 	maxNamedEvents    = 50      // events that a request may name; more are ignored
 	maxWalked         = 2_000   // events looked at for one request
 	maxAuthChain      = 200_000 // events in an auth chain; the longest known are below 100,000
+	maxHeroes         = 5       // of a room without a name, as the client-server API has them
 )
 
 // When things are tried again.

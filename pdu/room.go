@@ -71,14 +71,17 @@ type Handover struct {
 	Room       ident.RoomID
 	EventID    ident.EventID
 	Membership string // "join", "leave" or "knock"
+
+	OmitMembers bool // the joiner would do without the members (M-10)
 }
 
 // Admission is what a resident server answers a handed-over membership event with (M-08).
 type Admission struct {
-	Event         *event.Event
-	StateBefore   []*event.Event
-	AuthChain     []*event.Event     // of the event and of everything in StateBefore
-	ServersInRoom []ident.ServerName // with members joined before the event
+	Event          *event.Event
+	StateBefore    []*event.Event
+	AuthChain      []*event.Event     // of the event and of everything in StateBefore
+	MembersOmitted bool               // then StateBefore lacks member events, and AuthChain what is in StateBefore
+	ServersInRoom  []ident.ServerName // with members joined before the event
 }
 
 // room is a snapshot of a room's head. It is immutable: a turn builds the next one and publishes it when it is durable.
