@@ -25,7 +25,7 @@ type Delivery = pdu.Delivery
 // grows from 1 second to 1 minute.
 //
 // Accepted means: valid, authorised and by the current state of the room not out of place. Rejected and soft-failed events are
-// not delivered, and no history: of a room that is joined over another server the first event delivered is the join itself. The
+// not delivered, redactions only when they take effect, and no history: of a room that is joined over another server the first event delivered is the join itself. The
 // state that came with it can be read with Engine.
 func (s *Server) Subscribe(ctx context.Context, name string, deliver func(context.Context, Delivery) error) error {
 	if name == "" || len(name) > maxSubscriptionName {

@@ -41,9 +41,10 @@ type batch struct {
 	fetched  map[ident.EventID]bool    // staged events that nobody sent to us
 	moved    map[ident.ServerName]bool // servers whose number of members has changed
 	sends    []sending
-	broken   error // a failure half-way through a change: nothing of the batch may be stored
-	forget   bool  // what is staged was read as of another room version
-	adopted  bool  // the room was joined: what waited for that can be judged
+	effects  []effect // of redactions
+	broken   error    // a failure half-way through a change: nothing of the batch may be stored
+	forget   bool     // what is staged was read as of another room version
+	adopted  bool     // the room was joined: what waited for that can be judged
 }
 
 // judged is a verdict with whether it is kept even when it is plain acceptance.

@@ -16,6 +16,9 @@ func (b *batch) commit() error {
 	if err := b.finish(); err != nil {
 		return err
 	}
+	if err := b.redact(); err != nil {
+		return fmt.Errorf("redactions in %s: %w", b.id, err)
+	}
 	released := 0
 	err := b.e.store.Update(b.ctx, func(tx *persistence.Tx) (err error) {
 		tx.AfterCommit(b.publish)
@@ -56,6 +59,9 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 			return 0, err
 		}
 	}
+	if err := b.writeEffects(tx); err != nil {
+		return 0, err
+	}
 	if err := b.writeStaging(tx); err != nil {
 		return 0, err
 	}
@@ -72,7 +78,7 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 
 // writeEvent stores what became of an event, and gives it its position if it is to be delivered and has none.
 func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
-	if r.outcome == Accepted && r.inGraph && r.position == 0 && !r.adopted {
+	if r.outcome == Accepted && r.inGraph && r.position == 0 && !r.adopted && !b.holdsBack(r) {
 		if r.position, err = tx.NextPosition(); err != nil {
 			return err
 		}

@@ -31,7 +31,9 @@
 // An outlier is an event that is known only as part of a state or of an auth chain. Others can rest on it, but its place in the
 // graph, and so the state at it, is not known.
 //
-// The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), applies no
-// redaction of one event to another, fetches no state for a gap that cannot be closed event by event, and applies neither history
+// A redaction is held back from subscribers until it takes effect: then its target is stored, and served everywhere, as redaction
+// leaves it (see redaction.go).
+//
+// The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), fetches no state for a gap that cannot be closed event by event, and applies neither history
 // visibility nor policy servers.
 package pdu

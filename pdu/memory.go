@@ -20,10 +20,11 @@ type record struct {
 	event    *event.Event
 	outcome  Outcome // Staged until judged
 	redacted bool
-	adopted  bool       // it came with the state or auth chain of a join: it is before the join, and not delivered
-	inGraph  bool       // its parents are known, and so is:
-	before   state.Root // the state before it
-	after    state.Root // and after it
+	by       ident.EventID // the redaction that took effect on it, "" for none
+	adopted  bool          // it came with the state or auth chain of a join: it is before the join, and not delivered
+	inGraph  bool          // its parents are known, and so is:
+	before   state.Root    // the state before it
+	after    state.Root    // and after it
 	position persistence.Position
 }
 
@@ -37,14 +38,20 @@ type memory struct {
 	mu      sync.Mutex
 	records *generations[ident.EventID, *record]
 	nodes   *generations[state.Root, []byte]
-	acls    *generations[ident.EventID, acl.List] // parsed, since every request asks for them
+	acls    *generations[aclKey, acl.List] // parsed, since every request asks for them
+}
+
+// aclKey names what an event says, which its redaction changes.
+type aclKey struct {
+	id       ident.EventID
+	redacted bool
 }
 
 func newMemory() *memory {
 	return &memory{
 		records: newGenerations[ident.EventID](recordCacheWeight, func(r *record) int { return len(r.event.JSON()) }),
 		nodes:   newGenerations[state.Root](nodeCacheWeight, func(data []byte) int { return len(data) }),
-		acls:    newGenerations[ident.EventID](aclCacheWeight, func(acl.List) int { return 1 }),
+		acls:    newGenerations[aclKey](aclCacheWeight, func(acl.List) int { return 1 }),
 	}
 }
 
@@ -86,10 +93,11 @@ func (m *memory) putNode(hash state.Root, data []byte) {
 func (m *memory) acl(r *record) acl.List {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list, ok := m.acls.get(r.event.ID())
+	key := aclKey{r.event.ID(), r.by != ""}
+	list, ok := m.acls.get(key)
 	if !ok {
 		list = acl.Parse(r.event.Content())
-		m.acls.put(r.event.ID(), list)
+		m.acls.put(key, list)
 	}
 	return list
 }

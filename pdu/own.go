@@ -195,6 +195,9 @@ func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
 		return nil, err
 	} else if r != nil {
 		own.nid = r.nid // it was staged on another way
+		if r.by != "" {
+			own.event, own.by = r.event, r.by
+		}
 	}
 	v := Verdict{
 		Event: e.ID(), Room: b.id, Redacted: own.redacted, Origin: b.e.self,

@@ -104,8 +104,8 @@ func recordOf(stored persistence.Event) (*record, error) {
 		return nil, err
 	}
 	r := &record{
-		nid: stored.NID, room: stored.RoomNID, event: parsed, outcome: Outcome(stored.Outcome), redacted: stored.Redacted, adopted: stored.Adopted,
-		inGraph: stored.Before != nil, position: stored.Position,
+		nid: stored.NID, room: stored.RoomNID, event: parsed, outcome: Outcome(stored.Outcome), redacted: stored.Redacted, by: stored.RedactedBy,
+		adopted: stored.Adopted, inGraph: stored.Before != nil, position: stored.Position,
 	}
 	copy(r.before[:], stored.Before)
 	copy(r.after[:], stored.After)

@@ -51,19 +51,22 @@ type Draft struct {
 	Sender   ident.UserID
 }
 
-// Delivery is an accepted event with its place in the one sequence of this server.
+// Delivery is an accepted event with its place in the one sequence of this server. A redaction is delivered when it has taken
+// effect on the event that it names (P-60): clients are to forget that event's content.
 type Delivery struct {
-	Position persistence.Position
-	Room     ident.RoomID
-	Event    *event.Event
+	Position   persistence.Position
+	Room       ident.RoomID
+	Event      *event.Event  // as it stands: after redaction, what is left of it
+	RedactedBy ident.EventID // the redaction, for unsigned.redacted_because (P-62); "" for none
 }
 
 // Stored is an event with what is known of it here.
 type Stored struct {
-	Event    *event.Event
-	Outcome  Outcome
-	Outlier  bool // known only as part of a state or an auth chain: its place in the graph is not known
-	Position persistence.Position
+	Event      *event.Event  // as it stands: after redaction, what is left of it
+	RedactedBy ident.EventID // the redaction that took effect on it, "" for none
+	Outcome    Outcome
+	Outlier    bool                 // known only as part of a state or an auth chain: its place in the graph is not known
+	Position   persistence.Position // 0 for none, of a redaction too that has not taken effect
 }
 
 // Handover is what the path of a send_join, send_leave or send_knock says about the event in its body.

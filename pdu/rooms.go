@@ -103,7 +103,7 @@ func (e *Engine) Event(ctx context.Context, id ident.EventID) (Stored, error) {
 	if err != nil {
 		return Stored{}, err
 	}
-	return Stored{Event: r.event, Outcome: r.outcome, Outlier: !r.inGraph, Position: r.position}, nil
+	return Stored{Event: r.event, RedactedBy: r.by, Outcome: r.outcome, Outlier: !r.inGraph, Position: r.position}, nil
 }
 
 // storedRecord finds an event that must be stored.
@@ -146,7 +146,7 @@ func (e *Engine) Since(ctx context.Context, after persistence.Position, limit in
 				return nil, err
 			}
 		}
-		list = append(list, Delivery{Position: row.Position, Room: row.Room, Event: r.event})
+		list = append(list, Delivery{Position: row.Position, Room: row.Room, Event: r.event, RedactedBy: r.by})
 	}
 	return list, nil
 }

@@ -18,6 +18,7 @@ CREATE TABLE events (
 	id       ANY     NOT NULL UNIQUE, -- BLOB: the hash that the id spells in URL-safe base64; TEXT: an id of another form
 	outcome  INTEGER NOT NULL,        -- 0 while it is staged
 	redacted INTEGER NOT NULL,        -- 1 if the content hash did not match
+	redacted_by INTEGER,              -- events.nid of the redaction that left what is left of it
 	adopted  INTEGER NOT NULL,        -- 1 if it came with the state or auth chain of a join
 	position INTEGER,                 -- in the one sequence; of accepted events in the graph
 	before   BLOB,                    -- root of the state before it; null while its place in the graph is not known
@@ -50,6 +51,7 @@ type Event struct {
 	ID          ident.EventID
 	Outcome     int
 	Redacted    bool
+	RedactedBy  ident.EventID // the redaction that took effect on it, "" for none
 	Adopted     bool
 	Position    Position // 0 for none
 	Before      []byte   // nil while the place in the graph is not known
@@ -58,11 +60,14 @@ type Event struct {
 }
 
 const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, e.adopted, coalesce(e.position, 0), e.before,
-	coalesce(e.after, e.before), e.json FROM events e JOIN rooms r ON r.nid = e.room`
+	coalesce(e.after, e.before), e.json, (SELECT x.id FROM events x WHERE x.nid = e.redacted_by) FROM events e JOIN rooms r ON r.nid = e.room`
 
 func scanEvent(r rowScanner) (e Event, err error) {
-	var key any
-	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Adopted, &e.Position, &e.Before, &e.After, &e.JSON)
+	var key, by any
+	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Adopted, &e.Position, &e.Before, &e.After, &e.JSON, &by)
+	if err == nil && by != nil {
+		e.RedactedBy, err = eventID(by)
+	}
 	if err != nil {
 		return Event{}, err
 	}

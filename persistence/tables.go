@@ -15,6 +15,7 @@ var schema = []string{
 	keysSchema,
 	roomsSchema,
 	eventsSchema,
+	redactionsSchema,
 	statesSchema,
 	stagingSchema,
 	unverifiedSchema,

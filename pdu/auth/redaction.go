@@ -21,12 +21,13 @@ func (r *room) checkRedaction(e *event.Event) Result {
 }
 
 // MayRedact says whether an accepted redaction takes effect on the event it names, at the state that the redaction was
-// accepted with (rooms/v3, "Handling redactions"; P-60, P-61, P-64). The caller holds both back until it knows both.
+// accepted with (rooms/v3, "Handling redactions"; P-60, P-61, P-64). The caller holds it back until it knows both. A redaction
+// that has been redacted itself may name nothing any more: the caller knows what it named before.
 func MayRedact(redaction, target *event.Event, state State) Result {
 	if redaction.RoomID() != target.RoomID() {
 		return deny("P-64", "the redaction is of room %s and its target of room %s", redaction.RoomID(), target.RoomID())
 	}
-	if id, ok := redaction.Redacts(); !ok || id != target.ID() {
+	if id, ok := redaction.Redacts(); ok && id != target.ID() {
 		return deny("P-60", "the redaction names %s, not %s", id, target.ID())
 	}
 	if redaction.Sender().Server() == target.Sender().Server() {

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+import (
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Accepted redactions by the event that they name. While a row is held, the redaction has no position: its target has not come,
+// or is not valid, or may not be redacted by it. The row outlives the redaction's own content, which a further redaction may take.
+const redactionsSchema = `
+CREATE TABLE redactions (
+	target    ANY     NOT NULL, -- key of the event that is to be redacted, which may not be stored
+	redaction INTEGER NOT NULL, -- events.nid
+	room      INTEGER NOT NULL, -- rooms.nid, of the redaction
+	held      INTEGER NOT NULL, -- 0 once it has taken effect
+	PRIMARY KEY (target, redaction)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX redactions_held ON redactions (room, target) WHERE held = 1;`
+
+// Redaction is an accepted redaction with the event that it names.
+type Redaction struct {
+	Target    ident.EventID
+	Redaction ident.EventID
+	Held      bool // it has not taken effect
+}
+
+// PutRedaction stores a redaction, by its number, or whether it is still held. What has taken effect is not held again.
+func (tx *Tx) PutRedaction(room int64, target ident.EventID, redaction int64, held bool) error {
+	return tx.exec(`INSERT INTO redactions (target, redaction, room, held) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET held = min(held, excluded.held)`, eventKey(target), redaction, room, held)
+}
+
+// HeldRedactions lists the redactions of a room that are held for one of the given events.
+func (tx *Tx) HeldRedactions(room int64, targets []ident.EventID) (list []Redaction, err error) {
+	var one int
+	any, err := tx.queryRow(`SELECT 1 FROM redactions WHERE room = ? AND held = 1 LIMIT 1`, []any{room}, &one)
+	if err != nil || !any {
+		return nil, err
+	}
+	for _, target := range targets {
+		found, err := tx.redactions(target, ` AND r.room = ? AND r.held = 1`, room)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, found...)
+	}
+	return list, nil
+}
+
+// RedactionsOf lists the accepted redactions that name an event, oldest first.
+func (tx *Tx) RedactionsOf(target ident.EventID) ([]Redaction, error) {
+	return tx.redactions(target, ``)
+}
+
+func (tx *Tx) redactions(target ident.EventID, where string, args ...any) (list []Redaction, err error) {
+	err = tx.query(`SELECT e.id, r.held FROM redactions r JOIN events e ON e.nid = r.redaction WHERE r.target = ?`+where+
+		` ORDER BY r.redaction`, append([]any{eventKey(target)}, args...), func(r rowScanner) error {
+		var key any
+		found := Redaction{Target: target}
+		if err := r.Scan(&key, &found.Held); err != nil {
+			return err
+		}
+		found.Redaction, err = eventID(key)
+		list = append(list, found)
+		return err
+	})
+	return list, err
+}
+
+// RedactEvent replaces the text of an event by what is left of it. An event that was redacted before stays as it is.
+func (tx *Tx) RedactEvent(nid, by int64, json []byte) error {
+	return tx.exec(`UPDATE events SET json = ?, redacted_by = ? WHERE nid = ? AND redacted_by IS NULL`, json, by, nid)
+}
