@@ -34,12 +34,11 @@ func StartDendrite(t *testing.T, dir string, ca *CA) Server {
 	if err := writePEM(filepath.Join(dir, "signing.pem"), "MATRIX PRIVATE KEY", headers, seed); err != nil {
 		t.Fatalf("configure Dendrite: %v", err)
 	}
-	p := startProcess(t, dir, []string{"SSL_CERT_FILE=" + s.Authority}, binary,
+	return s.launch(t, ca, []string{"SSL_CERT_FILE=" + s.Authority}, binary,
 		"--config", filepath.Join(dir, "dendrite.yaml"),
 		"--http-bind-address", fmt.Sprintf("127.0.0.1:%d", s.ClientPort),
 		"--https-bind-address", fmt.Sprintf("127.0.0.1:%d", s.FederationPort),
 		"--tls-cert", s.Certificate,
 		"--tls-key", s.CertificateKey,
 		"--really-enable-open-registration")
-	return s.await(t, p, ca)
 }

@@ -17,6 +17,9 @@
 // both talk, and each must see the other's events under the same event IDs. Equal IDs mean that both sides agree on
 // canonical JSON, hashes and redaction; arrival means that they agree on signatures, keys, auth rules and state.
 //
+// Further tests take servers down and up again (gaps of a thousand events, forks, users who do not know that they were banned),
+// and play what needs more than one room (restricted joins) or looks back (backfill).
+//
 // Every server listens on 127.0.0.1 only, under a name of the form localhost:PORT: a host name with a port is resolved
 // without .well-known and SRV (Server-Server API, "Resolving server names", step 2).
 //

@@ -29,8 +29,9 @@ const (
 //go:embed config
 var configFiles embed.FS
 
-// Peer is a running homeserver that is not Strata. Nothing in it changes after its start, so any goroutine may use it.
+// Peer is a running homeserver that is not Strata.
 type Peer struct {
+	*service
 	// Software and Version are what the server says of itself, such as Synapse and 1.163.2.
 	Software, Version string
 	// Name is its server name, localhost:PORT. The port is that of its federation listener.
@@ -117,25 +118,23 @@ func (s site) configure(name string) error {
 	return nil
 }
 
-// await turns a launched process into a Peer: it waits until both of its listeners answer.
-func (s site) await(t *testing.T, p *process, ca *CA) *Peer {
+// launch runs argv as a Peer, and returns when both of its listeners answer.
+func (s site) launch(t *testing.T, ca *CA, env []string, argv ...string) *Peer {
 	t.Helper()
-	ctx, cancel := bounded(t, readyTimeout)
-	defer cancel()
-	peer := &Peer{
-		Name:      s.Name,
-		ClientURL: fmt.Sprintf("http://127.0.0.1:%d", s.ClientPort),
-		LogFile:   p.logFile,
-	}
-	versions := peer.ClientURL + "/_matrix/client/versions"
-	if err := awaitAnswer(ctx, http.DefaultClient, p, versions, &struct{}{}); err != nil {
-		t.Fatalf("client API of %s: %v", s.Name, err)
-	}
-	var err error
-	if peer.Software, peer.Version, err = s.awaitFederation(ctx, p, ca); err != nil {
-		t.Fatalf("federation API of %s: %v", s.Name, err)
-	}
-	peer.StartUp = time.Since(p.begun)
+	peer := &Peer{Name: s.Name, ClientURL: fmt.Sprintf("http://127.0.0.1:%d", s.ClientPort)}
+	peer.service = &service{dir: s.Dir, env: env, argv: argv, ready: func(ctx context.Context, p *process) (err error) {
+		versions := peer.ClientURL + "/_matrix/client/versions"
+		if err := awaitAnswer(ctx, http.DefaultClient, p, versions, &struct{}{}); err != nil {
+			return fmt.Errorf("client API: %w", err)
+		}
+		peer.Software, peer.Version, err = s.awaitFederation(ctx, p, ca)
+		if err != nil {
+			return fmt.Errorf("federation API: %w", err)
+		}
+		return nil
+	}}
+	peer.start(t)
+	peer.LogFile, peer.StartUp = peer.now.logFile, time.Since(peer.now.begun)
 	t.Logf("%s: %s, started in %s", peer.Name, peer.Describe(), peer.StartUp.Round(10*time.Millisecond))
 	return peer
 }

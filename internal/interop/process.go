@@ -28,11 +28,12 @@ const (
 	logsVariable = "STRATA_INTEROP_LOGS"
 )
 
-// process is a server that runs as a child, with its output in one file. The goroutine begun in startProcess owns the
+// process is a server that runs as a child, with its output in one file. The goroutine begun in start owns the
 // waiting; all others only read the closed channel.
 type process struct {
 	begun   time.Time
 	logFile string
+	child   *os.Process
 	ended   chan struct{} // closed once the child is gone
 	result  error         // why it ended; read only after ended is closed
 }
@@ -45,45 +46,69 @@ func bounded(t *testing.T, limit time.Duration) (context.Context, context.Cancel
 	return context.WithTimeout(t.Context(), limit)
 }
 
-// startProcess runs argv with nothing but env and the search path in its environment: no proxy settings, no
-// credentials. The test's end stops it, and prints the end of its log if the test failed.
-func startProcess(t *testing.T, dir string, env []string, argv ...string) *process {
+// service is a server that can be stopped, and started again on what it has kept. It belongs to the test.
+type service struct {
+	dir  string
+	env  []string
+	argv []string
+	// ready waits until the server that was started answers.
+	ready func(context.Context, *process) error
+	now   *process
+}
+
+// start runs argv with nothing but env and the search path in its environment: no proxy settings, no credentials. The
+// test's end stops it, and prints the end of its log if the test failed.
+func (s *service) start(t *testing.T) {
 	t.Helper()
-	logFile := logPath(t, dir)
-	output, err := os.Create(logFile)
+	logFile := logPath(t, s.dir)
+	output, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
-		t.Fatalf("create log of %s: %v", argv[0], err)
+		t.Fatalf("create log of %s: %v", s.argv[0], err)
 	}
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Dir = dir
-	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, env...)
+	cmd := exec.Command(s.argv[0], s.argv[1:]...)
+	cmd.Dir = s.dir
+	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.dir}, s.env...)
 	cmd.Stdout, cmd.Stderr = output, output
 	if err := cmd.Start(); err != nil {
-		t.Fatalf("start %s: %v", argv[0], err)
+		t.Fatalf("start %s: %v", s.argv[0], err)
 	}
-	p := &process{begun: time.Now(), logFile: logFile, ended: make(chan struct{})}
+	p := &process{begun: time.Now(), logFile: logFile, child: cmd.Process, ended: make(chan struct{})}
 	go func() {
 		p.result = cmd.Wait()
 		output.Close()
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
-		p.stop(cmd.Process)
+		p.stop()
 		if t.Failed() {
 			t.Logf("end of %s:\n%s", logFile, logTail(logFile, logTailLines))
 		}
 	})
-	return p
+	s.now = p
+	ctx, cancel := bounded(t, readyTimeout)
+	defer cancel()
+	if err := s.ready(ctx, p); err != nil {
+		t.Fatalf("start %s: %v", s.argv[0], err)
+	}
 }
 
-// stop asks the child to end, and kills it if it does not.
-func (p *process) stop(child *os.Process) {
+// Stop ends the server in an orderly way.
+func (s *service) Stop() { s.now.stop() }
+
+// Restart starts the server again that was stopped, and returns when it answers.
+func (s *service) Restart(t *testing.T) {
+	t.Helper()
+	s.start(t)
+}
+
+// stop asks the child to end, and kills it if it does not. It may be called again.
+func (p *process) stop() {
 	// An error here means that it has ended already, which the wait below sees.
-	_ = child.Signal(syscall.SIGTERM)
+	_ = p.child.Signal(syscall.SIGTERM)
 	select {
 	case <-p.ended:
 	case <-time.After(stopGrace):
-		_ = child.Kill()
+		_ = p.child.Kill()
 		<-p.ended
 	}
 }

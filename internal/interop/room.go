@@ -113,6 +113,22 @@ func (c *Client) SetState(ctx context.Context, roomID, eventType, stateKey strin
 	return reply.EventID, err
 }
 
+// Redact has an event stripped of its content and returns the ID of the redaction.
+func (c *Client) Redact(ctx context.Context, roomID, eventID string) (string, error) {
+	var reply struct {
+		EventID string `json:"event_id"`
+	}
+	err := c.call(ctx, http.MethodPut, roomPath(roomID, "redact", eventID, c.txnID()), nil, struct{}{}, &reply)
+	return reply.EventID, err
+}
+
+// Event is one event as the client's server shows it.
+func (c *Client) Event(ctx context.Context, roomID, eventID string) (Event, error) {
+	var e Event
+	err := c.call(ctx, http.MethodGet, roomPath(roomID, "event", eventID), nil, nil, &e)
+	return e, err
+}
+
 // State returns the room's current state as the client's server sees it, in no order.
 func (c *Client) State(ctx context.Context, roomID string) ([]Event, error) {
 	var events []Event
@@ -140,4 +156,28 @@ func (c *Client) Messages(ctx context.Context, roomID string, limit int) ([]Even
 	query := url.Values{"dir": {"b"}, "limit": {strconv.Itoa(limit)}}
 	err := c.call(ctx, http.MethodGet, roomPath(roomID, "messages"), query, nil, &reply)
 	return reply.Chunk, err
+}
+
+// History goes back through a room's events, asking other servers for what is missing, until visit returns false or there is
+// no more.
+func (c *Client) History(ctx context.Context, roomID string, visit func(Event) bool) error {
+	query := url.Values{"dir": {"b"}, "limit": {"100"}}
+	for {
+		var reply struct {
+			Chunk []Event `json:"chunk"`
+			End   string  `json:"end"`
+		}
+		if err := c.call(ctx, http.MethodGet, roomPath(roomID, "messages"), query, nil, &reply); err != nil {
+			return err
+		}
+		for _, e := range reply.Chunk {
+			if !visit(e) {
+				return nil
+			}
+		}
+		if reply.End == "" || reply.End == query.Get("from") {
+			return nil
+		}
+		query.Set("from", reply.End)
+	}
 }

@@ -15,6 +15,10 @@ type Server interface {
 	Describe() string
 	// NewMember gives a user who is in no room yet. It fails the test if the server does not grant one.
 	NewMember(t *testing.T, localpart string) Member
+	// Stop ends the server in an orderly way.
+	Stop()
+	// Restart starts it again on what it has kept, and returns when it answers.
+	Restart(t *testing.T)
 }
 
 // Member is one user of one server, by the things that prove federation. [Client] is a Member over the client API;
@@ -33,6 +37,10 @@ type Member interface {
 	SetState(ctx context.Context, roomID, eventType, stateKey string, content any) (eventID string, err error)
 	// State is the room's current state as the member's server has it.
 	State(ctx context.Context, roomID string) ([]Event, error)
+	// Redact has an event stripped of its content and returns the ID of the redaction.
+	Redact(ctx context.Context, roomID, eventID string) (redactionID string, err error)
+	// Event is one event as the member's server shows it.
+	Event(ctx context.Context, roomID, eventID string) (Event, error)
 	// Await blocks until the member's server shows the event, and returns it. It fails when ctx ends first.
 	Await(ctx context.Context, roomID, eventID string) (Event, error)
 }

@@ -22,9 +22,9 @@ const (
 	notFound = 3
 )
 
-// Strata is a running strata serve, driven by the other commands as a developer would. Nothing in it changes after its
-// start.
+// Strata is a running strata serve, driven by the other commands as a developer would.
 type Strata struct {
+	*service
 	binary, dir   string
 	name, version string
 }
@@ -42,17 +42,23 @@ func StartStrata(t *testing.T, dir string, ca *CA) Server {
 	if output, err := exec.CommandContext(ctx, "go", "build", "-o", binary, strataPackage).CombinedOutput(); err != nil {
 		t.Fatalf("build Strata: %v\n%s", err, output)
 	}
-	p := startProcess(t, dir, nil, binary, "serve",
-		"--server-name", s.Name, "--data-dir", dir,
-		"--listen", fmt.Sprintf("127.0.0.1:%d", s.FederationPort),
-		"--tls-cert", s.Certificate, "--tls-key", s.CertificateKey,
-		"--ca", s.Authority, "--allow-private", "--log-level", "debug")
-	software, version, err := s.awaitFederation(ctx, p, ca)
-	if err != nil {
-		t.Fatalf("federation API of %s: %v", s.Name, err)
+	strata := &Strata{binary: binary, dir: dir, name: s.Name}
+	strata.service = &service{
+		dir: dir,
+		argv: []string{
+			binary, "serve", "--server-name", s.Name, "--data-dir", dir,
+			"--listen", fmt.Sprintf("127.0.0.1:%d", s.FederationPort),
+			"--tls-cert", s.Certificate, "--tls-key", s.CertificateKey,
+			"--ca", s.Authority, "--allow-private", "--log-level", "debug",
+		},
+		ready: func(ctx context.Context, p *process) error {
+			software, version, err := s.awaitFederation(ctx, p, ca)
+			strata.version = software + " " + version
+			return err
+		},
 	}
-	strata := &Strata{binary: binary, dir: dir, name: s.Name, version: software + " " + version}
-	t.Logf("%s: %s, started in %s", strata.name, strata.version, time.Since(p.begun).Round(10*time.Millisecond))
+	strata.start(t)
+	t.Logf("%s: %s, started in %s", strata.name, strata.version, time.Since(strata.now.begun).Round(10*time.Millisecond))
 	return strata
 }
 
@@ -128,28 +134,63 @@ func (m *strataMember) send(ctx context.Context, roomID string, what ...string) 
 	return reply.EventID, err
 }
 
-// Await implements [Member].
-func (m *strataMember) Await(ctx context.Context, _, eventID string) (Event, error) {
+// Redact implements [Member].
+func (m *strataMember) Redact(ctx context.Context, roomID, eventID string) (string, error) {
+	var reply struct {
+		EventID string `json:"event_id"`
+	}
+	err := m.strata.run(ctx, &reply, "redact", roomID, eventID, "--as", m.userID)
+	return reply.EventID, err
+}
+
+// Event implements [Member].
+func (m *strataMember) Event(ctx context.Context, _, eventID string) (Event, error) {
+	e, err := m.verdict(ctx, eventID)
+	return e.Event, err
+}
+
+// verdict is an event with what became of it.
+func (m *strataMember) verdict(ctx context.Context, eventID string) (e judgedEvent, err error) {
+	err = m.strata.run(ctx, &e, "event", "get", eventID)
+	return e, err
+}
+
+// judgedEvent is what the command event get prints.
+type judgedEvent struct {
+	Event
+	Outcome string
+}
+
+// AwaitOutcome blocks until the server's verdict on an event is one that will not change by waiting.
+func (m *strataMember) AwaitOutcome(ctx context.Context, eventID string) (outcome string, err error) {
 	pause := time.NewTicker(readyPoll)
 	defer pause.Stop()
 	for {
-		var reply struct {
-			Event
-			Outcome string
-		}
-		err := m.strata.run(ctx, &reply, "event", "get", eventID)
-		if err == nil && reply.Outcome == "accepted" {
-			return reply.Event, nil
+		e, err := m.verdict(ctx, eventID)
+		if err == nil && e.Outcome != "staged" && e.Outcome != "quarantined" {
+			return e.Outcome, nil
 		}
 		if exit := (*exec.ExitError)(nil); err != nil && (!errors.As(err, &exit) || exit.ExitCode() != notFound) {
-			return Event{}, err
+			return "", err
 		}
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
-			return Event{}, fmt.Errorf("await %s (outcome %q): %w", eventID, reply.Outcome, ctx.Err())
+			return "", fmt.Errorf("await a verdict on %s (outcome %q): %w", eventID, e.Outcome, ctx.Err())
 		}
 	}
+}
+
+// Await implements [Member].
+func (m *strataMember) Await(ctx context.Context, _, eventID string) (Event, error) {
+	outcome, err := m.AwaitOutcome(ctx, eventID)
+	if err != nil {
+		return Event{}, err
+	}
+	if outcome != "accepted" {
+		return Event{}, fmt.Errorf("event %s was %s", eventID, outcome)
+	}
+	return m.Event(ctx, "", eventID)
 }
 
 // State implements [Member].

@@ -33,9 +33,7 @@ func StartSynapse(t *testing.T, dir string, ca *CA) Server {
 	if err := writeSynapseKey(filepath.Join(dir, "signing.key")); err != nil {
 		t.Fatalf("configure Synapse: %v", err)
 	}
-	p := startProcess(t, dir, nil, python, "-m", "synapse.app.homeserver",
-		"--config-path", filepath.Join(dir, "synapse.yaml"))
-	return s.await(t, p, ca)
+	return s.launch(t, ca, nil, python, "-m", "synapse.app.homeserver", "--config-path", filepath.Join(dir, "synapse.yaml"))
 }
 
 // writeSynapseKey writes a fresh signing key in Synapse's form: algorithm, version, unpadded base64 of the seed.
