@@ -85,7 +85,7 @@ func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 	}
 	row := persistence.Event{
 		NID: r.nid, RoomNID: b.head.nid, ID: r.event.ID(), Outcome: int(r.outcome), Redacted: r.redacted, Adopted: r.adopted,
-		Position: r.position, JSON: r.event.JSON(),
+		TS: r.event.OriginServerTS(), Position: r.position, JSON: r.event.JSON(),
 	}
 	if r.inGraph {
 		row.Before, row.After = r.before[:], r.after[:]

@@ -265,7 +265,8 @@ func (i *intake) stage(tx *persistence.Tx) error {
 func (i *intake) keep(tx *persistence.Tx, r *record) (isNew, wanted bool, err error) {
 	if r.nid == 0 {
 		r.nid, isNew, err = tx.AddEvent(persistence.Event{
-			RoomNID: r.room, ID: r.event.ID(), Outcome: int(Staged), Redacted: r.redacted, JSON: r.event.JSON(),
+			RoomNID: r.room, ID: r.event.ID(), Outcome: int(Staged), Redacted: r.redacted, TS: r.event.OriginServerTS(),
+			JSON: r.event.JSON(),
 		})
 		if err != nil || isNew {
 			return isNew, isNew, err

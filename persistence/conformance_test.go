@@ -9,6 +9,7 @@ import (
 
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/persistence/storetest"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // scratchStore shows the SQLite store to the conformance suite.
@@ -32,5 +33,34 @@ func TestConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 		return scratchStore{store}
+	})
+}
+
+func TestTimeline(t *testing.T) {
+	storetest.RunTimeline(t, func(t *testing.T) func(func(storetest.Events) error) {
+		t.Helper()
+		store, err := persistence.Open(context.Background(), persistence.Options{
+			Path: filepath.Join(t.TempDir(), "strata.db"), ServerName: "a.example",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		do := func(job func(*persistence.Tx) error) {
+			t.Helper()
+			if err := store.Update(context.Background(), job); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, id := range []ident.RoomID{"!1:a.example", "!2:a.example"} {
+			do(func(tx *persistence.Tx) error {
+				_, err := tx.PutRoom(persistence.Room{ID: id, Version: "10"})
+				return err
+			})
+		}
+		return func(job func(storetest.Events) error) {
+			t.Helper()
+			do(func(tx *persistence.Tx) error { return job(tx) })
+		}
 	})
 }

@@ -20,6 +20,7 @@ CREATE TABLE events (
 	redacted INTEGER NOT NULL,        -- 1 if the content hash did not match
 	redacted_by INTEGER,              -- events.nid of the redaction that left what is left of it
 	adopted  INTEGER NOT NULL,        -- 1 if it came with the state or auth chain of a join
+	ts       INTEGER NOT NULL,        -- ms; its origin_server_ts, which may be any number
 	position INTEGER,                 -- in the one sequence; of accepted events in the graph
 	before   BLOB,                    -- root of the state before it; null while its place in the graph is not known
 	after    BLOB,                    -- root of the state after it; null when that is the state before it
@@ -53,18 +54,20 @@ type Event struct {
 	Redacted    bool
 	RedactedBy  ident.EventID // the redaction that took effect on it, "" for none
 	Adopted     bool
+	TS          int64    // origin_server_ts: ms, and whatever its server likes
 	Position    Position // 0 for none
 	Before      []byte   // nil while the place in the graph is not known
 	After       []byte   // equal to Before when the event changes no state
 	JSON        []byte
 }
 
-const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, e.adopted, coalesce(e.position, 0), e.before,
-	coalesce(e.after, e.before), e.json, (SELECT x.id FROM events x WHERE x.nid = e.redacted_by) FROM events e JOIN rooms r ON r.nid = e.room`
+const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, e.adopted, e.ts, coalesce(e.position, 0),
+	e.before, coalesce(e.after, e.before), e.json, (SELECT x.id FROM events x WHERE x.nid = e.redacted_by) FROM events e JOIN rooms r ON r.nid = e.room`
 
 func scanEvent(r rowScanner) (e Event, err error) {
 	var key, by any
-	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Adopted, &e.Position, &e.Before, &e.After, &e.JSON, &by)
+	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Adopted, &e.TS, &e.Position, &e.Before,
+		&e.After, &e.JSON, &by)
 	if err == nil && by != nil {
 		e.RedactedBy, err = eventID(by)
 	}
@@ -96,13 +99,8 @@ func (tx *Tx) EventByNID(nid int64) (e Event, found bool, err error) {
 }
 
 // EventsSince gives up to limit events with positions after a position, in order.
-func (tx *Tx) EventsSince(after Position, limit int) (list []Event, err error) {
-	err = tx.query(eventColumns+` WHERE e.position > ? ORDER BY e.position LIMIT ?`, []any{int64(after), limit}, func(r rowScanner) error {
-		e, err := scanEvent(r)
-		list = append(list, e)
-		return err
-	})
-	return list, err
+func (tx *Tx) EventsSince(after Position, limit int) ([]Event, error) {
+	return tx.events(` WHERE e.position > ? ORDER BY e.position LIMIT ?`, int64(after), limit)
 }
 
 // EventExists says whether an event is stored and what became of it.
@@ -116,9 +114,10 @@ func (tx *Tx) EventExists(id ident.EventID) (nid int64, outcome int, inGraph, fo
 // own number.
 func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 	key := eventKey(e.ID)
-	added, err = tx.queryRow(`INSERT INTO events (room, id, outcome, redacted, adopted, position, before, after, json)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING nid`,
-		[]any{e.RoomNID, key, e.Outcome, e.Redacted, e.Adopted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.JSON}, &nid)
+	added, err = tx.queryRow(`INSERT INTO events (room, id, outcome, redacted, adopted, ts, position, before, after, json)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING nid`,
+		[]any{e.RoomNID, key, e.Outcome, e.Redacted, e.Adopted, e.TS, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e),
+			e.JSON}, &nid)
 	if err != nil || added {
 		return nid, added, err
 	}
@@ -129,7 +128,7 @@ func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 	return nid, false, err
 }
 
-// SettleEvent stores what became of an event: outcome, place in the graph and position. A position is never changed.
+// SettleEvent stores what became of an event: outcome, adoption, place in the graph and position. A position is never changed.
 func (tx *Tx) SettleEvent(e Event) error {
 	return tx.exec(`UPDATE events SET outcome = ?, adopted = ?, position = coalesce(position, ?), before = ?, after = ? WHERE nid = ?`,
 		e.Outcome, e.Adopted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.NID)

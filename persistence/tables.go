@@ -15,6 +15,7 @@ var schema = []string{
 	keysSchema,
 	roomsSchema,
 	eventsSchema,
+	timelineSchema,
 	redactionsSchema,
 	statesSchema,
 	stagingSchema,

@@ -23,7 +23,7 @@ transport/ident         < github.com/matrix-org/gomatrixserverlib/spec
 transport/canonicaljson <
 transport/signing       < transport/ident+ transport/canonicaljson github.com/oasisprotocol/curve25519-voi
 persistence             < trace transport/ident modernc.org/sqlite
-persistence/storetest   < persistence
+persistence/storetest   < persistence+
 transport/keys          < transport/signing+ persistence trace
 transport/discovery     < transport/ident+ trace golang.org/x/sync
 transport               < transport/keys+ transport/discovery github.com/julienschmidt/httprouter golang.org/x/crypto/acme/autocert golang.org/x/sync

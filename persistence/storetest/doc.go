@@ -6,6 +6,7 @@
 //	                              ──► positions: 1, 2, 3 … in the order of commits, whatever fails
 //	                              ──► reads: committed data of one moment
 //	                              ──► callbacks, cancellation, closing, crash points, opening again
+//	               jobs ──► RunTimeline ──► events of a room by time and by number
 //
 // The engine is seen through Store and Tx, which its test adapts to a scratch table. The suite checks the contract and nothing of
 // how it is met: it does not count commits, measure time, kill processes or fill disks.

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package persistence
+
+// A room's events in two orders: by the time that their servers claim, of those that have a place in the graph and stand there
+// (accepted or soft-failed, whenever they came), and by number, of all. Both grow near the end of each room's part.
+const timelineSchema = `
+CREATE INDEX events_time ON events (room, ts) WHERE before IS NOT NULL AND outcome IN (1, 2);
+CREATE INDEX events_room ON events (room);`
+
+// EventsByTime gives up to limit events of a room's graph that were accepted or soft-failed, closest to a time first: those of
+// the time itself or later if forward, else those of the time or earlier. Times are origin_server_ts, in ms. Events of one
+// time come in the order of their numbers, or backwards.
+func (tx *Tx) EventsByTime(room int64, ts int64, forward bool, limit int) ([]Event, error) {
+	const at = ` WHERE e.room = ? AND e.before IS NOT NULL AND e.outcome IN (1, 2) AND e.ts `
+	if forward {
+		return tx.events(at+`>= ? ORDER BY e.ts, e.nid LIMIT ?`, room, ts, limit)
+	}
+	return tx.events(at+`<= ? ORDER BY e.ts DESC, e.nid DESC LIMIT ?`, room, ts, limit)
+}
+
+// RoomEventsFrom gives up to limit events of a room with numbers greater than nid, by number, whether they are in the graph or
+// not.
+func (tx *Tx) RoomEventsFrom(room int64, nid int64, limit int) ([]Event, error) {
+	return tx.events(` WHERE e.room = ? AND e.nid > ? ORDER BY e.nid LIMIT ?`, room, nid, limit)
+}
+
+func (tx *Tx) events(where string, args ...any) (list []Event, err error) {
+	err = tx.query(eventColumns+where, args, func(r rowScanner) error {
+		e, err := scanEvent(r)
+		list = append(list, e)
+		return err
+	})
+	return list, err
+}
