@@ -17,6 +17,7 @@ import (
 // eventCmd is everything about events.
 type eventCmd struct {
 	Get   eventGetCmd   `cmd:"" help:"Show an event and how it was judged (ro)."`
+	Fetch eventFetchCmd `cmd:"" help:"Ask another server for an event, and look at it (ro, with --keep rw)."`
 	Graph eventGraphCmd `cmd:"" help:"Draw what leads to an event, or what it rests on (ro)."`
 }
 
@@ -62,13 +63,7 @@ func showEvent(o *output, e inspect.Event) {
 	}
 	if v := e.Verdict; v != nil {
 		rows = append(rows, []string{"received", fmt.Sprintf("%s from %s", o.when(v.Arrival.Received), v.Arrival.Peer)})
-		for _, c := range v.Checks {
-			word := "ok"
-			if !c.OK {
-				word = "FAIL"
-			}
-			rows = append(rows, []string{fmt.Sprintf("check %d", c.Number), fmt.Sprintf("%s %s %s %s", c.ID, word, c.Rule, c.Detail)})
-		}
+		rows = append(rows, checkRows(v.Checks)...)
 		for _, id := range v.Waits {
 			rows = append(rows, []string{"waits for", string(id)})
 		}
@@ -77,6 +72,17 @@ func showEvent(o *output, e inspect.Event) {
 		rows = append(rows, []string{"json", string(e.PDU)})
 	}
 	o.pairs(rows)
+}
+
+func checkRows(checks []inspect.Check) (rows [][]string) {
+	for _, c := range checks {
+		word := "ok"
+		if !c.OK {
+			word = "FAIL"
+		}
+		rows = append(rows, []string{fmt.Sprintf("check %d", c.Number), fmt.Sprintf("%s %s %s %s", c.ID, word, c.Rule, c.Detail)})
+	}
+	return rows
 }
 
 // outcome is the verdict in words.

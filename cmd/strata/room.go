@@ -23,6 +23,7 @@ type roomCmd struct {
 	DAG      roomDAGCmd      `cmd:"" name:"dag" help:"Draw the graph of a room's events (ro)."`
 	Heads    roomHeadsCmd    `cmd:"" help:"List the events that a room's next event follows (ro)."`
 	Gaps     roomGapsCmd     `cmd:"" help:"List what is missing of a room, and what waits for it (ro)."`
+	Compare  roomCompareCmd  `cmd:"" help:"Hold a room's state against that of another server (ro)."`
 	State    roomStateCmd    `cmd:"" help:"Show a room's current state (ro)."`
 	StateAt  roomStateAtCmd  `cmd:"" name:"state-at" help:"Show a room's state at one of its events (ro)."`
 }

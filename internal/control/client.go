@@ -74,6 +74,16 @@ func (c *Client) Redact(ctx context.Context, order Redact) (Sent, error) {
 	return ask(ctx, c, opRedact, order)
 }
 
+// Compare holds our state of a room against another server's.
+func (c *Client) Compare(ctx context.Context, q Compare) (Comparison, error) {
+	return ask(ctx, c, opCompare, q)
+}
+
+// FetchEvent asks another server for an event.
+func (c *Client) FetchEvent(ctx context.Context, q FetchEvent) (Fetched, error) {
+	return ask(ctx, c, opFetch, q)
+}
+
 // Rooms lists the rooms.
 func (c *Client) Rooms(ctx context.Context) ([]inspect.Room, error) {
 	return ask(ctx, c, opRooms, struct{}{})

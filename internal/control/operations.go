@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 
 	"github.com/strata-matrix/strata/internal/inspect"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // operation is one thing that can be asked for, with the types of question and answer.
@@ -18,6 +19,8 @@ var (
 	opJoin         = operation[Membership, Room]{"room/join"}
 	opLeave        = operation[Membership, Room]{"room/leave"}
 	opSend         = operation[Send, Sent]{"send"}
+	opCompare      = operation[Compare, Comparison]{"room/compare"}
+	opFetch        = operation[FetchEvent, Fetched]{"event/fetch"}
 	opRedact       = operation[Redact, Sent]{"redact"}
 	opRooms        = operation[struct{}, []inspect.Room]{"room/ls"}
 	opRoom         = operation[ShowRoom, inspect.RoomDetail]{"room/show"}
@@ -102,4 +105,48 @@ type RoomRef struct {
 type GetEvent struct {
 	EventID string `json:"event_id"`
 	Wait    int64  `json:"wait_ms,omitempty"`
+}
+
+// Compare asks for our state of a room beside that of another server.
+type Compare struct {
+	RoomID string `json:"room_id"`
+	Server string `json:"server"`
+}
+
+// Comparison is the state before an event that both servers have.
+type Comparison struct {
+	RoomID      string       `json:"room_id"`
+	Server      string       `json:"server"`
+	EventID     string       `json:"event_id"`
+	Same        int          `json:"same"` // slots with the same event
+	Differences []Difference `json:"differences"`
+	// Unread is events of the other server's state of which it is not known what they are about: it did not give them.
+	Unread []ident.EventID `json:"unread"`
+}
+
+// Difference is a piece of state that the two do not agree on. An empty event id stands for an empty slot.
+type Difference struct {
+	Type     string        `json:"type"`
+	StateKey string        `json:"state_key"`
+	Ours     ident.EventID `json:"ours"`
+	Theirs   ident.EventID `json:"theirs"`
+	// Known is what became here of their event, "missing" if it never came.
+	Known string `json:"known,omitempty"`
+}
+
+// FetchEvent asks another server for an event. Keep has it judged and stored like one that was missing.
+type FetchEvent struct {
+	EventID string `json:"event_id"`
+	Server  string `json:"server"`
+	Keep    bool   `json:"keep,omitempty"`
+}
+
+// Fetched is an event as another server has it.
+type Fetched struct {
+	EventID string          `json:"event_id"`
+	Server  string          `json:"server"`
+	Known   string          `json:"known"` // what became of it here, "missing" if it never came
+	Kept    bool            `json:"kept"`
+	Checks  []inspect.Check `json:"checks"`
+	PDU     json.RawMessage `json:"pdu"` // null if what came is no JSON
 }

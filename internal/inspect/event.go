@@ -123,6 +123,15 @@ func describeEvent(parsed *event.Event) Event {
 	return e
 }
 
+// ChecksOf numbers the checks of a verdict.
+func ChecksOf(checks []pdu.Check) []Check {
+	list := make([]Check, len(checks))
+	for n, c := range checks {
+		list[n] = Check{n + 1, c.ID, c.OK, c.Rule, c.Detail}
+	}
+	return list
+}
+
 // addVerdict adds the record about an event, if there is one.
 func (e *Event) addVerdict(tx *persistence.Tx, id ident.EventID) (found bool, err error) {
 	row, found, err := tx.Verdict(id)
@@ -135,15 +144,13 @@ func (e *Event) addVerdict(tx *persistence.Tx, id ident.EventID) (found bool, er
 	}
 	e.EventID, e.RoomID, e.Outcome, e.Redacted = string(id), string(v.Room), v.Outcome.String(), v.Redacted
 	e.Verdict = &Verdict{
-		Outcome: v.Outcome.String(), Checks: []Check{}, Judged: v.JudgedAt,
+		Outcome: v.Outcome.String(), Judged: v.JudgedAt,
 		Arrival: Arrival{Peer: string(v.Origin), Received: v.ReceivedAt},
 	}
 	if e.OriginTS != 0 {
 		e.Verdict.Arrival.Lag = v.ReceivedAt - e.OriginTS
 	}
-	for n, c := range v.Checks {
-		e.Verdict.Checks = append(e.Verdict.Checks, Check{n + 1, c.ID, c.OK, c.Rule, c.Detail})
-	}
+	e.Verdict.Checks = ChecksOf(v.Checks)
 	nid, _, _, stored, err := tx.EventExists(id)
 	if err != nil || !stored {
 		return true, err
