@@ -15,8 +15,8 @@ import (
 // encoding/json makes an object of; a json.RawMessage is taken as it is. When it returns, the event is durable and queued for
 // every server in the room.
 //
-// Errors: a *pdu.NotAllowed says which rule of the room refused, with the values it rests on; pdu.ErrUnknownRoom,
-// pdu.ErrNotJoined, ErrNotOurs.
+// Errors: a *pdu.NotAllowed says which rule of the room refused, with the values it rests on; a *pdu.PolicyError has the words of
+// the room's policy server, or says that it could not be asked; pdu.ErrUnknownRoom, pdu.ErrNotJoined, ErrNotOurs.
 func (s *Server) Send(ctx context.Context, room ident.RoomID, sender ident.UserID, eventType string, content any) (ident.EventID, error) {
 	id, err := s.send(ctx, room, pdu.Draft{Type: eventType, Sender: sender}, content)
 	if err != nil {

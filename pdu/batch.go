@@ -41,10 +41,13 @@ type batch struct {
 	fetched  map[ident.EventID]bool    // staged events that nobody sent to us
 	moved    map[ident.ServerName]bool // servers whose number of members has changed
 	sends    []sending
-	effects  []effect // of redactions
-	broken   error    // a failure half-way through a change: nothing of the batch may be stored
-	forget   bool     // what is staged was read as of another room version
-	adopted  bool     // the room was joined: what waited for that can be judged
+	effects  []effect                 // of redactions
+	unsigned []question               // staged events that wait for the policy server
+	answers  map[ident.EventID]answer // what it has answered
+	policy   policyAt
+	broken   error // a failure half-way through a change: nothing of the batch may be stored
+	forget   bool  // what is staged was read as of another room version
+	adopted  bool  // the room was joined: what waited for that can be judged
 }
 
 // judged is a verdict with whether it is kept even when it is plain acceptance.

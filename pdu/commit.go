@@ -29,6 +29,7 @@ func (b *batch) commit() error {
 		return fmt.Errorf("store events of %s: %w", b.id, err)
 	}
 	b.tell()
+	b.e.askPolicyServer(b.id, b.unsigned)
 	if released > 0 || b.adopted {
 		b.e.wake(b.id)
 	}
@@ -92,7 +93,7 @@ func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 	}
 	r.room = b.head.nid
 	if r.nid != 0 {
-		err = tx.SettleEvent(row)
+		err = b.settleEvent(tx, r, row)
 	} else {
 		err = b.addEvent(tx, r, row)
 	}
@@ -100,6 +101,16 @@ func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 		return err
 	}
 	return b.writeCitations(tx, r)
+}
+
+// settleEvent is for an event that is stored already. Its text changes only by signatures that it got here.
+func (b *batch) settleEvent(tx *persistence.Tx, r *record, row persistence.Event) error {
+	if r.signed {
+		if err := tx.SetEventJSON(r.nid, row.JSON); err != nil {
+			return err
+		}
+	}
+	return tx.SettleEvent(row)
 }
 
 // addEvent stores an event that was not stored when the turn began. It may have been staged since: then it is settled.
@@ -152,6 +163,11 @@ func (b *batch) nidOf(tx *persistence.Tx, id ident.EventID) (int64, error) {
 func (b *batch) writeStaging(tx *persistence.Tx) error {
 	for _, u := range b.unstaged {
 		if err := tx.Unstage(u.nid, u.waited); err != nil {
+			return err
+		}
+	}
+	for _, q := range b.unsigned {
+		if err := tx.Retry(q.staging.Event, q.staging.Attempts, b.now.Add(policyLease).UnixMilli(), q.note()); err != nil {
 			return err
 		}
 	}

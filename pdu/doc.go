@@ -12,6 +12,7 @@
 //	    Send ─────────► built on the extremities ──► P-27 own auth events ─✗─► rejected
 //	    AcceptMembership ───────────────────────►    P-28 state before    ─✗─► rejected
 //	                                                 P-29 current state   ─✗─► soft-failed
+//	                                                 P-30 policy server   ─✗─► soft-failed, when it has been asked (policy.go)
 //	                                                           │ accepted
 //	                                                           ▼
 //	            one job: event, state tree, extremities, current state, position, outbound queue
@@ -34,6 +35,6 @@
 // A redaction is held back from subscribers until it takes effect: then its target is stored, and served everywhere, as redaction
 // leaves it (see redaction.go).
 //
-// The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), fetches no state for a gap that cannot be closed event by event, and applies neither history
-// visibility nor policy servers.
+// The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), fetches no
+// state for a gap that cannot be closed event by event, applies no history visibility, and does not act as a policy server.
 package pdu

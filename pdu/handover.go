@@ -81,7 +81,8 @@ func (e *Engine) acceptMembership(ctx context.Context, origin ident.ServerName, 
 	}
 	var admitted *record
 	var before *room
-	err = e.do(ctx, h.Room, false, func(b *batch) error {
+	build := func(*batch) (*event.Event, error) { return member, nil }
+	err = e.acceptSigned(ctx, h.Room, build, func(b *batch, member *event.Event) error {
 		if err := b.countMembers(); err != nil {
 			return err
 		}
@@ -90,6 +91,9 @@ func (e *Engine) acceptMembership(ctx context.Context, origin ident.ServerName, 
 		admitted, err = b.admit(member, origin)
 		return err
 	})
+	if unsigned := (*PolicyError)(nil); errors.As(err, &unsigned) {
+		return Admission{}, unsigned.refusal()
+	}
 	if err != nil {
 		return Admission{}, err
 	}

@@ -3,6 +3,8 @@
 package pdu
 
 import (
+	"errors"
+
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/persistence"
 )
@@ -17,6 +19,7 @@ var stages = []struct {
 	{"P-27", Rejected, (*batch).checkAuthEvents},
 	{"P-28", Rejected, (*batch).checkStateBefore},
 	{"P-29", SoftFailed, (*batch).checkCurrent},
+	{"P-30", SoftFailed, (*batch).checkPolicy},
 }
 
 // receive judges a staged event, as far as what it references allows. r is what is stored of it.
@@ -35,12 +38,17 @@ func (b *batch) receive(r *record, s persistence.Staging) error {
 		b.quarantine(r, v, missing)
 		return nil
 	}
-	own, first := b.change(r), !r.known()
+	own, first, was := b.change(r), !r.known(), *r
 	b.fetched[own.event.ID()] = arrival(s.Arrival) != arrivedInTransaction
 	if !asAuth && len(missing) == 0 {
 		err = b.judge(own, &v)
 	} else {
 		err = b.judgeAsOutlier(own, &v)
+	}
+	if unsigned := (*unsignedError)(nil); errors.As(err, &unsigned) {
+		*own = was
+		b.unsigned = append(b.unsigned, question{s, unsigned.server})
+		return nil
 	}
 	if err != nil {
 		return err

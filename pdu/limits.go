@@ -65,6 +65,19 @@ const (
 	maxStateBytes    = maxStateServers*maxStateIDsReply + maxStateReply
 )
 
+// Policy servers.
+const (
+	policyTimeout    = 10 * time.Second // for one answer; the specification has no figure
+	policyPatience   = time.Minute      // for the answers about maxPolicyAsked events
+	policyLease      = 5 * time.Minute  // an event that waits for an answer is judged anew after it, should nobody ask any more
+	maxPolicyAsked   = 50               // events that a policy server is asked about together
+	maxPolicyAtOnce  = 4                // requests to one at a time
+	maxPolicyQueue   = 1_000            // events of a room that wait to be asked about; others wait for the end of their lease
+	maxPolicyRooms   = 8                // rooms whose policy servers are asked at once
+	maxPolicyReply   = 16 << 10         // an answer holds one signature
+	maxPolicyChanges = 3                // how often an event of ours goes to a policy server, should the room change it meanwhile
+)
+
 // What we serve.
 const (
 	maxServedMissing  = 50      // events in a reply to get_missing_events

@@ -20,6 +20,7 @@ type record struct {
 	event    *event.Event
 	outcome  Outcome // Staged until judged
 	redacted bool
+	signed   bool          // it has signatures that the stored text may lack
 	by       ident.EventID // the redaction that took effect on it, "" for none
 	adopted  bool          // it came with the state or auth chain of a join: it is before the join, and not delivered
 	inGraph  bool          // its parents are known, and so is:

@@ -20,14 +20,20 @@ import (
 )
 
 // Send builds an event on the current extremities, judges it like any other, stores it and queues it for the other servers of
-// the room: when Send returns, that is durable. Errors: ErrUnknownRoom, ErrNotJoined; *NotAllowed when the rules refuse it.
+// the room: when Send returns, that is durable. A room's policy server is asked before (M-101). Errors: ErrUnknownRoom,
+// ErrNotJoined; *NotAllowed when the rules refuse it; *PolicyError when the policy server does, or cannot be reached.
 func (e *Engine) Send(ctx context.Context, id ident.RoomID, d Draft) (*event.Event, error) {
 	var sent *event.Event
-	err := e.do(ctx, id, false, func(b *batch) error {
+	err := e.acceptSigned(ctx, id, func(b *batch) (*event.Event, error) {
+		if err := b.mustBeJoined(); err != nil {
+			return nil, err
+		}
+		return b.build(d)
+	}, func(b *batch, built *event.Event) error {
 		if err := b.mustBeJoined(); err != nil {
 			return err
 		}
-		r, err := b.send(d)
+		r, err := b.accept(built, "")
 		if err == nil {
 			sent = r.event
 		}
@@ -127,15 +133,19 @@ func (b *batch) mustBeJoined() error {
 
 // send builds an event and has it accepted.
 func (b *batch) send(d Draft) (*record, error) {
-	p, _, err := b.proto(d)
-	if err != nil {
-		return nil, err
-	}
-	built, err := event.Build(b.head.version, p, b.e.self, b.e.key)
+	built, err := b.build(d)
 	if err != nil {
 		return nil, err
 	}
 	return b.accept(built, "")
+}
+
+func (b *batch) build(d Draft) (*event.Event, error) {
+	p, _, err := b.proto(d)
+	if err != nil {
+		return nil, err
+	}
+	return event.Build(b.head.version, p, b.e.self, b.e.key)
 }
 
 // proto is an event on all forward extremities, within the cap (P-06), resting on what the rules ask for (P-35), with the state
@@ -194,7 +204,7 @@ func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
 	if r, err := b.record(e.ID()); err != nil {
 		return nil, err
 	} else if r != nil {
-		own.nid = r.nid // it was staged on another way
+		own.nid, own.signed = r.nid, r.by == "" // it was staged on another way
 		if r.by != "" {
 			own.event, own.by = r.event, r.by
 		}

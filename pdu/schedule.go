@@ -26,8 +26,9 @@ type schedule struct {
 	ready    []ident.RoomID         // those that wait for a turn, in order
 	turns    int                    // turns under way
 	due      map[ident.RoomID]time.Time
-	searches map[ident.RoomID]bool // rooms for which missing events are being sought
-	changed  chan struct{}         // due has changed; holds one token
+	searches map[ident.RoomID]bool       // rooms for which missing events are being sought
+	changed  chan struct{}               // due has changed; holds one token
+	unsigned map[ident.RoomID][]question // what policy servers are to be asked; those rooms are being worked on
 }
 
 // work is what a room has to do in its turn.
@@ -48,7 +49,7 @@ type task struct {
 func newSchedule() schedule {
 	return schedule{
 		rooms: map[ident.RoomID]*work{}, due: map[ident.RoomID]time.Time{}, searches: map[ident.RoomID]bool{},
-		changed: make(chan struct{}, 1),
+		changed: make(chan struct{}, 1), unsigned: map[ident.RoomID][]question{},
 	}
 }
 

@@ -40,7 +40,7 @@ func (o Outcome) String() string {
 
 // Check is the result of one check on receipt.
 type Check struct {
-	ID     string // the check: "P-25" format, "P-26" signatures and hash, "P-27" auth events, "P-28" state before, "P-29" current state
+	ID     string // the check: "P-25" format, "P-26" signatures and hash, "P-27" auth events, "P-28" state before, "P-29" current state, "P-30" policy server
 	OK     bool
 	Rule   string // the rule that decided, as in "P-47"
 	Detail string // one sentence; a refusal gives the values it rests on

@@ -134,6 +134,11 @@ func (tx *Tx) SettleEvent(e Event) error {
 		e.Outcome, e.Adopted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.NID)
 }
 
+// SetEventJSON stores an event's text anew, with signatures that it had not before.
+func (tx *Tx) SetEventJSON(nid int64, text []byte) error {
+	return tx.exec(`UPDATE events SET json = ? WHERE nid = ?`, text, nid)
+}
+
 // Cite notes that a state event has another among its auth_events.
 func (tx *Tx) Cite(auth, event int64) error {
 	return tx.exec(`INSERT OR IGNORE INTO citations (auth, event) VALUES (?, ?)`, auth, event)

@@ -31,6 +31,15 @@ type PDUSought struct {
 	Duration time.Duration
 }
 
+// PDUPolicyAsked is emitted when a room's policy server was asked about events that it had not signed.
+type PDUPolicyAsked struct {
+	Room, Server string
+	Asked        int
+	Signed       int
+	Problem      string // why one of the others was not signed, "" when all were
+	Duration     time.Duration
+}
+
 // PDURoomFailed is emitted when the work on a room was given up for now, because the store failed or a stored thing is not
 // what it should be. It is tried again.
 type PDURoomFailed struct {
@@ -46,6 +55,9 @@ func (PDUJudged) Kind() string { return "pdu.judged" }
 
 // Kind implements Event.
 func (PDUSought) Kind() string { return "pdu.sought" }
+
+// Kind implements Event.
+func (PDUPolicyAsked) Kind() string { return "pdu.policy_asked" }
 
 // Kind implements Event.
 func (PDURoomFailed) Kind() string { return "pdu.room_failed" }

@@ -33,7 +33,8 @@ pdu/auth                < pdu/event+
 pdu/state               < pdu/event+
 pdu/resolve             < pdu/auth+
 pdu/acl                 < pdu/event+
-pdu                     < pdu/resolve+ pdu/acl pdu/state transport+ transaction persistence trace
+pdu/policy              < pdu/event+
+pdu                     < pdu/resolve+ pdu/acl pdu/policy pdu/state transport+ transaction persistence trace
 messaging               < pdu+
 internal/inspect        < pdu+
 internal/control        < messaging+ internal/inspect

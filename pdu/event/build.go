@@ -151,9 +151,13 @@ func templateRefs(v *Version, name string, list canonicaljson.Value, most int) (
 // Sign is the event with a signature added; those of others, and of other keys, are kept (P-20). A signature by the same key
 // is replaced.
 func (e *Event) Sign(server ident.ServerName, key signing.Key) (*Event, error) {
-	signature := signing.EncodeBase64(ed25519.Sign(key.Private, e.message()))
+	return e.WithSignature(server, key.ID, signing.EncodeBase64(ed25519.Sign(key.Private, e.message())))
+}
+
+// WithSignature is Sign for a signature that somebody else made. Whether it is good is not looked at.
+func (e *Event) WithSignature(server ident.ServerName, id ident.KeyID, signature string) (*Event, error) {
 	all := e.Signatures()
-	own := append(membersWithout(all.Get(string(server)), string(key.ID)), textMember(string(key.ID), signature))
+	own := append(membersWithout(all.Get(string(server)), string(id)), textMember(string(id), signature))
 	every := append(membersWithout(all, string(server)), member{string(server), object(own)})
 	members := append(membersWithout(e.root, "signatures"), member{"signatures", object(every)})
 	signed, err := ParseBackfilled(e.version, object(members))
@@ -165,6 +169,11 @@ func (e *Event) Sign(server ident.ServerName, key signing.Key) (*Event, error) {
 	}
 	signed.signers = e.signers
 	return signed, nil
+}
+
+// Verify says whether a signature is a key's over the event, whoever the key belongs to.
+func (e *Event) Verify(key ed25519.PublicKey, signature []byte) bool {
+	return len(key) == ed25519.PublicKeySize && ed25519.Verify(key, e.message(), signature)
 }
 
 // members is the fields that a template has.
