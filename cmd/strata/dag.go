@@ -61,6 +61,10 @@ func (l *lanes) add(node *inspect.Node) {
 	}
 	l.to[at] = node.Parents[0]
 	for _, parent := range node.Parents[1:] {
+		if j := slices.Index(l.to, parent); j >= 0 {
+			l.join(at, j)
+			continue
+		}
 		l.to = append(l.to, parent)
 		l.connect(at, len(l.to)-1, '\\')
 	}
@@ -87,6 +91,26 @@ func (l *lanes) connect(at, j int, slash rune) {
 	}
 	for k := j; k < len(l.to); k++ {
 		cells[2*k-1] = slash
+	}
+	l.rows = append(l.rows, row{drawn: strings.TrimRight(string(cells), " ")})
+}
+
+// join draws how an event in lane at leads to where lane j leads as well.
+func (l *lanes) join(at, j int) {
+	if at == j {
+		return
+	}
+	cells := []rune(strings.Repeat(" ", 2*len(l.to)))
+	for k := range l.to {
+		cells[2*k] = '|'
+	}
+	for k := 2*min(at, j) + 1; k < 2*max(at, j); k += 2 {
+		cells[k] = '_'
+	}
+	if j > at {
+		cells[2*j-1] = '\\'
+	} else {
+		cells[2*j+1] = '/'
 	}
 	l.rows = append(l.rows, row{drawn: strings.TrimRight(string(cells), " ")})
 }

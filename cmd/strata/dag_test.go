@@ -55,6 +55,16 @@ func TestDraw(t *testing.T) {
 |_|/
 |/
 * e`},
+		"a line to a lane that is there": {"a:b,c b:d,c c:e,d d:e e", `
+* a
+|\
+* | b
+|\|
+| * c
+|/|
+* | d
+|/
+* e`},
 		"a lane that ends": {"a:c b:d c d", `
 * a
 | * b
