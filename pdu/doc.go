@@ -35,6 +35,9 @@
 // A redaction is held back from subscribers until it takes effect: then its target is stored, and served everywhere, as redaction
 // leaves it (see redaction.go).
 //
+// Other servers in a room are given its history as they may see it, redacted where they may not (see sight.go, pdu/visibility), its
+// state and auth chains whole or not at all (see chain.go), and the dearer of their requests one after another (see turnstile.go).
+//
 // The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), fetches no
-// state for a gap that cannot be closed event by event, applies no history visibility, and does not act as a policy server.
+// state for a gap that cannot be closed event by event, and does not act as a policy server.
 package pdu

@@ -71,11 +71,12 @@ type Engine struct {
 	outbox Outbox
 	trace  trace.Sink
 
-	cache   *memory
-	news    *broadcast
-	stop    context.CancelCauseFunc
-	stopped context.Context // done once Run has ended; turns and fetches run under it
-	running sync.WaitGroup  // turns and fetches
+	cache     *memory
+	turnstile *turnstile // of other servers' requests
+	news      *broadcast
+	stop      context.CancelCauseFunc
+	stopped   context.Context // done once Run has ended; turns and fetches run under it
+	running   sync.WaitGroup  // turns and fetches
 
 	unverified chan struct{} // an event was kept unverified; holds one token
 
@@ -94,7 +95,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	e := &Engine{
 		self: cfg.Self, key: cfg.Key, store: cfg.Store, keys: cfg.Keys, client: cfg.Client, outbox: cfg.Outbox,
 		trace: trace.OrDiscard(cfg.Trace),
-		cache: newMemory(), news: newBroadcast(), stop: stop, stopped: ctx,
+		cache: newMemory(), turnstile: newTurnstile(), news: newBroadcast(), stop: stop, stopped: ctx,
 		plan:       newSchedule(),
 		unverified: make(chan struct{}, 1),
 		rooms:      newGenerations[ident.RoomID](roomCacheWeight, func(*room) int { return 1 }),

@@ -182,7 +182,11 @@ func (e *Engine) admission(ctx context.Context, admitted *record, before *room, 
 	if omitMembers {
 		a.StateBefore, a.MembersOmitted = withoutMembers(a.StateBefore, admitted.event.Sender()), true
 	}
-	a.AuthChain, err = e.authChain(ctx, append([]*event.Event{admitted.event}, a.StateBefore...))
+	chain, err := e.authChain(ctx, append(idsOf(a.StateBefore), a.Event.ID()), nil)
+	if err != nil {
+		return Admission{}, err
+	}
+	a.AuthChain, err = e.eventsOf(ctx, chain)
 	if omitMembers {
 		a.AuthChain = without(a.AuthChain, a.StateBefore)
 	}

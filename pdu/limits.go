@@ -9,6 +9,9 @@ const (
 	recordCacheWeight = 64 << 20 // bytes of event text
 	nodeCacheWeight   = 32 << 20 // bytes of state nodes
 	roomCacheWeight   = 4096     // heads of rooms
+	authsCacheWeight  = 4 << 20  // references from event to auth event, at 8 bytes: 300,000 events with 5 of them
+	authsWeight       = 8        // what an entry of these weighs besides
+	chainCacheWeight  = 1 << 20  // events in auth chains of states, at 16 bytes
 	aclCacheWeight    = 256      // server access control lists, of at most 64 KiB each
 )
 
@@ -85,9 +88,16 @@ const (
 	defaultMissing    = 10      // E-09
 	maxNamedEvents    = 50      // events that a request may name; more are ignored
 	maxWalked         = 2_000   // events looked at for one request
+	maxTooDeep        = 50      // of them, those below min_depth: depths are their senders' word, and what is behind them may not be
+	maxServed         = 8       // requests for history and state at one time: each reads much of what one goroutine reads for all
+	maxServedOfServer = 2       // those of one server
+	maxServeWaiting   = 16      // requests of a server that may wait for one before them
 	maxAuthChain      = 200_000 // events in an auth chain; the longest known are below 100,000
 	maxHeroes         = 5       // of a room without a name, as the client-server API has them
 )
+
+// maxServeWait is how long a request waits for those before it: less than the half minute that impatient peers wait altogether.
+const maxServeWait = 10 * time.Second
 
 // When things are tried again.
 const (

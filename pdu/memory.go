@@ -40,6 +40,8 @@ type memory struct {
 	records *generations[ident.EventID, *record]
 	nodes   *generations[state.Root, []byte]
 	acls    *generations[aclKey, acl.List] // parsed, since every request asks for them
+	auths   *generations[eventRef, []eventRef]
+	chains  *generations[state.Root, []ident.EventID] // of states
 }
 
 // aclKey names what an event says, which its redaction changes.
@@ -53,6 +55,8 @@ func newMemory() *memory {
 		records: newGenerations[ident.EventID](recordCacheWeight, func(r *record) int { return len(r.event.JSON()) }),
 		nodes:   newGenerations[state.Root](nodeCacheWeight, func(data []byte) int { return len(data) }),
 		acls:    newGenerations[aclKey](aclCacheWeight, func(acl.List) int { return 1 }),
+		auths:   newGenerations[eventRef](authsCacheWeight, func(list []eventRef) int { return authsWeight + len(list) }),
+		chains:  newGenerations[state.Root](chainCacheWeight, func(chain []ident.EventID) int { return len(chain) }),
 	}
 }
 
@@ -88,6 +92,42 @@ func (m *memory) putNode(hash state.Root, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.nodes.put(hash, data)
+}
+
+// authEvents is the auth events of each of the given events, not nil, and those of which they are not known.
+func (m *memory) authEvents(refs []eventRef) (lists [][]eventRef, missing []ident.EventID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	lists = make([][]eventRef, len(refs))
+	for i, ref := range refs {
+		if list, ok := m.auths.get(ref); ok {
+			lists[i] = list
+		} else {
+			missing = append(missing, ref.Value())
+		}
+	}
+	return lists, missing
+}
+
+func (m *memory) putAuthEvents(refs []eventRef, lists [][]eventRef) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i, ref := range refs {
+		m.auths.put(ref, lists[i])
+	}
+}
+
+// chain is the auth chain of a state.
+func (m *memory) chain(root state.Root) ([]ident.EventID, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.chains.get(root)
+}
+
+func (m *memory) putChain(root state.Root, chain []ident.EventID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.chains.put(root, chain)
 }
 
 // acl is the list that an event sets.

@@ -200,11 +200,15 @@ func VerdictOf(row persistence.Verdict) (Verdict, error) {
 
 // stateEvents is the events of a state, in no order.
 func (e *Engine) stateEvents(ctx context.Context, root state.Root) ([]*event.Event, error) {
-	all, err := state.All(storedNodes{ctx, e}, root)
+	all, err := e.stateIDs(ctx, root)
 	if err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
+		return nil, err
 	}
-	ids := slices.Collect(maps.Values(all))
+	return e.eventsOf(ctx, slices.Collect(maps.Values(all)))
+}
+
+// eventsOf is events that must be stored.
+func (e *Engine) eventsOf(ctx context.Context, ids []ident.EventID) ([]*event.Event, error) {
 	found, err := e.records(ctx, ids)
 	if err != nil {
 		return nil, err
@@ -213,41 +217,11 @@ func (e *Engine) stateEvents(ctx context.Context, root state.Root) ([]*event.Eve
 	for _, id := range ids {
 		r, ok := found[id]
 		if !ok {
-			return nil, fmt.Errorf("%w: event %s of a state is not stored", persistence.ErrCorrupt, id)
+			return nil, fmt.Errorf("%w: event %s of a state or auth chain is not stored", persistence.ErrCorrupt, id)
 		}
 		events = append(events, r.event)
 	}
 	return events, nil
-}
-
-// authChain is the events that the given ones rest on, all the way down, each once. A given event is in it only if another
-// rests on it. What is not stored is left out: an event of an adopted auth chain whose signature could not be verified.
-func (e *Engine) authChain(ctx context.Context, from []*event.Event) ([]*event.Event, error) {
-	var chain []*event.Event
-	seen := map[ident.EventID]bool{}
-	for level := from; len(level) > 0; {
-		var next []ident.EventID
-		for _, x := range level {
-			for _, id := range x.AuthEvents() {
-				if !seen[id] && len(seen) < maxAuthChain {
-					seen[id] = true
-					next = append(next, id)
-				}
-			}
-		}
-		found, err := e.records(ctx, next)
-		if err != nil {
-			return nil, fmt.Errorf("read auth chain: %w", err)
-		}
-		level = level[:0:0]
-		for _, id := range next {
-			if r, ok := found[id]; ok {
-				level = append(level, r.event)
-			}
-		}
-		chain = append(chain, level...)
-	}
-	return chain, nil
 }
 
 func nowMS() int64 { return time.Now().UnixMilli() }

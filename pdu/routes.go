@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"github.com/matrix-org/gomatrixserverlib/spec"
 
@@ -19,89 +20,120 @@ import (
 func (e *Engine) Routes() []transport.Route {
 	const v1 = "/_matrix/federation/v1/"
 	return []transport.Route{
-		{Method: http.MethodGet, Pattern: v1 + "event_auth/:roomID/:eventID", Handle: e.serveEventAuth},
-		{Method: http.MethodGet, Pattern: v1 + "backfill/:roomID", Handle: e.serveBackfill},
-		{Method: http.MethodPost, Pattern: v1 + "get_missing_events/:roomID", Handle: e.serveMissingEvents},
-		{Method: http.MethodGet, Pattern: v1 + "state/:roomID", Handle: e.serveState},
-		{Method: http.MethodGet, Pattern: v1 + "state_ids/:roomID", Handle: e.serveStateIDs},
+		{Method: http.MethodGet, Pattern: v1 + "event_auth/:roomID/:eventID", Handle: e.limited(e.serveEventAuth)},
+		{Method: http.MethodGet, Pattern: v1 + "backfill/:roomID", Handle: e.limited(e.serveBackfill)},
+		{Method: http.MethodPost, Pattern: v1 + "get_missing_events/:roomID", Handle: e.limited(e.serveMissingEvents)},
+		{Method: http.MethodGet, Pattern: v1 + "state/:roomID", Handle: e.limited(e.serveState)},
+		{Method: http.MethodGet, Pattern: v1 + "state_ids/:roomID", Handle: e.limited(e.serveStateIDs)},
 		{Method: http.MethodGet, Pattern: v1 + "event/:eventID", Handle: e.serveEvent},
 	}
 }
 
 // serveEvent gives one event (E-12). The path names no room, so an event of a room that the other server is not in is answered
 // like one that does not exist.
+//
+// State is given whole, whatever the history's visibility: /state gives it too, to whom /state_ids has named it, and a server that
+// took a redacted event into its state would keep that. Everything else is redacted where the server may not see it (P-90), and not
+// given while it is not known whether it may.
 func (e *Engine) serveEvent(ctx context.Context, r *transport.Request) (transport.Reply, error) {
-	found, err := e.records(ctx, []ident.EventID{ident.EventID(r.Params["eventID"])})
+	rec, err := e.storedRecord(ctx, ident.EventID(r.Params["eventID"]))
+	if errors.Is(err, ErrUnknownEvent) {
+		return transport.Reply{}, errUnknown()
+	}
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	for _, rec := range found {
-		if rec.outcome != Accepted && rec.outcome != SoftFailed {
-			continue
-		}
-		head, err := e.readHead(ctx, rec.event.RoomID(), false)
-		if err != nil {
-			return transport.Reply{}, err
-		}
-		if head == nil || head.servers[r.Origin] == 0 {
-			continue
-		}
-		var denied *transport.Error
-		if err := e.checkAccess(ctx, head, r.Origin); errors.As(err, &denied) {
-			continue
-		} else if err != nil {
-			return transport.Reply{}, err
-		}
+	head, err := e.readHead(ctx, rec.event.RoomID(), false)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	if head == nil || head.servers[r.Origin] == 0 || !rec.servable() {
+		return transport.Reply{}, errUnknown()
+	}
+	var denied *transport.Error
+	if err := e.checkAccess(ctx, head, r.Origin); errors.As(err, &denied) {
+		return transport.Reply{}, errUnknown()
+	} else if err != nil {
+		return transport.Reply{}, err
+	}
+	if _, isState := rec.event.Slot(); isState {
 		return e.transactionOf([]*event.Event{rec.event})
 	}
-	return transport.Reply{}, errUnknown()
+	shown, err := e.sightOf(ctx, head, r.Origin).shown([]*record{rec})
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	return e.transactionOf(shown)
 }
 
-// serveState gives the state before an event with its auth chain (E-10, P-87).
+// servable says that other servers may be given the event. Rejected ones never are (P-31), and outliers only if they are state:
+// then they are given with states and auth chains too, or were asked for because somebody else gives them so.
+func (r *record) servable() bool {
+	_, isState := r.event.Slot()
+	return (r.outcome == Accepted || r.outcome == SoftFailed) && (r.inGraph || isState)
+}
+
+// serveState gives the state before an event with its auth chain (E-10, P-87). It is given whole, whatever the history's visibility:
+// a server in the room needs it to judge events by, and gets the like of it for its join.
 func (e *Engine) serveState(ctx context.Context, r *transport.Request) (transport.Reply, error) {
-	events, chain, err := e.requestedState(ctx, r)
+	ids, chain, err := e.requestedState(ctx, r)
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	return transport.JSON(map[string]any{"pdus": texts(events), "auth_chain": texts(chain)})
+	state, err := e.storedTexts(ctx, ids)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	rest, err := e.storedTexts(ctx, chain)
+	if err != nil {
+		return transport.Reply{}, err
+	}
+	return transport.Reply{Body: appendList(appendList(nil, "auth_chain", rest), "pdus", state)}, nil
 }
 
-// serveStateIDs gives the ids of what serveState gives (E-11, P-87).
+// serveStateIDs gives the ids of what serveState gives (E-11, P-87). None of the events is read for it.
 func (e *Engine) serveStateIDs(ctx context.Context, r *transport.Request) (transport.Reply, error) {
-	events, chain, err := e.requestedState(ctx, r)
+	ids, chain, err := e.requestedState(ctx, r)
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	return transport.JSON(map[string]any{"pdu_ids": idsOf(events), "auth_chain_ids": idsOf(chain)})
+	return transport.JSON(map[string]any{"pdu_ids": ids, "auth_chain_ids": chain})
 }
 
-func (e *Engine) requestedState(ctx context.Context, r *transport.Request) (events, chain []*event.Event, err error) {
+func (e *Engine) requestedState(ctx context.Context, r *transport.Request) (ids, chain []ident.EventID, err error) {
 	rec, err := e.requested(ctx, r, r.Query.Get("event_id"))
 	if err != nil {
 		return nil, nil, err
 	}
-	if events, err = e.stateEvents(ctx, rec.before); err != nil {
-		return nil, nil, err
+	if !rec.inGraph {
+		return nil, nil, errUnknown()
 	}
-	chain, err = e.authChain(ctx, events)
-	return events, chain, err
+	ids, chain, err = e.stateAndChain(ctx, rec.before)
+	if errors.Is(err, errIncompleteChain) {
+		return nil, nil, errUnknown()
+	}
+	return ids, chain, err
 }
 
-// serveEventAuth gives the auth chain of one event (E-07, P-88).
+// serveEventAuth gives the auth chain of one event (E-07, P-88), also of one whose place in the graph is not known.
 func (e *Engine) serveEventAuth(ctx context.Context, r *transport.Request) (transport.Reply, error) {
 	rec, err := e.requested(ctx, r, r.Params["eventID"])
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	chain, err := e.authChain(ctx, []*event.Event{rec.event})
+	chain, err := e.authChain(ctx, []ident.EventID{rec.event.ID()}, nil)
+	if errors.Is(err, errIncompleteChain) {
+		return transport.Reply{}, errUnknown()
+	}
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	return transport.JSON(map[string]any{"auth_chain": texts(chain)})
+	list, err := e.storedTexts(ctx, chain)
+	return transport.Reply{Body: appendList(nil, "auth_chain", list)}, err
 }
 
-// requested finds the event that a request names in a room, with its place in the graph. An event of another room is answered
-// exactly like one that does not exist (P-89).
+// requested finds the event that a request names in a room. An event of another room is answered exactly like one that does not
+// exist (P-89), and so is one that is not given.
 func (e *Engine) requested(ctx context.Context, r *transport.Request, id string) (*record, error) {
 	head, err := e.shared(ctx, r)
 	if err != nil {
@@ -114,7 +146,7 @@ func (e *Engine) requested(ctx context.Context, r *transport.Request, id string)
 	if err != nil {
 		return nil, err
 	}
-	if rec.event.RoomID() != head.id || !rec.inGraph || rec.outcome == Rejected {
+	if rec.event.RoomID() != head.id || !rec.servable() {
 		return nil, errUnknown()
 	}
 	return rec, nil
@@ -158,4 +190,26 @@ func texts(events []*event.Event) []json.RawMessage {
 		list[i] = x.JSON()
 	}
 	return list
+}
+
+// appendList adds a member with a list of events to an object, begun with nil. The events are canonical JSON as they are: to have
+// them encoded again would cost more than all the rest of an answer.
+func appendList(body []byte, name string, list []json.RawMessage) []byte {
+	size := len(name) + len(`{"":[]}`)
+	for _, text := range list {
+		size += len(text) + 1
+	}
+	if len(body) == 0 {
+		body = append(body, '{')
+	} else {
+		body[len(body)-1] = ','
+	}
+	body = append(append(append(slices.Grow(body, size), '"'), name...), `":[`...)
+	for i, text := range list {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(body, text...)
+	}
+	return append(body, ']', '}')
 }

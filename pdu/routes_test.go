@@ -5,6 +5,7 @@ package pdu_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -163,23 +164,39 @@ func TestServeRefuses(t *testing.T) {
 				"event":      get("event/"+url.PathEscape(string(id)), nil),
 			}
 		}
-		for name, call := range calls(private, secret.ID()) {
+		// refusal is all of an answer that is an error: its bytes are made of nothing else.
+		refusal := func(call transport.Call) *transport.Error {
 			_, err := a.request(t.Context(), "b.example", call)
-			_, unknown := a.request(t.Context(), "b.example", calls("!nothing:a.example", "$nothing")[name])
-			if err == nil || errcode(err) != errcode(unknown) {
-				t.Errorf("%s: another room: %v, unknown: %v; want the same refusal", name, err, unknown)
+			var refusal *transport.Error
+			if !errors.As(err, &refusal) {
+				t.Fatalf("%s: %v, want a refusal", call.Path, err)
+			}
+			return refusal
+		}
+		for name, call := range calls(private, secret.ID()) {
+			if diff := cmp.Diff(refusal(calls("!nothing:a.example", "$nothing")[name]), refusal(call)); diff != "" {
+				t.Errorf("%s: a room that the server is not in, and one that is not known: %s", name, diff)
 			}
 		}
-		for name, call := range calls(room, secret.ID()) {
-			_, err := a.request(t.Context(), "b.example", call)
-			_, unknown := a.request(t.Context(), "b.example", calls(room, "$nothing")[name])
-			if errcode(err) != "404 M_NOT_FOUND" || err.Error() != unknown.Error() {
-				t.Errorf("%s: event of another room: %v, unknown: %v; want the same", name, err, unknown)
+		auth := a.authFor(room, createSlot, levelsSlot, memberOf(bob))
+		rejected := build(t, room, stateDraft(bob, "m.room.topic", `{}`), sent[1:], auth)
+		orphan := build(t, room, text(bob, "orphan"), sent[1:], auth)
+		quarantined := build(t, room, text(bob, "quarantined"), []*event.Event{orphan}, auth)
+		a.receive("b.example", rejected.JSON(), quarantined.JSON())
+		a.wantOutcome(rejected, pdu.Rejected, "", "")
+		a.wantOutcome(quarantined, pdu.Quarantined, "", "")
+		for _, id := range idsOf(secret, rejected, orphan, quarantined) {
+			for name, call := range calls(room, id) {
+				unknown := refusal(calls(room, "$nothing")[name])
+				if diff := cmp.Diff(unknown, refusal(call)); diff != "" || unknown.Status != http.StatusNotFound {
+					t.Errorf("%s of %s, and an event that does not exist (%v): %s", name, id, unknown, diff)
+				}
 			}
 		}
 		for name, call := range map[string]transport.Call{
 			"backfill": get("backfill/"+url.PathEscape(string(room)), url.Values{"v": {string(sent[1].ID())}, "limit": {"10"}}),
 			"missing":  missing(room, fmt.Sprintf(`{"earliest_events":[],"latest_events":[%q]}`, sent[1].ID())),
+			"unknown":  missing("!nothing:a.example", `{}`),
 		} {
 			if _, err := a.request(t.Context(), "m.example", call); errcode(err) != "403 M_FORBIDDEN" {
 				t.Errorf("%s: %v, want 403", name, err)
@@ -193,6 +210,7 @@ func TestServeRefuses(t *testing.T) {
 		for _, bad := range []transport.Call{
 			get("backfill/"+url.PathEscape(string(room)), url.Values{"v": {"$x"}}),
 			get("backfill/"+url.PathEscape(string(room)), url.Values{"v": {"$x"}, "limit": {"many"}}),
+			get("backfill/"+url.PathEscape(string(room)), url.Values{"limit": {"10"}}),
 			missing(room, `{"latest_events":7}`), missing(room, `{"limit":1e400}`),
 		} {
 			if _, err := a.request(t.Context(), "b.example", bad); err == nil || errcode(err)[:3] != "400" {
@@ -242,6 +260,38 @@ func TestServeSoftFailed(t *testing.T) {
 		far := missing(room, fmt.Sprintf(`{"earliest_events":[%q],"latest_events":[%q]}`, top.ID(), grandchild.ID()))
 		if got := a.ask("c.example", far, "events", v); !slices.Equal(got, idsOf(child)) {
 			t.Errorf("referenced by another: %v, want %s", got, child.ID())
+		}
+	})
+}
+
+// What came with a join and was not placed in the graph: state that is asked for piece by piece (E-11, then E-12) is given, and so
+// is what it rests on, but not the state at it, which is not known.
+func TestServeOutliers(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b, room, sent := line(n, 1)
+		v, path := sent[0].Version(), "/"+url.PathEscape(string(room))
+		outlier := b.stateEvent(room, levelsSlot)
+		if stored, err := b.engine.Event(t.Context(), outlier.ID()); err != nil || !stored.Outlier {
+			t.Fatalf("%+v, %v: want an outlier", stored, err)
+		}
+		if got := b.ask("a.example", get("event/"+url.PathEscape(string(outlier.ID())), nil), "pdus", v); !slices.Equal(got, idsOf(outlier)) {
+			t.Errorf("event: %v", got)
+		}
+		want := slices.Sorted(slices.Values(idsOf(a.stateEvent(room, createSlot), a.stateEvent(room, memberOf(alice)))))
+		got := b.ask("a.example", get("event_auth"+path+"/"+url.PathEscape(string(outlier.ID())), nil), "auth_chain", v)
+		if slices.Sort(got); !slices.Equal(got, want) {
+			t.Errorf("event_auth: %v, want %v", got, want)
+		}
+		if chain, err := b.engine.AuthChain(t.Context(), outlier.ID()); err != nil || !slices.Equal(chain, want) {
+			t.Errorf("AuthChain: %v, %v", chain, err)
+		}
+		_, unknown := b.request(t.Context(), "a.example", get("state_ids"+path, url.Values{"event_id": {"$nothing"}}))
+		_, err := b.request(t.Context(), "a.example", get("state_ids"+path, url.Values{"event_id": {string(outlier.ID())}}))
+		if errcode(err) != "404 M_NOT_FOUND" || err.Error() != unknown.Error() {
+			t.Errorf("state at an outlier: %v, want %v", err, unknown)
+		}
+		if _, err := b.engine.StateIDsAt(t.Context(), outlier.ID()); !errors.Is(err, pdu.ErrUnknownEvent) {
+			t.Errorf("StateIDsAt an outlier: %v", err)
 		}
 	})
 }

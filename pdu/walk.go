@@ -5,72 +5,10 @@ package pdu
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"net/http"
 	"slices"
-	"strconv"
 
-	"github.com/matrix-org/gomatrixserverlib/spec"
-
-	"github.com/strata-matrix/strata/pdu/event"
-	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
-
-// serveBackfill gives events and what comes before them, newest first (E-08, P-85).
-func (e *Engine) serveBackfill(ctx context.Context, r *transport.Request) (transport.Reply, error) {
-	head, err := e.shared(ctx, r)
-	if err != nil {
-		return transport.Reply{}, err
-	}
-	limit, err := strconv.Atoi(r.Query.Get("limit"))
-	if err != nil || limit < 0 {
-		return transport.Reply{}, invalidParam("limit is not a number")
-	}
-	w := walk{e: e, room: head.id, limit: min(limit, maxServedBackfill)}
-	if err := w.from(ctx, eventIDs(r.Query["v"]), true); err != nil {
-		return transport.Reply{}, err
-	}
-	return e.transactionOf(w.found)
-}
-
-// serveMissingEvents gives events between two sets, oldest first (E-09, P-86).
-func (e *Engine) serveMissingEvents(ctx context.Context, r *transport.Request) (transport.Reply, error) {
-	head, err := e.shared(ctx, r)
-	if err != nil {
-		return transport.Reply{}, err
-	}
-	request := struct {
-		Earliest []string `json:"earliest_events"`
-		Latest   []string `json:"latest_events"`
-		Limit    int64    `json:"limit"`
-		MinDepth int64    `json:"min_depth"`
-	}{Limit: defaultMissing}
-	if err := json.Unmarshal(r.Body, &request); err != nil {
-		return transport.Reply{}, refuse(http.StatusBadRequest, spec.ErrorBadJSON, "not a request for missing events")
-	}
-	w := walk{
-		e: e, room: head.id, limit: int(max(0, min(request.Limit, maxServedMissing))), minDepth: request.MinDepth,
-		seen: map[ident.EventID]bool{},
-	}
-	for _, id := range eventIDs(request.Earliest) {
-		w.seen[id] = true
-	}
-	if err := w.from(ctx, eventIDs(request.Latest), false); err != nil {
-		return transport.Reply{}, err
-	}
-	slices.SortStableFunc(w.found, func(x, y *event.Event) int { return cmp.Compare(x.Depth(), y.Depth()) })
-	return transport.JSON(map[string]any{"events": texts(w.found)})
-}
-
-// eventIDs is the first few of a list that another server made.
-func eventIDs(list []string) []ident.EventID {
-	ids := make([]ident.EventID, 0, min(len(list), maxNamedEvents))
-	for _, id := range list[:min(len(list), maxNamedEvents)] {
-		ids = append(ids, ident.EventID(id))
-	}
-	return ids
-}
 
 // walk goes back through a room's graph, breadth first. It belongs to the request that it is for.
 type walk struct {
@@ -78,18 +16,18 @@ type walk struct {
 	room     ident.RoomID
 	limit    int
 	minDepth int64
-	seen     map[ident.EventID]bool
-	found    []*event.Event
+	seen     map[ident.EventID]bool // or not wanted: the walk does not enter these
+	found    []*record
 	walked   int
+	tooDeep  int
 }
 
 // from starts at events that the other server names; with included they are part of the answer. Soft-failed events are given
-// only when they are named, or referenced by one that is (P-34); rejected events never are.
+// only when they are named, or referenced by one that is (P-34); rejected events never are, but what is before them is.
 func (w *walk) from(ctx context.Context, named []ident.EventID, included bool) error {
-	if w.seen == nil {
-		w.seen = map[ident.EventID]bool{}
-	}
-	for depth, level := 0, named; len(level) > 0 && len(w.found) < w.limit && w.walked < maxWalked; depth++ {
+	level := w.unseen(named)
+	for steps := 0; len(level) > 0 && len(w.found) < w.limit && w.walked < maxWalked; steps++ {
+		level = level[:min(len(level), maxWalked-w.walked)]
 		records, err := w.e.records(ctx, level)
 		if err != nil {
 			return err
@@ -97,13 +35,12 @@ func (w *walk) from(ctx context.Context, named []ident.EventID, included bool) e
 		var next []ident.EventID
 		for _, id := range level {
 			r := records[id]
-			if r == nil || r.event.RoomID() != w.room || !r.inGraph || depth == 0 && included && w.seen[id] {
+			if r == nil || r.event.RoomID() != w.room || !r.inGraph || w.shallow(r) {
 				continue
 			}
 			w.walked++
-			w.seen[id] = true
-			if (depth > 0 || included) && w.serves(r, depth) {
-				w.found = append(w.found, r.event)
+			if (steps > 0 || included) && w.serves(r, steps) {
+				w.found = append(w.found, r)
 			}
 			next = append(next, w.unseen(r.event.PrevEvents())...)
 		}
@@ -112,12 +49,22 @@ func (w *walk) from(ctx context.Context, named []ident.EventID, included bool) e
 	return nil
 }
 
+// shallow says that the walk does not go on at an event, since it is below the least depth. A depth is its sender's word, so the
+// walk passes a few that claim too small a one, but not all of the room's history.
+func (w *walk) shallow(r *record) bool {
+	if r.event.Depth() >= w.minDepth {
+		return false
+	}
+	w.tooDeep++
+	return w.tooDeep > maxTooDeep
+}
+
 // serves says whether an event that was reached after so many steps is part of the answer.
-func (w *walk) serves(r *record, depth int) bool {
+func (w *walk) serves(r *record, steps int) bool {
 	if len(w.found) >= w.limit || r.event.Depth() < w.minDepth {
 		return false
 	}
-	return r.outcome == Accepted || r.outcome == SoftFailed && depth <= 1
+	return r.outcome == Accepted || r.outcome == SoftFailed && steps <= 1
 }
 
 // unseen is those events that were not reached before; from now on they were.
@@ -129,4 +76,32 @@ func (w *walk) unseen(ids []ident.EventID) (list []ident.EventID) {
 		}
 	}
 	return list
+}
+
+// oldestFirst orders the events of an answer so that each comes after those of them that it follows, and else by depth and id.
+func oldestFirst(found []*record) []*record {
+	rest := make(map[ident.EventID]*record, len(found))
+	for _, r := range found {
+		rest[r.event.ID()] = r
+	}
+	sorted := slices.SortedFunc(slices.Values(found), func(x, y *record) int {
+		return cmp.Or(cmp.Compare(x.event.Depth(), y.event.Depth()), cmp.Compare(x.event.ID(), y.event.ID()))
+	})
+	ordered := make([]*record, 0, len(found))
+	var place func(r *record) // no deeper than there are events in an answer
+	place = func(r *record) {
+		delete(rest, r.event.ID())
+		for _, id := range r.event.PrevEvents() {
+			if parent := rest[id]; parent != nil {
+				place(parent)
+			}
+		}
+		ordered = append(ordered, r)
+	}
+	for _, r := range sorted {
+		if rest[r.event.ID()] != nil {
+			place(r)
+		}
+	}
+	return ordered
 }

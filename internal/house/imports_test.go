@@ -34,7 +34,8 @@ pdu/state               < pdu/event+
 pdu/resolve             < pdu/auth+
 pdu/acl                 < pdu/event+
 pdu/policy              < pdu/event+
-pdu                     < pdu/resolve+ pdu/acl pdu/policy pdu/state transport+ transaction persistence trace
+pdu/visibility          < pdu/event+
+pdu                     < pdu/resolve+ pdu/acl pdu/policy pdu/visibility pdu/state transport+ transaction persistence trace
 messaging               < pdu+
 internal/inspect        < pdu+
 internal/control        < messaging+ internal/inspect

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"unique"
+
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/pdu/state"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// errIncompleteChain is wrapped by errors about an auth chain that cannot be given whole: one cut short would be taken for all there
+// is (P-87), so none is given.
+var errIncompleteChain = errors.New("the auth chain is not complete here")
+
+// StateIDsAt is the state before an event by slot. ErrUnknownEvent when the event, or its place in the graph, is not known.
+func (e *Engine) StateIDsAt(ctx context.Context, id ident.EventID) (map[event.StateKey]ident.EventID, error) {
+	r, err := e.storedRecord(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if !r.inGraph {
+		return nil, fmt.Errorf("state at %s: %w", id, ErrUnknownEvent)
+	}
+	return e.stateIDs(ctx, r.before)
+}
+
+// AuthChain is the events that an event rests on, all the way down, each once and sorted by id. ErrUnknownEvent.
+func (e *Engine) AuthChain(ctx context.Context, id ident.EventID) ([]ident.EventID, error) {
+	chain, err := e.authChain(ctx, []ident.EventID{id}, nil)
+	slices.Sort(chain)
+	return chain, err
+}
+
+func (e *Engine) stateIDs(ctx context.Context, root state.Root) (map[event.StateKey]ident.EventID, error) {
+	all, err := state.All(storedNodes{ctx, e}, root)
+	if err != nil {
+		return nil, fmt.Errorf("read state: %w", err)
+	}
+	return all, nil
+}
+
+// stateAndChain is the events of a state and all that they rest on, by id. Chains of states are kept: servers that lack the same
+// event ask about it one after another.
+func (e *Engine) stateAndChain(ctx context.Context, root state.Root) (ids, chain []ident.EventID, err error) {
+	all, err := e.stateIDs(ctx, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	ids = slices.AppendSeq(make([]ident.EventID, 0, len(all)), maps.Values(all))
+	if chain, ok := e.cache.chain(root); ok {
+		return ids, chain, nil
+	}
+	if chain, err = e.authChain(ctx, ids, nil); err != nil {
+		return nil, nil, err
+	}
+	e.cache.putChain(root, chain)
+	return ids, chain, nil
+}
+
+// storedTexts is the events of a state or auth chain as they are sent. What is not in the memory is not parsed for it.
+func (e *Engine) storedTexts(ctx context.Context, ids []ident.EventID) ([]json.RawMessage, error) {
+	list := make([]json.RawMessage, 0, len(ids))
+	for chunk := range slices.Chunk(ids, loadChunk) {
+		err := e.store.View(ctx, func(tx *persistence.Tx) error {
+			for _, id := range chunk {
+				if r, ok := e.cache.record(id); ok {
+					list = append(list, r.event.JSON())
+					continue
+				}
+				row, found, err := tx.Event(id)
+				if err != nil {
+					return err
+				}
+				if !found {
+					return fmt.Errorf("%w: event %s of a state or auth chain is not stored", persistence.ErrCorrupt, id)
+				}
+				list = append(list, row.JSON)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read events: %w", err)
+		}
+	}
+	return list, nil
+}
+
+// authChain is the events that the given ones rest on, all the way down, each once, after those that are known to be among them with
+// all that these rest on. A given event is in it only if another rests on it.
+//
+// It walks over references alone. Those of an event never change, so the memory keeps them, and only what was not walked over
+// lately is read.
+func (e *Engine) authChain(ctx context.Context, from, known []ident.EventID) ([]ident.EventID, error) {
+	seen := make(map[eventRef]struct{}, len(from)+len(known))
+	for _, id := range known {
+		seen[unique.Make(id)] = struct{}{}
+	}
+	chain := append(make([]ident.EventID, 0, len(known)), known...)
+	level := make([]eventRef, len(from))
+	for i, id := range from {
+		level[i] = unique.Make(id)
+	}
+	for len(level) > 0 {
+		var next []eventRef
+		for chunk := range slices.Chunk(level, loadChunk) {
+			lists, err := e.authEventsOf(ctx, chunk)
+			if err != nil {
+				return nil, err
+			}
+			for _, list := range lists {
+				for _, ref := range list {
+					if _, ok := seen[ref]; !ok {
+						seen[ref] = struct{}{}
+						chain, next = append(chain, ref.Value()), append(next, ref)
+					}
+				}
+			}
+		}
+		if len(chain) > maxAuthChain {
+			return nil, fmt.Errorf("%w: it has more than %d events", errIncompleteChain, maxAuthChain)
+		}
+		level = next
+	}
+	return chain, nil
+}
+
+// eventRef is an event id that is in memory once, however many events refer to it.
+type eventRef = unique.Handle[ident.EventID]
+
+// authEventsOf is the auth events of each of the given events.
+func (e *Engine) authEventsOf(ctx context.Context, refs []eventRef) ([][]eventRef, error) {
+	lists, missing := e.cache.authEvents(refs)
+	if len(missing) == 0 {
+		return lists, nil
+	}
+	found, err := e.records(ctx, missing)
+	if err != nil {
+		return nil, fmt.Errorf("read auth chain: %w", err)
+	}
+	for i, ref := range refs {
+		if lists[i] != nil {
+			continue
+		}
+		r := found[ref.Value()]
+		if r == nil {
+			return nil, fmt.Errorf("%w: event %s is not stored: %w", errIncompleteChain, ref.Value(), ErrUnknownEvent)
+		}
+		lists[i] = make([]eventRef, len(r.event.AuthEvents()))
+		for j, id := range r.event.AuthEvents() {
+			lists[i][j] = unique.Make(id)
+		}
+	}
+	e.cache.putAuthEvents(refs, lists)
+	return lists, nil
+}
