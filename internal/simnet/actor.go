@@ -4,7 +4,6 @@ package simnet
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu"
-	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -65,6 +63,7 @@ func (a *actor) create() {
 		if err == nil {
 			a.world.mu.Lock()
 			a.world.room = room
+			a.world.granted[a.node.user] = creatorPower
 			a.world.mu.Unlock()
 			return
 		}
@@ -122,37 +121,16 @@ func (a *actor) setTopic(n int) {
 	}
 }
 
-// empower gives a user a power level.
-func (a *actor) empower(user ident.UserID, level int) {
-	server, room := a.breathe(), a.world.Room()
-	slot := event.StateKey{Type: "m.room.power_levels"}
-	now, err := server.Engine().StateEvent(context.Background(), room, slot)
-	if err != nil || now == nil {
-		a.note("", fmt.Errorf("read power levels: %w", err))
-		return
-	}
-	var content map[string]any
-	if err := json.Unmarshal(now.Content().Canonical(), &content); err != nil {
-		a.note("", fmt.Errorf("power levels %s: %w", now.ID(), err))
-		return
-	}
-	users, _ := content["users"].(map[string]any)
-	if users == nil {
-		users = map[string]any{}
-	}
-	users[string(user)] = level
-	content["users"] = users
-	a.note(server.SendState(context.Background(), room, a.node.user, slot.Type, slot.Key, content))
-}
-
 // note takes down what a call gave: an event, or an error. That the rules refuse, or that a server is dying, may happen.
 func (a *actor) note(id ident.EventID, err error) {
 	var refused *pdu.NotAllowed
 	switch {
 	case err == nil:
 		a.world.Timeline.Add(string(a.node.name), "SENT %s", id)
-		a.world.acknowledge(a.node.name, id)
-	case dying(err), a.world.Script.Revokes && (errors.As(err, &refused) || errors.Is(err, pdu.ErrNotJoined)):
+		if a.node.liar == nil {
+			a.world.acknowledge(a.node.name, id)
+		}
+	case dying(err), a.node.liar != nil, a.world.Script.Revokes && (errors.As(err, &refused) || errors.Is(err, pdu.ErrNotJoined)):
 		a.world.Timeline.Add(string(a.node.name), "not sent: %v", err)
 	default:
 		a.world.fault("%s: %v", a.node.name, err)

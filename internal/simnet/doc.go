@@ -12,11 +12,17 @@
 //	│ │ node │   │ node │   │ node │      commit points and opened again; a Journal of its   │
 //	│ └──┬───┘   └──┬───┘   └──┬───┘      callbacks over all lives                           │
 //	│    └──────────┼──────────┘                                                             │
-//	│            Network                  late, lost, unanswered, twice, cut, severed;       │
-//	│            Ledger                   watches every link                                 │
+//	│            Network       liar ◄──── late, lost, unanswered, twice, cut, severed;       │
+//	│            Ledger                   watches every link of honest servers               │
 //	└───────────────┬────────────────────────────────────────────────────────────────────────┘
 //	                ▼
 //	  Snapshots, Acknowledged ──► Invariants ──► what is wrong, by seed, server and event
+//
+// A liar is a server whose user forges and whose answers lie; behind it runs an honest server, which tells it what there is to lie
+// about. It has its own keys and no others. What must hold, must hold for the honest servers: they end with one state, the events
+// that a liar gave to some of them included; they lack nothing that an honest server made; nothing that they accepted is without
+// its sender's signature, by the keys that the servers really have; nobody has power or has lost a ban against the script; and
+// what liars made them keep is little. What a liar's event waits for may be had by nobody: such an event may wait on.
 //
 // A scenario is a page of text; see Parse for its language. At its end the network becomes calm, everything under way ends, and
 // each server says one last thing, so that all have seen the same. Then the invariants are judged, by what the servers' files
@@ -33,6 +39,6 @@
 // byte; in a crowded one (storm) the same faults meet a course of events that drifts apart after a while. So a failure may need
 // some replays: add -count 10, or GOMAXPROCS=1, under which runs repeat more often.
 //
-// Not here: hostile servers (every server is honest, so no event may be refused), loss of power (a kill loses what was not
+// Not here: liars that act together, or on the network between others; loss of power (a kill loses what was not
 // committed, never what was), TLS and name resolution, and the speed of anything.
 package simnet

@@ -20,6 +20,9 @@ type End struct {
 	Links        []string // what the ledger found
 	Faults       []string // what the world found
 	Revokes      bool     // the script takes rights away
+	Liars        []ident.ServerName
+	Granted      Power // what users of honest servers gave
+	Expected     []Expectation
 }
 
 // Invariants is what must hold at the end of every run, whatever the network did. A check gives what is wrong, in words that
@@ -36,6 +39,10 @@ var Invariants = []struct {
 	{"callbacks are in order and complete", callbacksComplete},
 	{"nothing stays quarantined", nothingQuarantined},
 	{"honest events are not refused", nothingRefused},
+	{"nothing forged is accepted", nothingForged},
+	{"nobody has power that was not given", powerIsGiven},
+	{"the end is as expected", endIsExpected},
+	{"liars take little space", liarsTakeLittle},
 }
 
 func nothingBreaks(e End) []string { return e.Faults }
@@ -58,7 +65,7 @@ func serversConverge(e End) (wrong []string) {
 		}
 		for slot := range union(first.Slots, s.Slots) {
 			if a, b := first.Slots[slot], s.Slots[slot]; a != b {
-				differ(fmt.Sprintf("state %s %q", slot.Type, slot.Key), describe(first, a), describe(s, b))
+				differ(fmt.Sprintf("state %s %q", slot.Type, slot.Key), first.describe(a), s.describe(b))
 			}
 		}
 		if !slices.Equal(first.Extremities, s.Extremities) {
@@ -70,8 +77,10 @@ func serversConverge(e End) (wrong []string) {
 		names = append(names, s.Server)
 	}
 	for _, s := range joined {
-		if !slices.Equal(s.Servers, names) {
-			wrong = append(wrong, fmt.Sprintf("servers in the room: %s says %v, they are %v", s.Server, s.Servers, names))
+		honest := slices.DeleteFunc(slices.Clone(s.Servers), e.lies)
+		if !slices.Equal(honest, names) || !slices.Equal(s.Servers, first.Servers) {
+			wrong = append(wrong, fmt.Sprintf("servers in the room: %s says %v, %s %v; honest ones are %v",
+				s.Server, s.Servers, first.Server, first.Servers, names))
 		}
 	}
 	return wrong
@@ -88,7 +97,7 @@ func sameEvents(e End) (wrong []string) {
 					continue
 				}
 				if why := e.lacks(to, k.ID); why != "" {
-					wrong = append(wrong, fmt.Sprintf("%s accepted %s; %s %s", from.Server, describe(from, k.ID), to.Server, why))
+					wrong = append(wrong, fmt.Sprintf("%s accepted %s; %s %s", from.Server, from.describe(k.ID), to.Server, why))
 				}
 			}
 		}
@@ -121,10 +130,10 @@ func (e End) lacks(s Snapshot, id ident.EventID) string {
 		return "does not know its place in the graph"
 	case k.Outcome == pdu.Accepted:
 		return ""
-	case k.Outcome == pdu.SoftFailed && e.Revokes:
+	case k.Outcome == pdu.SoftFailed && (e.Revokes || e.lies(k.Sender.Server())):
 		return ""
 	}
-	return fmt.Sprintf("has it as %s", k.Outcome)
+	return "has " + s.describe(id)
 }
 
 // callbacksComplete: an event has one position and a position one event; within a life positions rise, and an event comes again
@@ -188,7 +197,8 @@ func nothingQuarantined(e End) (wrong []string) {
 
 // nothingRefused: all servers are honest and keep the same rules, so none rejects what another made. A server may drop what it
 // gets for a room that it is not in (T-09), and what it cannot check because the sender's keys cannot be had just then: that it
-// gets such an event in the end is sameEvents' business. Where rights are taken away, events may soft-fail.
+// gets such an event in the end is sameEvents' business. Where rights are taken away, events may soft-fail. What liars make is
+// not looked at here.
 func nothingRefused(e End) (wrong []string) {
 	for _, s := range e.Snapshots {
 		for _, v := range s.Verdicts {
@@ -198,8 +208,9 @@ func nothingRefused(e End) (wrong []string) {
 			case v.Outcome == pdu.Dropped && (decisive.Rule == "T-09" || strings.HasPrefix(decisive.Detail, "no usable key of ")):
 			case v.Outcome == pdu.SoftFailed && e.Revokes:
 			case v.Outcome == pdu.Quarantined && !s.Joined:
+			case e.ofLiar(s, v):
 			default:
-				wrong = append(wrong, fmt.Sprintf("%s: %s is %s by %s (%s): %s", s.Server, describe(s, v.Event), v.Outcome,
+				wrong = append(wrong, fmt.Sprintf("%s: %s is %s by %s (%s): %s", s.Server, s.describe(v.Event), v.Outcome,
 					decisive.ID, decisive.Rule, decisive.Detail))
 			}
 		}
@@ -263,11 +274,22 @@ func (e End) after(first ident.EventID) func(ident.EventID) bool {
 	return func(id ident.EventID) bool { return first == "" || is(id) }
 }
 
-func describe(s Snapshot, id ident.EventID) string {
-	if k, ok := s.Events[id]; ok {
-		return fmt.Sprintf("%s (%s)", id, k.About)
+// describe tells what a server knows of an event, and how it came to its verdict.
+func (s Snapshot) describe(id ident.EventID) string {
+	k, ok := s.Events[id]
+	if !ok {
+		return fmt.Sprintf("%q", id)
 	}
-	return fmt.Sprintf("%q", id)
+	text := fmt.Sprintf("%s (%s, %s", id, k.About, k.Outcome)
+	if !k.InGraph {
+		text += ", outlier"
+	}
+	for _, v := range s.Verdicts {
+		if v.Event == id {
+			text += fmt.Sprintf(" by %s (%s): %s", v.Decisive().ID, v.Decisive().Rule, v.Decisive().Detail)
+		}
+	}
+	return text + ")"
 }
 
 func union[K comparable, V any](a, b map[K]V) map[K]V {

@@ -113,6 +113,53 @@ func TestInvariantsFind(t *testing.T) {
 			e.Revokes = true
 			a.Verdicts = []pdu.Verdict{{Event: "$x", Outcome: pdu.SoftFailed}}
 		}, nil},
+		{"a forged event is accepted", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			k := a.Events["$said"]
+			k.Forged = "bad signature"
+			a.Events["$said"] = k
+		}, []string{"nothing forged is accepted"}},
+		{"a forged event is known as rejected", func(a, _ *simnet.Snapshot, e *simnet.End) {
+			a.Events["$x"] = simnet.Known{ID: "$x", Outcome: pdu.Rejected, InGraph: true, Sender: "@d:d.example", Forged: "bad signature"}
+			e.Liars = []ident.ServerName{"d.example"}
+		}, nil},
+		{"a liar's event soft-failed with one", func(a, b *simnet.Snapshot, e *simnet.End) {
+			for _, s := range []*simnet.Snapshot{a, b} {
+				s.Events["$x"] = simnet.Known{ID: "$x", Outcome: pdu.SoftFailed, InGraph: true, Sender: "@d:d.example", Parents: []ident.EventID{"$b"}}
+			}
+			a.Verdicts = []pdu.Verdict{{Event: "$x", Outcome: pdu.SoftFailed}}
+			e.Liars = []ident.ServerName{"d.example"}
+		}, nil},
+		{"what a liar handed over was dropped", func(a, _ *simnet.Snapshot, e *simnet.End) {
+			a.Verdicts = []pdu.Verdict{{Event: "$x", Outcome: pdu.Dropped, Origin: "d.example"}}
+			e.Liars = []ident.ServerName{"d.example"}
+		}, nil},
+		{"only the liar is seen in the room besides", func(a, b *simnet.Snapshot, e *simnet.End) {
+			a.Servers = append(a.Servers, "d.example")
+			b.Servers = append(b.Servers, "d.example")
+			e.Liars = []ident.ServerName{"d.example"}
+		}, nil},
+		{"one sees the liar in the room, the other does not", func(a, _ *simnet.Snapshot, e *simnet.End) {
+			a.Servers = append(a.Servers, "d.example")
+			e.Liars = []ident.ServerName{"d.example"}
+		}, []string{"servers converge"}},
+		{"a user has power that nobody gave", func(a, _ *simnet.Snapshot, e *simnet.End) {
+			a.Power = simnet.Power{"@b:b.example": 51}
+			e.Granted = simnet.Power{"@b:b.example": 50}
+		}, []string{"nobody has power that was not given"}},
+		{"a user has power that a liar may have passed on", func(a, _ *simnet.Snapshot, e *simnet.End) {
+			a.Power = simnet.Power{"@b:b.example": 50}
+			e.Granted = simnet.Power{"@d:d.example": 50}
+			e.Liars = []ident.ServerName{"d.example"}
+		}, nil},
+		{"a ban is lost", func(_, _ *simnet.Snapshot, e *simnet.End) {
+			e.Expected = []simnet.Expectation{{User: "@d:d.example", Membership: "ban"}}
+		}, []string{"the end is as expected"}},
+		{"a liar made a server keep much", func(a, _ *simnet.Snapshot, e *simnet.End) {
+			e.Liars = []ident.ServerName{"d.example"}
+			for range 3_000 {
+				a.Verdicts = append(a.Verdicts, pdu.Verdict{Event: "$x", Outcome: pdu.Dropped, Origin: "d.example"})
+			}
+		}, []string{"liars take little space"}},
 	} {
 		end := good()
 		test.change(&end.Snapshots[0], &end.Snapshots[1], &end)

@@ -98,6 +98,9 @@ func (n *Network) Attach(name string, life *Life, handler http.Handler) {
 	n.lives[name] = life
 }
 
+// Distrust exempts what a server sends from the order that the ledger watches.
+func (n *Network) Distrust(name string) { n.links.Distrust(name) }
+
 // Flying is how many requests and replies are on their way.
 func (n *Network) Flying() int {
 	n.mu.Lock()
@@ -247,12 +250,16 @@ func (n *Network) serve(m *message) reply {
 	arriving.Host = m.to
 	arriving.RemoteAddr = "192.0.2.1:1" // TEST-NET-1
 	arriving.Body = io.NopCloser(bytes.NewReader(m.body))
-	recorder := httptest.NewRecorder()
-	life.handler.ServeHTTP(recorder, arriving)
+	a := answer{ResponseRecorder: httptest.NewRecorder()}
+	life.handler.ServeHTTP(&a, arriving)
 	if life.ended.Load() {
 		return reply{err: errReset}
 	}
-	return reply{response: recorder.Result()}
+	response := a.Result()
+	if a.open {
+		response.Body, response.ContentLength = drip{m.request.Context().Done()}, -1
+	}
+	return reply{response: response}
 }
 
 // Faults is what went wrong on the links, in words.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ type node struct {
 	dir     string
 	key     signing.Key
 	journal *Journal
+	liar    *liar // nil: it is honest
 	ended   chan struct{}
 
 	mu     sync.Mutex
@@ -63,11 +65,16 @@ func newNode(w *World, letter string) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &node{
-		world: w, name: ident.ServerName(name), user: ident.UserID("@" + letter + ":" + name), dir: w.dir(), key: key,
+	n := &node{
+		world: w, name: ident.ServerName(name), user: userOf(letter), dir: w.dir(), key: key,
 		journal: &Journal{rand: w.Seed.Stream("callbacks", name)},
 		ended:   make(chan struct{}), up: make(chan struct{}),
-	}, nil
+	}
+	if slices.Contains(w.Script.Liars, letter) {
+		w.Net.Distrust(name)
+		n.liar = newLiar(n)
+	}
+	return n, nil
 }
 
 // keep keeps the server running until it is told to stay down.
@@ -114,7 +121,11 @@ func (n *node) run(number int, life *Life, server *messaging.Server) (again bool
 			return n.journal.take(number, d)
 		})
 	}()
-	n.world.Net.Attach(string(n.name), life, server.Handler())
+	handler := server.Handler()
+	if n.liar != nil {
+		handler = n.liar.around(handler)
+	}
+	n.world.Net.Attach(string(n.name), life, handler)
 	stop := make(chan bool, 1)
 	n.mu.Lock()
 	n.server, n.stop = server, stop

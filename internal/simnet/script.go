@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	maxServers = 8
+	maxServers = 20
 	maxSteps   = 200
 	maxTimes   = 100
 )
@@ -25,7 +25,10 @@ type Script struct {
 	Title   string
 	Servers []string // letters; a is a.example with the user @a:a.example
 	Steps   []Step
-	Revokes bool // rights are taken away in it, so events may be refused or soft-fail
+	Liars   []string // those of them that are not honest
+	Revokes bool     // rights are taken away in it, so events may be refused or soft-fail
+
+	Expected []Expectation
 }
 
 // Step is one line.
@@ -49,16 +52,19 @@ type Step struct {
 //	pause 30s                        nobody is told anything meanwhile
 //	wait                             until everyone has done what they were told
 //	settle                           and the network is quiet
+//	expect b ban                     at the end: join, leave or ban
 //
 //	a creates                        the room, of the version that the seed says
 //	b c join a                       over a; again and again until they are in
 //	a b say 5                        messages
 //	a sets 2                         topics
 //	a empowers b 50                  power level
+//	a bans b                         likewise kicks and unbans
+//	a redacts b                      the newest message of b that a has
 //	b leaves
 //	b restarts                       orderly, between two things that it does
 //
-// Users do one thing after the other, and all of them at the same time.
+// Users do one thing after the other, and all of them at the same time. Servers may be hostile: see parseLiar.
 func Parse(text string) (*Script, error) {
 	s := &Script{}
 	for i, line := range strings.Split(text, "\n") {
@@ -94,13 +100,18 @@ var (
 	worldVerbs = map[string]func(*Script, []string) (func(*World), error){
 		"faults": (*Script).parseFaults, "calm": (*Script).parseCalm, "callbacks": (*Script).parseCallbacks,
 		"cut": (*Script).parseCut, "sever": (*Script).parseSever, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
-		"wait": (*Script).parseWait, "settle": (*Script).parseSettle,
+		"wait": (*Script).parseWait, "settle": (*Script).parseSettle, "expect": (*Script).parseExpect, "liar": (*Script).parseLiar,
 	}
 	userVerbs = map[string]func(*Script, []string) (func(*actor), error){
 		"creates": (*Script).parseCreates, "joins": (*Script).parseJoins, "join": (*Script).parseJoins,
 		"says": (*Script).parseSays, "say": (*Script).parseSays, "sets": (*Script).parseSets, "set": (*Script).parseSets,
 		"empowers": (*Script).parseEmpowers, "leaves": (*Script).parseLeaves, "leave": (*Script).parseLeaves,
 		"restarts": (*Script).parseRestarts, "restart": (*Script).parseRestarts,
+		"bans": parseMembership("ban"), "kicks": parseMembership("leave"), "unbans": parseMembership("leave"),
+		"redacts":   (*Script).parseRedacts,
+		"remembers": (*Script).parseRemembers, "remember": (*Script).parseRemembers,
+		"forges": (*Script).parseForges, "forge": (*Script).parseForges, "forks": (*Script).parseForks,
+		"hides": (*Script).parseHides, "hide": (*Script).parseHides, "chains": (*Script).parseChains,
 	}
 )
 
@@ -124,6 +135,9 @@ func (s *Script) parse(words []string) (func(*World), error) {
 	verb, ok := userVerbs[words[i]]
 	if !ok {
 		return nil, fmt.Errorf("users cannot %q", words[i])
+	}
+	if slices.Contains(hostileVerbs, words[i]) && !s.allLie(words[:i]) {
+		return nil, errors.New("only liars do so: declare them before")
 	}
 	do, err := verb(s, words[i+1:])
 	if err != nil {
@@ -335,9 +349,8 @@ func (s *Script) parseEmpowers(words []string) (func(*actor), error) {
 		return nil, errors.New("a server and a power level are needed")
 	}
 	level, err := number(words[1], 0, 100)
-	user := ident.UserID("@" + words[0] + ":" + words[0] + ".example")
 	s.Revokes = true
-	return func(a *actor) { a.empower(user, level) }, err
+	return func(a *actor) { a.empower(userOf(words[0]), level) }, err
 }
 
 func (s *Script) parseLeaves(words []string) (func(*actor), error) {

@@ -15,7 +15,7 @@ func TestParseRefuses(t *testing.T) {
 		{"", "no servers"},
 		{"a creates", "line 1: a creates: the first line must name the servers"},
 		{"servers a a", `line 1: servers a a: "a" is not a letter of its own`},
-		{"servers a\nservers b", "line 2: servers b: once, with 1 to 8 servers"},
+		{"servers a\nservers b", "line 2: servers b: once, with 1 to 20 servers"},
 		{"servers a b\nc creates", "line 2: c creates: neither a thing to do nor servers and what they do"},
 		{"servers a\na flies", `line 2: a flies: users cannot "flies"`},
 		{"servers a\na says", "line 2: a says: a number is needed"},
@@ -25,6 +25,10 @@ func TestParseRefuses(t *testing.T) {
 		{"servers a\nfaults rain 3", `line 2: faults rain 3: "rain" is no fault`},
 		{"servers a\nfaults latency 2s-1s", `line 2: faults latency 2s-1s: "2s-1s" ends before it begins`},
 		{"servers a\ncrash a during 1", `line 2: crash a during 1: "during" is neither before nor after`},
+		{"servers a b\nliar c", "line 2: liar c: a server is needed"},
+		{"servers a b\nliar b exaggerates", `line 2: liar b exaggerates: "exaggerates" is no lie`},
+		{"servers a b\nliar b\na forges 3", "line 3: a forges 3: only liars do so: declare them before"},
+		{"servers a b\nexpect b sorry", `line 2: expect b sorry: a server and one of ["join" "leave" "ban"] are needed`},
 		{"servers a\npause 2h", `line 2: pause 2h: "2h" is not a time of up to an hour`},
 	} {
 		if _, err := simnet.Parse(test.text); err == nil || err.Error() != test.want {
@@ -49,7 +53,7 @@ func TestParse(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, name := range []string{"storm", "power", "sever"} {
+	for _, name := range []string{"storm", "power", "sever", "liar-state", "liar-garbage", "bans"} {
 		text, err := scripts.ReadFile("testdata/" + name + ".txt")
 		if err != nil {
 			f.Fatal(err)

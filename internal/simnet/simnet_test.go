@@ -124,13 +124,9 @@ func play(t *testing.T, name string, seed simnet.Seed, version string) {
 			t.Fatal(err)
 		}
 		w.Run()
-		snapshots, err := w.Snapshots()
-		w.Close()
+		end, err := w.Judge()
 		if err != nil {
 			t.Errorf("seed %d, room version %s: %v", seed, version, err)
-		}
-		end := simnet.End{
-			Snapshots: snapshots, Acknowledged: w.Acknowledged(), Links: w.Net.Faults(), Faults: w.Faults(), Revokes: script.Revokes,
 		}
 		for _, invariant := range simnet.Invariants {
 			wrong := invariant.Check(end)

@@ -25,8 +25,9 @@ type Snapshot struct {
 	Events      map[ident.EventID]Known
 	Delivered   []Callback // what the store says is to be called back, in order
 	Callbacks   []Callback // what was
-	Waiting     []string   // quarantined events with what they wait for
+	Waiting     []string   // quarantined events of honest senders with what they wait for
 	Verdicts    []pdu.Verdict
+	Power       Power // of users, by the current power levels
 }
 
 // Known is one stored event.
@@ -36,14 +37,18 @@ type Known struct {
 	InGraph bool
 	Parents []ident.EventID
 	About   string // "m.room.topic of @a:a.example"
+	Sender  ident.UserID
+	Forged  string // what is wrong with the signature of the sender's server, "" for nothing
 	Join    ident.UserID
-	Leave   ident.UserID
+	Leave   ident.UserID // by leaving, or by being made to
+
+	Membership string // that it gives, if it gives any
 }
 
-// Snapshots takes one of each server, in the script's order.
+// Snapshots takes one of each honest server, in the script's order.
 func (w *World) Snapshots() ([]Snapshot, error) {
 	var all []Snapshot
-	for _, n := range w.nodes {
+	for _, n := range w.honest() {
 		s, err := n.snapshot()
 		if err != nil {
 			return nil, fmt.Errorf("snapshot of %s: %w", n.name, err)
@@ -63,7 +68,7 @@ func (n *node) snapshot() (Snapshot, error) {
 		Events: map[ident.EventID]Known{},
 	}
 	ctx, room := context.Background(), n.world.Room()
-	if err := server.Store().View(ctx, func(tx *persistence.Tx) error { return s.read(tx, room) }); err != nil {
+	if err := server.Store().View(ctx, func(tx *persistence.Tx) error { return s.read(tx, n.world, room) }); err != nil {
 		return Snapshot{}, err
 	}
 	info, err := server.Engine().Room(ctx, room)
@@ -81,24 +86,49 @@ func (n *node) snapshot() (Snapshot, error) {
 		s.Slots[slot] = e.ID()
 	}
 	s.Servers, err = server.Engine().Servers(ctx, room)
+	if err == nil {
+		s.Power, err = powerOf(state)
+	}
 	return s, err
 }
 
+// powerOf is the users whom the power levels in a state name, with what they have.
+func powerOf(state []*event.Event) (Power, error) {
+	for _, e := range state {
+		if !e.IsState(event.StateKey{Type: "m.room.power_levels"}) {
+			continue
+		}
+		levels, err := e.PowerLevels()
+		if err != nil {
+			return nil, err
+		}
+		held := Power{}
+		for user, level := range levels.Users {
+			held[user] = int(level)
+		}
+		return held, nil
+	}
+	return nil, nil
+}
+
 // read takes from the file what the engine does not tell.
-func (s *Snapshot) read(tx *persistence.Tx, id ident.RoomID) error {
+func (s *Snapshot) read(tx *persistence.Tx, world *World, id ident.RoomID) error {
 	room, found, err := tx.Room(id)
 	if err != nil || !found {
 		return fmt.Errorf("room %s: found %t, %w", id, found, err)
 	}
 	s.Root = fmt.Sprintf("%x", room.State)
-	if err := s.readEvents(tx); err != nil {
+	if err := s.readEvents(tx, world); err != nil {
 		return err
 	}
-	waiting, err := tx.Quarantine(0, 100)
+	waiting, err := tx.Quarantine(0, maxWaiting)
 	if err != nil {
 		return err
 	}
 	for _, w := range waiting {
+		if world.lies(s.Events[w.ID].Sender.Server()) {
+			continue
+		}
 		missing, err := tx.Awaited(w.Event)
 		if err != nil {
 			return err
@@ -120,7 +150,7 @@ func (s *Snapshot) read(tx *persistence.Tx, id ident.RoomID) error {
 }
 
 // readEvents reads every event; they are numbered without gaps.
-func (s *Snapshot) readEvents(tx *persistence.Tx) error {
+func (s *Snapshot) readEvents(tx *persistence.Tx, w *World) error {
 	for nid := int64(1); ; nid++ {
 		row, found, err := tx.EventByNID(nid)
 		if err != nil {
@@ -134,7 +164,7 @@ func (s *Snapshot) readEvents(tx *persistence.Tx) error {
 		if err != nil {
 			return err
 		}
-		s.Events[row.ID] = known(e, row)
+		s.Events[row.ID] = w.known(e, row)
 		if row.Position != 0 {
 			s.Delivered = append(s.Delivered, Callback{Position: row.Position, Event: row.ID})
 		}
@@ -143,17 +173,19 @@ func (s *Snapshot) readEvents(tx *persistence.Tx) error {
 	return nil
 }
 
-func known(e *event.Event, row persistence.Event) Known {
+func (w *World) known(e *event.Event, row persistence.Event) Known {
 	k := Known{
+		Sender: e.Sender(), Forged: w.forged(e),
 		ID: row.ID, Outcome: pdu.Outcome(row.Outcome), InGraph: row.Before != nil, Parents: e.PrevEvents(),
 		About: fmt.Sprintf("%s of %s", e.Type(), e.Sender()),
 	}
 	if member, ok := e.Membership(); ok {
 		key, _ := e.StateKey()
+		k.Membership = member.Membership
 		switch member.Membership {
 		case "join":
 			k.Join = ident.UserID(key)
-		case "leave":
+		case "leave", "ban":
 			k.Leave = ident.UserID(key)
 		}
 	}

@@ -3,18 +3,12 @@
 package simnet
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/strata-matrix/strata/pdu"
-	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
-
-// maxQuiet is how long a whole network may take to become quiet. Missing events are asked for again after an hour at most.
-const maxQuiet = 12 * time.Hour
 
 // Acknowledged is an event that a server promised to keep: Send returned its id.
 type Acknowledged struct {
@@ -35,11 +29,13 @@ type World struct {
 	nodes  []*node
 	actors map[string]*actor
 
-	mu     sync.Mutex
-	room   ident.RoomID
-	acks   []Acknowledged
-	faults []string
-	doing  sync.WaitGroup // what actors were told to do
+	mu       sync.Mutex
+	room     ident.RoomID
+	acks     []Acknowledged
+	faults   []string
+	granted  Power
+	verified map[string]string // by text of an event: what is wrong with its signature
+	doing    sync.WaitGroup    // what actors were told to do
 }
 
 // NewWorld opens the servers of a script. dir gives each a directory.
@@ -47,7 +43,7 @@ func NewWorld(seed Seed, script *Script, version string, dir func() string) (*Wo
 	timeline := &Timeline{start: time.Now()}
 	w := &World{
 		Seed: seed, Script: script, Version: version, Timeline: timeline, Net: NewNetwork(seed, timeline), dir: dir,
-		actors: map[string]*actor{},
+		actors: map[string]*actor{}, granted: Power{}, verified: map[string]string{},
 	}
 	for _, letter := range script.Servers {
 		n, err := newNode(w, letter)
@@ -62,7 +58,7 @@ func NewWorld(seed Seed, script *Script, version string, dir func() string) (*Wo
 }
 
 // Run plays the script, then lets everything that is still under way end on a calm network, and has every server say one last
-// thing, so that all of them have seen the same.
+// thing, so that all of them have seen the same. Liars go on lying, but have no last word.
 func (w *World) Run() {
 	for _, step := range w.Script.Steps {
 		w.Timeline.Add("script", "%d: %s", step.Line, step.Text)
@@ -79,7 +75,7 @@ func (w *World) Run() {
 	for range 2 { // the second round references what the first one brought
 		for _, letter := range w.Script.Servers {
 			a := w.actors[letter]
-			if !a.node.joined() {
+			if a.node.liar != nil || !a.node.joined() {
 				continue
 			}
 			a.tell(func() { a.say(1) })
@@ -101,85 +97,6 @@ func (w *World) Close() {
 		<-n.ended
 	}
 	w.Net.Wait()
-}
-
-// settle waits until everyone has done what they were told and nothing is left to send, to judge or to call back.
-func (w *World) settle() {
-	w.doing.Wait()
-	begun := time.Now()
-	var why string
-	for wait := time.Second; time.Since(begun) < maxQuiet; wait = min(2*wait, 5*time.Minute) {
-		time.Sleep(wait)
-		if why = w.unquiet(); why == "" {
-			return
-		}
-	}
-	w.fault("not quiet after %v: %s", maxQuiet, why)
-}
-
-// unquiet is what there is still to do, "" for nothing.
-func (w *World) unquiet() string {
-	if n := w.Net.Flying(); n > 0 {
-		return fmt.Sprintf("%d requests on their way", n)
-	}
-	for _, n := range w.nodes {
-		server := n.await()
-		if server == nil {
-			return fmt.Sprintf("%s is down for good", n.name)
-		}
-		var why string
-		err := server.Store().View(context.Background(), func(tx *persistence.Tx) (err error) {
-			why, err = n.undone(tx)
-			return err
-		})
-		if err != nil {
-			return fmt.Sprintf("%s: %v", n.name, err)
-		}
-		if why != "" {
-			return fmt.Sprintf("%s: %s", n.name, why)
-		}
-	}
-	return ""
-}
-
-// undone is what a server has still to do.
-func (n *node) undone(tx *persistence.Tx) (string, error) {
-	destinations, err := tx.Destinations()
-	if err != nil {
-		return "", err
-	}
-	for _, d := range destinations {
-		queued, err := tx.QueueLength(d, 100)
-		if err != nil || queued > 0 {
-			return fmt.Sprintf("%d events for %s are not sent, after %d failures", queued, d.Server, d.Failures), err
-		}
-		if open, found, err := tx.OpenTransaction(d.Server); err != nil || found {
-			return fmt.Sprintf("transaction %s to %s is not answered", open.TxnID, d.Server), err
-		}
-	}
-	rooms, err := tx.Rooms()
-	if err != nil {
-		return "", err
-	}
-	for _, room := range rooms {
-		if room.Membership == persistence.RoomLeft {
-			continue // what is staged for it stays until it is joined again
-		}
-		if staged, err := tx.StagedCount(room.NID, 100); err != nil || staged > 0 {
-			return fmt.Sprintf("%d events are not judged", staged), err
-		}
-	}
-	rest, err := tx.EventsSince(n.journal.last(), 100)
-	if err != nil || len(rest) > 0 {
-		return fmt.Sprintf("%d events are not called back", len(rest)), err
-	}
-	return "", nil
-}
-
-// joined reports whether the server is in the room.
-func (n *node) joined() bool {
-	info, err := n.await().Engine().Room(context.Background(), n.world.Room())
-	return err == nil && info.Membership == pdu.Joined
 }
 
 // Room is the room's id, "" before it was created.
@@ -208,6 +125,22 @@ func (w *World) acknowledge(server ident.ServerName, event ident.EventID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.acks = append(w.acks, Acknowledged{server, event})
+}
+
+// Judge takes the servers' snapshots, closes the world and gives what is to be judged.
+func (w *World) Judge() (End, error) {
+	snapshots, err := w.Snapshots()
+	w.Close()
+	end := End{
+		Snapshots: snapshots, Acknowledged: w.Acknowledged(), Links: w.Net.Faults(), Faults: w.Faults(), Revokes: w.Script.Revokes,
+		Expected: w.Script.Expected, Granted: w.granted,
+	}
+	for _, n := range w.nodes {
+		if n.liar != nil {
+			end.Liars = append(end.Liars, n.name)
+		}
+	}
+	return end, err
 }
 
 // Acknowledged is every promise that was made, in order of time.
