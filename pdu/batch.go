@@ -45,6 +45,7 @@ type batch struct {
 	unsigned []question               // staged events that wait for the policy server
 	answers  map[ident.EventID]answer // what it has answered
 	policy   policyAt
+	from     came  // how events came that were not staged and have no verdict
 	broken   error // a failure half-way through a change: nothing of the batch may be stored
 	forget   bool  // what is staged was read as of another room version
 	adopted  bool  // the room was joined: what waited for that can be judged
@@ -54,6 +55,12 @@ type batch struct {
 type judged struct {
 	verdict Verdict
 	waited  bool
+}
+
+// came is who handed events over and how.
+type came struct {
+	origin ident.ServerName
+	how    Arrival
 }
 
 // unstaging is a staged event that has its verdict.

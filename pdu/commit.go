@@ -3,6 +3,7 @@
 package pdu
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 
@@ -86,7 +87,7 @@ func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 	}
 	row := persistence.Event{
 		NID: r.nid, RoomNID: b.head.nid, ID: r.event.ID(), Outcome: int(r.outcome), Redacted: r.redacted, Adopted: r.adopted,
-		TS: r.event.OriginServerTS(), Position: r.position, JSON: r.event.JSON(),
+		TS: r.event.OriginServerTS(), Position: r.position, JSON: r.event.JSON(), JudgedAt: b.judgedAt(r),
 	}
 	if r.inGraph {
 		row.Before, row.After = r.before[:], r.after[:]
@@ -115,6 +116,9 @@ func (b *batch) settleEvent(tx *persistence.Tx, r *record, row persistence.Event
 
 // addEvent stores an event that was not stored when the turn began. It may have been staged since: then it is settled.
 func (b *batch) addEvent(tx *persistence.Tx, r *record, row persistence.Event) error {
+	if err := b.setArrival(tx, &row); err != nil {
+		return err
+	}
 	nid, added, err := tx.AddEvent(row)
 	if err != nil {
 		return err
@@ -130,6 +134,27 @@ func (b *batch) addEvent(tx *persistence.Tx, r *record, row persistence.Event) e
 		return nil
 	}
 	return tx.Unstage(nid, true)
+}
+
+// setArrival says how an event came that was not staged.
+func (b *batch) setArrival(tx *persistence.Tx, row *persistence.Event) (err error) {
+	from := b.from
+	row.ReceivedAt = b.now.UnixMilli()
+	if j, ok := b.settled[row.ID]; ok {
+		from = came{j.verdict.Origin, j.verdict.Via}
+		row.ReceivedAt = j.verdict.ReceivedAt
+	}
+	row.Arrival = int(from.how)
+	row.Origin, err = tx.ServerNID(cmp.Or(from.origin, b.e.self))
+	return err
+}
+
+// judgedAt is when an event was judged, 0 if it was not, or not by all that it waits for.
+func (b *batch) judgedAt(r *record) int64 {
+	if !r.known() || b.waits[r.event.ID()] != nil {
+		return 0
+	}
+	return b.now.UnixMilli()
 }
 
 func (b *batch) writeCitations(tx *persistence.Tx, r *record) error {
@@ -198,13 +223,17 @@ func writeVerdict(tx *persistence.Tx, j judged) error {
 }
 
 func verdictRow(v Verdict) (persistence.Verdict, error) {
+	for i := range v.Checks {
+		v.Checks[i].Detail = shortened(v.Checks[i].Detail)
+	}
 	checks, err := json.Marshal(v.Checks)
 	if err != nil {
 		return persistence.Verdict{}, fmt.Errorf("encode checks on %s: %w", v.Event, err)
 	}
 	return persistence.Verdict{
-		Event: v.Event, Room: v.Room, Outcome: int(v.Outcome), Redacted: v.Redacted, Checks: checks, Origin: v.Origin,
-		ReceivedAt: v.ReceivedAt, JudgedAt: v.JudgedAt,
+		Event: v.Event, Room: v.Room, Outcome: int(v.Outcome), Redacted: v.Redacted, Checks: checks, Causes: v.Causes,
+		Origin: v.Origin, Arrival: int(v.Via), Txn: v.Txn, ReceivedAt: v.ReceivedAt, JudgedAt: v.JudgedAt,
+		Searches: v.Searches, Note: v.SearchNote,
 	}, nil
 }
 

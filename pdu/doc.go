@@ -22,7 +22,8 @@
 // stored in one job (see batch.go, commit.go). The memory holds nothing that the store does not: after a crash the staged
 // events are judged, and nothing else is to be done.
 //
-// Every event that is not plainly accepted leaves a Verdict with the checks in order and the rule that decided. An event whose
+// Every event that is not plainly accepted leaves a Verdict with the checks in order, the rule that decided and the events that each
+// check looked at (see explain.go); what ended as it did because of an event is found from it (see dependents.go). An event whose
 // references are missing is quarantined, never dropped: it is judged when the last of them arrives, from wherever, and until
 // then the servers of the room are asked at growing intervals (see search.go).
 //

@@ -163,7 +163,12 @@ func (g *givenState) decide(x *event.Event) {
 	outcome := Accepted
 	if !result.OK {
 		outcome = Rejected
-		g.verdicts = append(g.verdicts, Verdict{Event: x.ID(), Outcome: Rejected, Checks: []Check{checkOf("P-27", result)}})
+		check := checkOf("P-27", result)
+		check.Inputs = x.AuthEvents()
+		rejected := func(id ident.EventID) bool { return g.outcomes[id] == Rejected }
+		g.verdicts = append(g.verdicts, Verdict{
+			Event: x.ID(), Outcome: Rejected, Checks: []Check{check}, Causes: rejectedOf(x, rejected),
+		})
 	}
 	g.outcomes[x.ID()] = outcome
 	g.order = append(g.order, x)
@@ -212,7 +217,12 @@ func (b *batch) adoptGiven(g *givenState) (state.Root, error) {
 			return state.Root{}, err
 		}
 	}
+	b.from = came{g.via, arrivedWithState}
+	if g.history {
+		b.from.how = arrivedWithJoin
+	}
 	for _, v := range g.verdicts {
+		v.Via = b.from.how
 		v.Origin, v.Room, v.ReceivedAt, v.JudgedAt = g.via, b.id, b.now.UnixMilli(), b.now.UnixMilli()
 		if r, err := b.record(v.Event); err != nil {
 			return state.Root{}, err

@@ -29,7 +29,7 @@ func (b *batch) receive(r *record, s persistence.Staging) error {
 		return nil
 	}
 	v := b.newVerdict(r, s)
-	asAuth := arrival(s.Arrival) == arrivedAsAuthEvent
+	asAuth := Arrival(s.Arrival) == arrivedAsAuthEvent
 	missing, known, err := b.missing(r, asAuth)
 	if err != nil {
 		return err
@@ -39,7 +39,7 @@ func (b *batch) receive(r *record, s persistence.Staging) error {
 		return nil
 	}
 	own, first, was := b.change(r), !r.known(), *r
-	b.fetched[own.event.ID()] = arrival(s.Arrival) != arrivedInTransaction
+	b.fetched[own.event.ID()] = Arrival(s.Arrival) != arrivedInTransaction
 	if !asAuth && len(missing) == 0 {
 		err = b.judge(own, &v)
 	} else {
@@ -55,6 +55,11 @@ func (b *batch) receive(r *record, s persistence.Staging) error {
 	}
 	if first {
 		b.cite(own)
+	}
+	if own.outcome != Accepted || own.redacted || s.Waited || b.waits[own.event.ID()] != nil {
+		if err := b.explain(own, &v); err != nil {
+			return err
+		}
 	}
 	if own.inGraph {
 		b.settle(own, v, s)
@@ -139,8 +144,8 @@ func (b *batch) newVerdict(r *record, s persistence.Staging) Verdict {
 		signatures = "signatures are good; the content hash does not match, so the redacted copy is kept"
 	}
 	return Verdict{
-		Event: r.event.ID(), Room: b.id, Redacted: r.redacted, Origin: s.Origin,
-		ReceivedAt: s.ReceivedAt, JudgedAt: b.now.UnixMilli(),
+		Event: r.event.ID(), Room: b.id, Redacted: r.redacted, Origin: s.Origin, Via: Arrival(s.Arrival), Txn: s.Txn,
+		ReceivedAt: s.ReceivedAt, JudgedAt: b.now.UnixMilli(), Searches: s.Attempts, SearchNote: s.Note,
 		Checks: []Check{
 			{ID: "P-25", OK: true, Rule: "P-25", Detail: "well-formed for room version " + b.head.version.ID},
 			{ID: "P-26", OK: true, Rule: "P-14", Detail: signatures},
@@ -189,30 +194,4 @@ func (b *batch) quarantine(r *record, v Verdict, missing []persistence.Missing) 
 	}
 	b.waits[r.event.ID()] = missing
 	b.settled[r.event.ID()] = judged{verdict: v}
-}
-
-// arrival is how an event came here.
-type arrival int
-
-// The values are stored. When an event arrives in several ways before it is judged, the smallest counts.
-const (
-	arrivedInTransaction arrival = 1
-	arrivedFromGap       arrival = 2 // in the answer to get_missing_events
-	arrivedAlone         arrival = 3 // in the answer to event, wanted for its place in the graph
-	arrivedAsAuthEvent   arrival = 4 // in the answer to event, wanted as an auth event only
-)
-
-// String names the arrival as traces show it.
-func (a arrival) String() string {
-	switch a {
-	case arrivedInTransaction:
-		return "transaction"
-	case arrivedFromGap:
-		return "missing events"
-	case arrivedAlone:
-		return "event"
-	case arrivedAsAuthEvent:
-		return "auth event"
-	}
-	return "unknown"
 }

@@ -210,14 +210,17 @@ func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
 		}
 	}
 	v := Verdict{
-		Event: e.ID(), Room: b.id, Redacted: own.redacted, Origin: b.e.self,
+		Event: e.ID(), Room: b.id, Redacted: own.redacted, Origin: b.e.self, Via: arrivedFromUser,
 		JudgedAt: b.now.UnixMilli(), ReceivedAt: b.now.UnixMilli(),
+	}
+	if from != "" {
+		v.Origin, v.Via = from, arrivedAsRequest
 	}
 	if err := b.judge(own, &v); err != nil {
 		return nil, err
 	}
 	if own.outcome != Accepted {
-		return nil, &NotAllowed{v}
+		return nil, errors.Join(b.explain(own, &v), &NotAllowed{v})
 	}
 	if err := b.countMembers(); err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 // is good is staged in the job that keeps the reply. It implements transaction.PDUReceiver. A PDU that is refused is an entry
 // in the results, never a failure of the transaction (T-04, T-05); one whose id cannot be told has none (T-08, T-09).
 func (e *Engine) ReceivePDUs(ctx context.Context, in transaction.Inbound) (transaction.Staged, error) {
-	i := &intake{e: e, origin: in.Origin, arrival: arrivedInTransaction, now: nowMS(), results: map[ident.EventID]string{}}
+	i := &intake{e: e, origin: in.Origin, txn: in.TxnID, arrival: arrivedInTransaction, now: nowMS(), results: map[ident.EventID]string{}}
 	for _, wire := range in.PDUs {
 		if err := i.take(ctx, wire); err != nil {
 			return transaction.Staged{}, err
@@ -35,7 +35,8 @@ func (e *Engine) ReceivePDUs(ctx context.Context, in transaction.Inbound) (trans
 type intake struct {
 	e       *Engine
 	origin  ident.ServerName // who handed them to us, which says nothing about who made them (T-07)
-	arrival arrival
+	txn     string           // "" for none
+	arrival Arrival
 	now     int64
 
 	arrived []*incoming              // well-formed
@@ -198,7 +199,7 @@ func (i *intake) isFull(tx *persistence.Tx, room int64) (bool, error) {
 
 // drop records an event that is not taken in. The id may be a lie, so a good copy of the event overrides the result.
 func (i *intake) drop(v Verdict, why Check) {
-	v.Outcome, v.Origin, v.ReceivedAt, v.JudgedAt = Dropped, i.origin, i.now, i.now
+	v.Outcome, v.Origin, v.Via, v.Txn, v.ReceivedAt, v.JudgedAt = Dropped, i.origin, i.arrival, i.txn, i.now, i.now
 	v.Checks = append(v.Checks, why)
 	i.dropped = append(i.dropped, v)
 	if v.Event != "" {
@@ -219,12 +220,16 @@ func (i *intake) stage(tx *persistence.Tx) error {
 	var ids []ident.EventID
 	var stagings []persistence.Staging
 	rooms := map[ident.RoomID]bool{}
+	origin, err := tx.ServerNID(i.origin)
+	if err != nil {
+		return err
+	}
 	for _, in := range i.arrived {
 		if in.skip || in.bad {
 			continue
 		}
 		r := &record{nid: in.nid, room: in.room.nid, event: in.event, redacted: in.event.HashMismatch()}
-		isNew, wanted, err := i.keep(tx, r)
+		isNew, wanted, err := i.keep(tx, r, origin)
 		if err != nil {
 			return err
 		}
@@ -233,7 +238,7 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		}
 		if wanted {
 			stagings = append(stagings, persistence.Staging{
-				Event: r.nid, Room: r.room, Origin: i.origin, Arrival: int(i.arrival), ReceivedAt: i.now,
+				Event: r.nid, Room: r.room, Origin: i.origin, Arrival: int(i.arrival), Txn: i.txn, ReceivedAt: i.now,
 			})
 			rooms[in.room.id] = true
 		}
@@ -262,11 +267,11 @@ func (i *intake) stage(tx *persistence.Tx) error {
 }
 
 // keep stores an event that is not stored yet; wanted says that it is to be judged, which it was not meanwhile.
-func (i *intake) keep(tx *persistence.Tx, r *record) (isNew, wanted bool, err error) {
+func (i *intake) keep(tx *persistence.Tx, r *record, origin int64) (isNew, wanted bool, err error) {
 	if r.nid == 0 {
 		r.nid, isNew, err = tx.AddEvent(persistence.Event{
 			RoomNID: r.room, ID: r.event.ID(), Outcome: int(Staged), Redacted: r.redacted, TS: r.event.OriginServerTS(),
-			JSON: r.event.JSON(),
+			JSON: r.event.JSON(), Origin: origin, Arrival: int(i.arrival), ReceivedAt: i.now,
 		})
 		if err != nil || isNew {
 			return isNew, isNew, err

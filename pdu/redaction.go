@@ -84,9 +84,21 @@ func (b *batch) gatherRedactions() error {
 	return nil
 }
 
-// valid says whether a redaction may take effect on the event. One that waits for its parents is judged first, as it was sent.
-func (r *record) valid() bool {
-	return (r.outcome == Accepted || r.outcome == SoftFailed) && (r.inGraph || r.adopted)
+// valid says whether a redaction may take effect on the event: that it was not refused.
+func (r *record) valid() bool { return r.outcome == Accepted || r.outcome == SoftFailed }
+
+// awaitsParents says whether an event that others rest on is still to get its place in the graph: it is judged as it was sent, and
+// redacted after.
+func (b *batch) awaitsParents(r *record) (waits bool, err error) {
+	id := r.event.ID()
+	if _, judged := b.settled[id]; r.inGraph || r.adopted || r.nid == 0 || judged {
+		return !r.inGraph && b.waits[id] != nil, nil
+	}
+	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) (err error) {
+		_, waits, err = tx.StagedEvent(r.nid)
+		return err
+	})
+	return waits, err
 }
 
 // heldFor lists the redactions that are held back for one of the given events.
@@ -113,8 +125,10 @@ func (b *batch) takeEffect(x *effect) error {
 	if err != nil || target == nil || !target.valid() {
 		return err
 	}
-	allowed, err := b.mayRedact(x.redaction, target)
-	if err != nil || !allowed {
+	if waits, err := b.awaitsParents(target); err != nil || waits {
+		return err
+	}
+	if allowed, err := b.mayRedact(x.redaction, target); err != nil || !allowed {
 		return err
 	}
 	x.redaction, x.target = b.change(x.redaction), b.change(target)

@@ -165,6 +165,9 @@ func (e *Engine) Verdict(ctx context.Context, id ident.EventID) (v Verdict, foun
 		if v, err = VerdictOf(row); err != nil {
 			return err
 		}
+		if v.Causes, err = tx.Causes(row.NID); err != nil {
+			return err
+		}
 		v.Waits, err = waitsOf(tx, id)
 		return err
 	})
@@ -186,11 +189,12 @@ func waitsOf(tx *persistence.Tx, id ident.EventID) (waits []ident.EventID, err e
 	return waits, err
 }
 
-// VerdictOf reads a stored verdict, without Waits.
+// VerdictOf reads a stored verdict, without Waits and Causes.
 func VerdictOf(row persistence.Verdict) (Verdict, error) {
 	v := Verdict{
 		Event: row.Event, Room: row.Room, Outcome: Outcome(row.Outcome), Redacted: row.Redacted, Origin: row.Origin,
-		ReceivedAt: row.ReceivedAt, JudgedAt: row.JudgedAt,
+		Via: Arrival(row.Arrival), Txn: row.Txn, ReceivedAt: row.ReceivedAt, JudgedAt: row.JudgedAt, FirstAt: row.FirstAt,
+		Judgements: row.Judgements, Searches: row.Searches, SearchNote: row.Note,
 	}
 	if err := json.Unmarshal(row.Checks, &v.Checks); err != nil {
 		return Verdict{}, fmt.Errorf("%w: checks on %s: %w", persistence.ErrCorrupt, row.Event, err)

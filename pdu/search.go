@@ -242,7 +242,7 @@ func (s *search) servers(w persistence.Staging) []ident.ServerName {
 }
 
 // takeIn checks and stages events of this room that were asked for (P-91).
-func (s *search) takeIn(ctx context.Context, from ident.ServerName, how arrival, events [][]byte) error {
+func (s *search) takeIn(ctx context.Context, from ident.ServerName, how Arrival, events [][]byte) error {
 	i := &intake{e: s.e, origin: from, arrival: how, now: nowMS(), results: map[ident.EventID]string{}}
 	for _, wire := range events {
 		if id, _, _ := peek(wire); id != s.head.id && id != "" {

@@ -177,7 +177,7 @@ func (b *batch) judgeWaiting() error {
 			if err != nil {
 				return err
 			}
-			missing, _, err := b.missing(r, arrival(s.Arrival) == arrivedAsAuthEvent)
+			missing, _, err := b.missing(r, Arrival(s.Arrival) == arrivedAsAuthEvent)
 			if err != nil {
 				return err
 			}

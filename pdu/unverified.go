@@ -43,7 +43,7 @@ func (i *intake) spaceUnverified(ctx context.Context, faults []error) (space int
 
 // postpone records an event that is kept unverified.
 func (i *intake) postpone(v Verdict, why Check) {
-	v.Outcome, v.Origin, v.ReceivedAt, v.JudgedAt = Quarantined, i.origin, i.now, i.now
+	v.Outcome, v.Origin, v.Via, v.Txn, v.ReceivedAt, v.JudgedAt = Quarantined, i.origin, i.arrival, i.txn, i.now, i.now
 	v.Checks = append(v.Checks, why)
 	i.dropped = append(i.dropped, v)
 	i.results[v.Event] = ""

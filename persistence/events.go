@@ -18,12 +18,16 @@ CREATE TABLE events (
 	id       ANY     NOT NULL UNIQUE, -- BLOB: the hash that the id spells in URL-safe base64; TEXT: an id of another form
 	outcome  INTEGER NOT NULL,        -- 0 while it is staged
 	redacted INTEGER NOT NULL,        -- 1 if the content hash did not match
-	redacted_by INTEGER,              -- events.nid of the redaction that left what is left of it
+	reduced  INTEGER,                 -- events.nid of the redaction that took effect on it
 	adopted  INTEGER NOT NULL,        -- 1 if it came with the state or auth chain of a join
 	ts       INTEGER NOT NULL,        -- ms; its origin_server_ts, which may be any number
 	position INTEGER,                 -- in the one sequence; of accepted events in the graph
 	before   BLOB,                    -- root of the state before it; null while its place in the graph is not known
 	after    BLOB,                    -- root of the state after it; null when that is the state before it
+	origin   INTEGER,                 -- servers.nid, who handed it to us first
+	arrival  INTEGER,                 -- how it came then
+	received INTEGER,                 -- ms
+	judged   INTEGER,                 -- ms from then to its first judgement
 	json     BLOB    NOT NULL         -- canonical, as other servers get it
 ) STRICT;
 CREATE UNIQUE INDEX events_position ON events (position) WHERE position IS NOT NULL;
@@ -59,10 +63,16 @@ type Event struct {
 	Before      []byte   // nil while the place in the graph is not known
 	After       []byte   // equal to Before when the event changes no state
 	JSON        []byte
+
+	// How it came. AddEvent and SettleEvent store it, EventArrival gives it.
+	Origin     int64 // see ServerNID
+	Arrival    int   // a value of the pdu layer
+	ReceivedAt int64 // ms
+	JudgedAt   int64 // ms, 0 while it is staged; the first judgement counts
 }
 
 const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, e.adopted, e.ts, coalesce(e.position, 0),
-	e.before, coalesce(e.after, e.before), e.json, (SELECT x.id FROM events x WHERE x.nid = e.redacted_by) FROM events e JOIN rooms r ON r.nid = e.room`
+	e.before, coalesce(e.after, e.before), e.json, (SELECT x.id FROM events x WHERE x.nid = e.reduced) FROM events e JOIN rooms r ON r.nid = e.room`
 
 func scanEvent(r rowScanner) (e Event, err error) {
 	var key, by any
@@ -114,10 +124,10 @@ func (tx *Tx) EventExists(id ident.EventID) (nid int64, outcome int, inGraph, fo
 // own number.
 func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 	key := eventKey(e.ID)
-	added, err = tx.queryRow(`INSERT INTO events (room, id, outcome, redacted, adopted, ts, position, before, after, json)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING nid`,
+	added, err = tx.queryRow(`INSERT INTO events (room, id, outcome, redacted, adopted, ts, position, before, after, json, origin, arrival,
+		received, judged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING nid`,
 		[]any{e.RoomNID, key, e.Outcome, e.Redacted, e.Adopted, e.TS, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e),
-			e.JSON}, &nid)
+			e.JSON, e.Origin, e.Arrival, e.ReceivedAt, judgedAfter(e)}, &nid)
 	if err != nil || added {
 		return nid, added, err
 	}
@@ -130,8 +140,34 @@ func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 
 // SettleEvent stores what became of an event: outcome, adoption, place in the graph and position. A position is never changed.
 func (tx *Tx) SettleEvent(e Event) error {
-	return tx.exec(`UPDATE events SET outcome = ?, adopted = ?, position = coalesce(position, ?), before = ?, after = ? WHERE nid = ?`,
-		e.Outcome, e.Adopted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.NID)
+	return tx.exec(`UPDATE events SET outcome = ?, adopted = ?, position = coalesce(position, ?), before = ?, after = ?,
+		judged = coalesce(judged, nullif(?, 0) - received) WHERE nid = ?`,
+		e.Outcome, e.Adopted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.JudgedAt, e.NID)
+}
+
+func judgedAfter(e Event) any {
+	if e.JudgedAt == 0 {
+		return nil
+	}
+	return e.JudgedAt - e.ReceivedAt
+}
+
+// EventArrival is how an event came here: who handed it over first, how and when, and when it was first judged.
+type EventArrival struct {
+	Origin     ident.ServerName
+	Arrival    int   // a value of the pdu layer
+	ReceivedAt int64 // ms
+	JudgedAt   int64 // ms, 0 while it is staged
+	Position   Position
+}
+
+// EventArrival gives how an event came here.
+func (tx *Tx) EventArrival(id ident.EventID) (a EventArrival, found bool, err error) {
+	found, err = tx.queryRow(`SELECT coalesce(s.name, ''), coalesce(e.arrival, 0), coalesce(e.received, 0),
+		coalesce(e.received + e.judged, 0), coalesce(e.position, 0)
+		FROM events e LEFT JOIN servers s ON s.nid = e.origin WHERE e.id = ?`, []any{eventKey(id)},
+		&a.Origin, &a.Arrival, &a.ReceivedAt, &a.JudgedAt, &a.Position)
+	return a, found, err
 }
 
 // SetEventJSON stores an event's text anew, with signatures that it had not before.

@@ -70,5 +70,5 @@ func (tx *Tx) redactions(target ident.EventID, where string, args ...any) (list 
 
 // RedactEvent replaces the text of an event by what is left of it. An event that was redacted before stays as it is.
 func (tx *Tx) RedactEvent(nid, by int64, json []byte) error {
-	return tx.exec(`UPDATE events SET json = ?, redacted_by = ? WHERE nid = ? AND redacted_by IS NULL`, json, by, nid)
+	return tx.exec(`UPDATE events SET json = ?, reduced = ? WHERE nid = ? AND reduced IS NULL`, json, by, nid)
 }

@@ -23,6 +23,9 @@ CREATE TABLE server_sets (
 	members BLOB NOT NULL         -- ascending server nids, each the uvarint difference to the one before
 );`
 
+// ServerNID gives the number under which a server is stored, a new one if it has none yet.
+func (tx *Tx) ServerNID(name ident.ServerName) (int64, error) { return tx.internServer(name) }
+
 // internServer gives the number of a server, a new one if it has none yet.
 func (tx *Tx) internServer(name ident.ServerName) (int64, error) {
 	nid, found, err := tx.serverNID(name)

@@ -14,6 +14,7 @@ CREATE TABLE staging (
 	room        INTEGER NOT NULL,    -- rooms.nid
 	origin      INTEGER NOT NULL,    -- servers.nid, who handed it to us
 	arrival     INTEGER NOT NULL,
+	txn         TEXT    NOT NULL,    -- of the origin, '' when it came in none
 	received_at INTEGER NOT NULL,    -- ms
 	waits       INTEGER NOT NULL DEFAULT 0,
 	waited      INTEGER NOT NULL DEFAULT 0, -- 1 once it was quarantined
@@ -38,6 +39,7 @@ type Staging struct {
 	Room       int64
 	Origin     ident.ServerName
 	Arrival    int // how it came, a value of the pdu layer
+	Txn        string
 	ReceivedAt int64
 	Waits      int
 	Waited     bool // it was quarantined at some time
@@ -46,14 +48,14 @@ type Staging struct {
 	Note       string
 }
 
-const stagingColumns = `SELECT s.event, e.id, s.room, o.name, s.arrival, s.received_at, s.waits, s.waited, s.attempts, s.retry_at,
+const stagingColumns = `SELECT s.event, e.id, s.room, o.name, s.arrival, s.txn, s.received_at, s.waits, s.waited, s.attempts, s.retry_at,
 	s.note FROM staging s JOIN events e ON e.nid = s.event JOIN servers o ON o.nid = s.origin`
 
 func (tx *Tx) stagings(where string, args ...any) (list []Staging, err error) {
 	err = tx.query(stagingColumns+where, args, func(r rowScanner) error {
 		var s Staging
 		var key any
-		err := r.Scan(&s.Event, &key, &s.Room, &s.Origin, &s.Arrival, &s.ReceivedAt, &s.Waits, &s.Waited, &s.Attempts, &s.RetryAt, &s.Note)
+		err := r.Scan(&s.Event, &key, &s.Room, &s.Origin, &s.Arrival, &s.Txn, &s.ReceivedAt, &s.Waits, &s.Waited, &s.Attempts, &s.RetryAt, &s.Note)
 		if err != nil {
 			return err
 		}
@@ -82,10 +84,10 @@ func (tx *Tx) Stage(list ...Staging) error {
 }
 
 func (tx *Tx) stage(s Staging, origin int64) error {
-	return tx.exec(`INSERT INTO staging (event, room, origin, arrival, received_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (event) DO UPDATE SET origin = excluded.origin, arrival = excluded.arrival, received_at = excluded.received_at
+	return tx.exec(`INSERT INTO staging (event, room, origin, arrival, txn, received_at) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (event) DO UPDATE SET origin = excluded.origin, arrival = excluded.arrival, txn = excluded.txn, received_at = excluded.received_at
 		WHERE excluded.arrival < arrival`,
-		s.Event, s.Room, origin, s.Arrival, s.ReceivedAt)
+		s.Event, s.Room, origin, s.Arrival, s.Txn, s.ReceivedAt)
 }
 
 // Unstage ends the promise: the event has its verdict. waited says that it may have been quarantined.

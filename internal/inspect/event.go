@@ -30,6 +30,8 @@ type Event struct {
 	Outcome string `json:"outcome"`
 	// Redacted: the content hash did not match, so that the redacted copy is what is kept (P-15).
 	Redacted bool `json:"redacted"`
+	// RedactedBy is the redaction that took effect on it: what is shown is what is left.
+	RedactedBy ident.EventID `json:"redacted_by,omitempty"`
 	// Outlier: known from a state or an auth chain only; its place in the room's graph is not known.
 	Outlier bool `json:"outlier"`
 	// Position is its place in this server's sequence, 0 for an event that is not delivered.
@@ -104,7 +106,7 @@ func eventOf(stored persistence.Event) (Event, error) {
 	e.RoomVersion = stored.RoomVersion
 	e.PrevEvents, e.AuthEvents = parsed.PrevEvents(), parsed.AuthEvents()
 	e.Outcome = pdu.Outcome(stored.Outcome).String()
-	e.Redacted = stored.Redacted
+	e.Redacted, e.RedactedBy = stored.Redacted, stored.RedactedBy
 	e.Outlier = stored.Outcome != persistence.OutcomeStaged && stored.Before == nil
 	e.Position = int64(stored.Position)
 	e.PDU = validJSON(stored.JSON)

@@ -3,6 +3,7 @@
 package inspect
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"fmt"
@@ -59,12 +60,13 @@ func (i *Inspector) Timeline(ctx context.Context, q TimelineQuery) ([]Event, err
 			list = append(list, e)
 		}
 	}
-	slices.Reverse(list)
+	slices.SortFunc(list, func(x, y Event) int { return cmp.Compare(x.Position, y.Position) })
 	return list, nil
 }
 
 // walk goes back through a room's graph from later to earlier positions. An event's parents are judged before it, so their
-// positions are smaller, and the greatest position at hand is always the next. It belongs to one call.
+// positions are smaller, and the greatest position at hand is always the next. Not so a redaction that was held back (P-60): it
+// is passed at its child's place. The walk belongs to one call.
 type walk struct {
 	i    *Inspector
 	ctx  context.Context
@@ -93,7 +95,8 @@ func (w *walk) next(after int64) (Event, bool, error) {
 	return Event{}, false, nil
 }
 
-// reach adds a parent. One that has no position, as it was soft-failed or rejected, is passed through at its child's place.
+// reach adds a parent. One that has no position, as it was soft-failed or rejected, or a later one, is passed through at its child's
+// place.
 func (w *walk) reach(id ident.EventID, child persistence.Position) error {
 	if w.seen[id] {
 		return nil
@@ -104,7 +107,7 @@ func (w *walk) reach(id ident.EventID, child persistence.Position) error {
 	}
 	if found && stored.RoomNID == w.room && stored.Before != nil {
 		key := stored.Position
-		if key == 0 {
+		if key == 0 || key > child {
 			key = child
 		}
 		w.push(stored, key)
