@@ -30,6 +30,7 @@ type grammar struct {
 	Redact  redactCmd  `cmd:"" help:"Have an event stripped of its content (rw)."`
 	Txn     txnCmd     `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
 	Event   eventCmd   `cmd:"" help:"Look into events, and why one was refused."`
+	State   stateCmd   `cmd:"" help:"Look into room state, and how it is resolved."`
 	Demo    demoCmd    `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

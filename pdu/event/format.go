@@ -89,13 +89,14 @@ var fieldKinds = [...]struct {
 }
 
 // checkFormat holds the fields against the format of the room version (P-02, P-03, P-05, P-07).
-func checkFormat(v *Version, f *fields) error {
+func checkFormat(v *Version, f *fields, bare bool) error {
 	for _, want := range &fieldKinds {
-		if value := f[want.field]; value.Kind() != want.kind {
+		if value := f[want.field]; value.Kind() != want.kind && !(bare && mayLack(want.field, value)) {
 			return malformed("P-03", "%s is absent or of the wrong type: %.80s", want.field, value.Canonical())
 		}
 	}
-	if hash := f[fieldHashes].Get("sha256"); hash.Kind() != canonicaljson.String {
+	hash := f[fieldHashes].Get("sha256")
+	if hash.Kind() != canonicaljson.String && !(bare && mayLack(fieldHashes, hash)) {
 		return malformed("P-03", "hashes.sha256 is absent or of the wrong type: %.80s", hash.Canonical())
 	}
 	if typ, _ := f[fieldType].Text(); len(typ) > maxKeyLength {
@@ -111,6 +112,11 @@ func checkFormat(v *Version, f *fields) error {
 		return malformed("P-05", "depth is not an integer from 0 to %d: %.80s", v.MaxDepth, f[fieldDepth].Canonical())
 	}
 	return checkIdentifiers(v, f)
+}
+
+// mayLack reports whether a bare event may do without the value.
+func mayLack(name field, value canonicaljson.Value) bool {
+	return value.Kind() == canonicaljson.Invalid && (name == fieldHashes || name == fieldSignatures)
 }
 
 func checkStateKey(value canonicaljson.Value) error {
