@@ -89,12 +89,19 @@ const (
 	maxNamedEvents    = 50      // events that a request may name; more are ignored
 	maxWalked         = 2_000   // events looked at for one request
 	maxTooDeep        = 50      // of them, those below min_depth: depths are their senders' word, and what is behind them may not be
+	nearPage          = 20      // events near a time that are read at once
+	nearGap           = 5       // events after a time that are looked at for missing history before them
 	maxServed         = 8       // requests for history and state at one time: each reads much of what one goroutine reads for all
 	maxServedOfServer = 2       // those of one server
 	maxServeWaiting   = 16      // requests of a server that may wait for one before them
 	maxAuthChain      = 200_000 // events in an auth chain; the longest known are below 100,000
 	maxHeroes         = 5       // of a room without a name, as the client-server API has them
 )
+
+// What finding the event nearest to a time may cost (E-13).
+var nearBudget = spending{requests: maxAskedServers, bytes: 256 << 10}
+
+const nearReply = 64 << 10
 
 // maxServeWait is how long a request waits for those before it: less than the half minute that impatient peers wait altogether.
 const maxServeWait = 10 * time.Second

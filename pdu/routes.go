@@ -16,7 +16,7 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// Routes is the endpoints by which other servers get events of rooms that they are in (E-07 to E-12).
+// Routes is the endpoints by which other servers get events of rooms that they are in (E-07 to E-13).
 func (e *Engine) Routes() []transport.Route {
 	const v1 = "/_matrix/federation/v1/"
 	return []transport.Route{
@@ -26,6 +26,7 @@ func (e *Engine) Routes() []transport.Route {
 		{Method: http.MethodGet, Pattern: v1 + "state/:roomID", Handle: e.limited(e.serveState)},
 		{Method: http.MethodGet, Pattern: v1 + "state_ids/:roomID", Handle: e.limited(e.serveStateIDs)},
 		{Method: http.MethodGet, Pattern: v1 + "event/:eventID", Handle: e.serveEvent},
+		{Method: http.MethodGet, Pattern: v1 + "timestamp_to_event/:roomID", Handle: e.limited(e.serveNear)},
 	}
 }
 

@@ -3,6 +3,7 @@
 package pdu
 
 import (
+	"net/url"
 	"testing"
 	"time"
 
@@ -75,6 +76,33 @@ func FuzzEventList(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if list, err := eventList(body, "events", 3); len(list) > 3 || err != nil && list != nil {
 			t.Errorf("eventList(%q) = %d events, %v", body, len(list), err)
+		}
+	})
+}
+
+func FuzzReadNear(f *testing.F) {
+	for _, s := range []string{`{"event_id":"$x","origin_server_ts":1}`, `{"event_id":"$x"}`, `{"event_id":7,"origin_server_ts":1}`, `null`, `[]`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if id, _, err := readNear(body); err == nil && (id == "" || id[0] != '$') {
+			t.Errorf("readNear(%q) = %q", body, id)
+		}
+	})
+}
+
+func FuzzReadMoment(f *testing.F) {
+	for _, s := range []string{"ts=1&dir=f", "ts=-9223372036854775808&dir=b", "dir=f", "ts=&dir=", "ts=1e5&dir=f"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return
+		}
+		at, err := readMoment(values)
+		if err == nil && at.forward != (values.Get("dir") == "f") {
+			t.Errorf("readMoment(%q) = %+v", query, at)
 		}
 	})
 }
