@@ -47,6 +47,9 @@ func (s *Server) join(ctx context.Context, user ident.UserID, room ident.RoomID,
 	defer release()
 	switch info, err := s.engine.Room(ctx, room); {
 	case err == nil && info.Membership == pdu.Joined:
+		if known, err := s.knowsMember(ctx, info, user); err != nil || !known {
+			return errors.Join(err, s.overResident(ctx, handshake{room: room, user: user, membership: "join"}, via))
+		}
 		return s.joinHere(ctx, user, info)
 	case err != nil && !errors.Is(err, pdu.ErrUnknownRoom):
 		return err
@@ -173,7 +176,7 @@ func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName
 	if err := s.engine.BeginJoin(ctx, h.room, version.ID); err != nil {
 		return false, err
 	}
-	answer, err := s.sendJoin(ctx, h, via, join)
+	answer, err := s.sendMembership(ctx, h, via, join)
 	if err != nil {
 		return false, err
 	}
@@ -181,7 +184,7 @@ func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName
 	if err != nil {
 		return true, fmt.Errorf("answer of send_join: %w", err)
 	}
-	if err := s.engine.AdoptRoom(ctx, version.ID, reply.join, reply.state, reply.authChain, via); err != nil {
+	if err := s.adopt(ctx, version.ID, reply, via); err != nil {
 		return true, err
 	}
 	s.trace.Emit(trace.MessagingJoined{
@@ -189,6 +192,13 @@ func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName
 		Unreadable: reply.unreadable, Took: time.Since(begun),
 	})
 	return true, nil
+}
+
+func (s *Server) adopt(ctx context.Context, version string, reply joinReply, via ident.ServerName) error {
+	if reply.omitted {
+		return s.engine.AdoptPartialRoom(ctx, version, reply.join, reply.state, reply.authChain, via, reply.servers)
+	}
+	return s.engine.AdoptRoom(ctx, version, reply.join, reply.state, reply.authChain, via)
 }
 
 // makeEvent asks for a template and makes our event of it, signed.
@@ -210,16 +220,4 @@ func (s *Server) makeEvent(ctx context.Context, h handshake, via ident.ServerNam
 	}
 	proto.OriginServerTS = time.Now().UnixMilli()
 	return event.Build(version, proto, s.self, s.key)
-}
-
-// sendJoin hands our join over and gives the answer.
-func (s *Server) sendJoin(ctx context.Context, h handshake, via ident.ServerName, join *event.Event) ([]byte, error) {
-	answer, err := s.client.Do(ctx, via, transport.Call{
-		Method:   http.MethodPut,
-		Path:     transport.Path("_matrix", "federation", "v2", "send_join", string(h.room), string(join.ID())),
-		Body:     join.JSON(),
-		MaxReply: maxJoinReply,
-		Timeout:  joinTimeout,
-	})
-	return answer.Body, err
 }

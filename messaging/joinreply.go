@@ -8,6 +8,7 @@ import (
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // joinReply is the answer to a send_join, read but not verified.
@@ -16,6 +17,9 @@ type joinReply struct {
 	state      []*event.Event
 	authChain  []*event.Event
 	unreadable int // events left out because their format is not valid (P-25)
+
+	omitted bool               // members are left out of the state (M-10)
+	servers []ident.ServerName // who was in the room before us, if they are
 }
 
 // readJoinReply reads the answer that a resident gave for join (E-15).
@@ -25,10 +29,10 @@ func readJoinReply(join *event.Event, body []byte) (joinReply, error) {
 	if err != nil {
 		return joinReply{}, err
 	}
-	if omitted, _ := root.Get("members_omitted").Bool(); omitted {
-		return joinReply{}, errors.New("members are left out of the state, which was not asked for (M-10)")
-	}
 	reply := joinReply{}
+	if reply.omitted, _ = root.Get("members_omitted").Bool(); reply.omitted { // absent, the state is whole (M-12)
+		reply.servers = serversIn(root.Get("servers_in_room"))
+	}
 	if reply.join, err = countersigned(join, root.Get("event")); err != nil {
 		return joinReply{}, err
 	}
@@ -54,6 +58,20 @@ func readJoinReply(join *event.Event, body []byte) (joinReply, error) {
 		}
 	}
 	return reply, nil
+}
+
+// serversIn reads a list of servers. What is no name is left out.
+func serversIn(list canonicaljson.Value) (servers []ident.ServerName) {
+	for element := range list.Elements() {
+		if len(servers) == maxServersInRoom {
+			break
+		}
+		text, _ := element.Text()
+		if name, err := ident.ParseServerName(text); err == nil {
+			servers = append(servers, name)
+		}
+	}
+	return servers
 }
 
 // countersigned is the copy of join to use. Where another server's user authorised it, that server's signature is needed, which

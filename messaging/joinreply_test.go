@@ -60,7 +60,7 @@ func TestJoinReply(t *testing.T) {
 		t.Errorf("join %s, %d unreadable; want ours and 1", reply.join.ID(), reply.unreadable)
 	}
 	for _, bad := range []string{
-		`[]`, `{}`, `{"state":[]}`, `{"state":{},"auth_chain":[]}`, `{"state":[],"auth_chain":[],"members_omitted":true}`,
+		`[]`, `{}`, `{"state":[]}`, `{"state":{},"auth_chain":[]}`,
 		`{"state":[],"state":[],"auth_chain":[]}`, `{"state":[],"auth_chain":[]`,
 	} {
 		if _, err := readJoinReply(join, []byte(bad)); err == nil {

@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 
 	"github.com/strata-matrix/strata/pdu"
-	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -31,6 +29,9 @@ func (s *Server) Leave(ctx context.Context, user ident.UserID, room ident.RoomID
 func (s *Server) leave(ctx context.Context, user ident.UserID, room ident.RoomID, via []ident.ServerName) error {
 	switch info, err := s.engine.Room(ctx, room); {
 	case err == nil && info.Membership == pdu.Joined:
+		if known, err := s.knowsMember(ctx, info, user); err != nil || !known {
+			return errors.Join(err, s.overResident(ctx, handshake{room: room, user: user, membership: "leave"}, via))
+		}
 		content, err := encodeContent(membershipContent("leave"))
 		if err != nil {
 			return err
@@ -49,10 +50,6 @@ func (s *Server) leaveOver(ctx context.Context, h handshake, via ident.ServerNam
 	if err != nil {
 		return err
 	}
-	_, err = s.client.Do(ctx, via, transport.Call{
-		Method: http.MethodPut,
-		Path:   transport.Path("_matrix", "federation", "v2", "send_leave", string(h.room), string(leave.ID())),
-		Body:   leave.JSON(),
-	})
+	_, err = s.sendMembership(ctx, h, via, leave)
 	return err
 }

@@ -13,6 +13,14 @@ const (
 	// many.
 	joinTimeout = 10 * time.Minute
 
+	// maxServersInRoom is how many servers of a partial room are taken from a resident's word (M-10), all of whom will be sent to:
+	// the largest rooms have some 15,000.
+	maxServersInRoom = 20_000
+
+	// handedOverPatience is how long a join or leave that another server has taken is waited for to take effect here.
+	handedOverPatience = time.Minute
+	handedOverPoll     = time.Second
+
 	// takeBackTimeout is for telling a server that a join which it has taken came to nothing.
 	takeBackTimeout = 30 * time.Second
 

@@ -157,6 +157,7 @@ func TestRoomStaysKnownBetweenCandidates(t *testing.T) {
 		if err := c.Join(ctx, carol, room, []ident.ServerName{"a.example"}); err != nil {
 			t.Fatal(err)
 		}
+		settle() // c knows the whole state
 		n.put("a.example", tampered(a.Handler(), "send_join", func([]byte) []byte { return []byte(`{}`) }))
 		var between pdu.Membership
 		n.put("c.example", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

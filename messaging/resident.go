@@ -226,6 +226,11 @@ func (s *Server) residentRoom(ctx context.Context, r *transport.Request) (pdu.Ro
 	if err != nil {
 		return pdu.RoomInfo{}, err
 	}
+	if room.Partial { // who is banned is not known, nor the state to answer with (M-12)
+		return pdu.RoomInfo{}, &transport.Error{
+			Status: http.StatusNotFound, Code: spec.ErrorNotFound, Message: "this server does not know the whole state of the room yet",
+		}
+	}
 	return room, s.engine.CheckAccess(ctx, id, r.Origin)
 }
 

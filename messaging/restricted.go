@@ -78,7 +78,7 @@ func (s *Server) membership(ctx context.Context, room ident.RoomID, user ident.U
 }
 
 // meetsConditions is nil when the user is in one of the rooms that the rules name. We can tell only for rooms that we are in
-// ourselves (M-13).
+// ourselves, and know the members of (M-13).
 func (s *Server) meetsConditions(ctx context.Context, rules *event.JoinRules, user ident.UserID) error {
 	unknown := false
 	for _, room := range allowedRooms(rules.Allow) {
@@ -97,6 +97,7 @@ func (s *Server) meetsConditions(ctx context.Context, rules *event.JoinRules, us
 		if member == "join" {
 			return nil
 		}
+		unknown = unknown || info.Partial && member == ""
 	}
 	if unknown {
 		return &transport.Error{

@@ -52,9 +52,15 @@ func (e *Engine) AbandonJoin(ctx context.Context, id ident.RoomID) error {
 func (e *Engine) AdoptRoom(ctx context.Context, version string, join *event.Event, state, authChain []*event.Event,
 	via ident.ServerName,
 ) error {
-	a, err := e.verifyAdoption(ctx, version, join, state, authChain, via)
+	return e.adoptRoom(ctx, version, join, state, authChain, via, nil)
+}
+
+func (e *Engine) adoptRoom(ctx context.Context, version string, join *event.Event, state, authChain []*event.Event,
+	via ident.ServerName, o *omission,
+) error {
+	a, err := e.verifyAdoption(ctx, version, join, state, authChain, via, o != nil)
 	if err == nil {
-		err = e.do(ctx, join.RoomID(), true, func(b *batch) error { return b.adopt(a, via) })
+		err = e.do(ctx, join.RoomID(), true, func(b *batch) error { return b.adopt(a, via, o) })
 	}
 	if err != nil {
 		return fmt.Errorf("adopt room %s from %s: %w", join.RoomID(), via, err)
@@ -63,7 +69,7 @@ func (e *Engine) AdoptRoom(ctx context.Context, version string, join *event.Even
 }
 
 // adopt stores a verified room.
-func (b *batch) adopt(a *adoption, via ident.ServerName) error {
+func (b *batch) adopt(a *adoption, via ident.ServerName, o *omission) error {
 	if b.head.nid != 0 && b.head.membership == Joined {
 		return errors.New("it is joined already")
 	}
@@ -78,7 +84,10 @@ func (b *batch) adopt(a *adoption, via ident.ServerName) error {
 	if err := b.adoptCreate(); err != nil {
 		return err
 	}
-	return b.adoptJoin(a.join, root)
+	if err := b.adoptJoin(a.join, root); err != nil {
+		return err
+	}
+	return b.beginPartial(a.join, via, o)
 }
 
 // adoptCreate puts the create event in the graph: its place is known, since it has no parents.

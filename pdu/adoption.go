@@ -15,19 +15,20 @@ import (
 // adoption is the state that came with a join of ours, verified.
 type adoption struct {
 	*givenState
-	join *event.Event
+	join    *event.Event
+	partial bool // members are left out
 }
 
 // verifyAdoption checks the answer to a join (M-17, P-91). Of the chain only that counts on which the state or the join rests: what
 // is adopted is taken to be before the join, and a resident must not say that of whatever it likes.
 func (e *Engine) verifyAdoption(ctx context.Context, version string, join *event.Event, state, chain []*event.Event,
-	via ident.ServerName,
+	via ident.ServerName, partial bool,
 ) (*adoption, error) {
 	v, ok := event.VersionOf(version)
 	if !ok || join.Version() != v {
 		return nil, fmt.Errorf("room version %q is not that of the join", version)
 	}
-	a := &adoption{givenState: newGivenState(v, join.RoomID(), via, nil), join: join}
+	a := &adoption{givenState: newGivenState(v, join.RoomID(), via, nil), join: join, partial: partial}
 	a.history = true
 	if err := a.gather(state, chain); err != nil {
 		return nil, err
@@ -96,6 +97,9 @@ func (a *adoption) judgeJoin(self ident.ServerName) error {
 		return fmt.Errorf("the join is not allowed by its auth events: %s (%s)", result.Detail, result.Rule)
 	}
 	state := make([]*event.Event, 0, len(a.state))
+	if a.partial {
+		state = assumedMembers(a.state, listed)
+	}
 	for _, id := range a.state {
 		state = append(state, a.given[id])
 	}

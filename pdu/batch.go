@@ -45,10 +45,13 @@ type batch struct {
 	unsigned []question               // staged events that wait for the policy server
 	answers  map[ident.EventID]answer // what it has answered
 	policy   policyAt
-	from     came  // how events came that were not staged and have no verdict
-	broken   error // a failure half-way through a change: nothing of the batch may be stored
-	forget   bool  // what is staged was read as of another room version
-	adopted  bool  // the room was joined: what waited for that can be judged
+	from     came                    // how events came that were not staged and have no verdict
+	broken   error                   // a failure half-way through a change: nothing of the batch may be stored
+	forget   bool                    // what is staged was read as of another room version
+	adopted  bool                    // the room was joined: what waited for that can be judged
+	passed   []string                // checks that the event that is being judged has passed before
+	kept     bool                    // what was to be judged again has been
+	asked    map[ident.EventID]int64 // events to be judged again, with the time in ms
 }
 
 // judged is a verdict with whether it is kept even when it is plain acceptance.

@@ -31,6 +31,7 @@ func (b *batch) commit() error {
 	}
 	b.tell()
 	b.e.askPolicyServer(b.id, b.unsigned)
+	b.wakeAgain()
 	if released > 0 || b.adopted {
 		b.e.wake(b.id)
 	}
@@ -270,6 +271,12 @@ func (b *batch) writeHead(tx *persistence.Tx) error {
 		if err := tx.SetRoomServer(b.head.nid, name, b.head.servers[name]); err != nil {
 			return err
 		}
+	}
+	if err := b.writePartial(tx); err != nil {
+		return err
+	}
+	if err := b.writeAgain(tx); err != nil {
+		return err
 	}
 	_, err := tx.PutRoom(b.row())
 	return err

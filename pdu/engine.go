@@ -79,6 +79,7 @@ type Engine struct {
 	running   sync.WaitGroup  // turns and fetches
 
 	unverified chan struct{} // an event was kept unverified; holds one token
+	incomplete chan struct{} // a partial room was adopted; holds one token
 
 	mu    sync.Mutex
 	plan  schedule
@@ -98,6 +99,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		cache: newMemory(), turnstile: newTurnstile(), news: newBroadcast(), stop: stop, stopped: ctx,
 		plan:       newSchedule(),
 		unverified: make(chan struct{}, 1),
+		incomplete: make(chan struct{}, 1),
 		rooms:      newGenerations[ident.RoomID](roomCacheWeight, func(*room) int { return 1 }),
 	}
 	err := cfg.Store.Update(ctx, func(tx *persistence.Tx) error { return tx.AbandonJoins() })
@@ -116,6 +118,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		return fmt.Errorf("resume staged events: %w", err)
 	}
 	e.running.Go(e.verifyLater)
+	e.running.Go(e.completeRooms)
 	for {
 		wait := e.wakeDue(time.Now())
 		timer := time.NewTimer(wait)
@@ -130,14 +133,18 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// resume schedules every room with staged events. From before it looks, new ones schedule their room themselves: none is missed.
+// resume schedules every room with staged events, or with events that are to be judged again. From before it looks, new ones schedule their room themselves: none is missed.
 func (e *Engine) resume(ctx context.Context) error {
 	e.mu.Lock()
 	e.plan.started = true
 	e.mu.Unlock()
 	var rooms []ident.RoomID
 	err := e.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		rooms, err = tx.StagedRooms()
+		if rooms, err = tx.StagedRooms(); err != nil {
+			return err
+		}
+		promised, err := tx.RoomsToJudgeAgain()
+		rooms = append(rooms, promised...)
 		return err
 	})
 	for _, id := range rooms {

@@ -27,6 +27,9 @@ func (e *Engine) Template(ctx context.Context, id ident.RoomID, d Draft) ([]byte
 		if err := b.mustBeJoined(); err != nil {
 			return notFound("this server is not in the room")
 		}
+		if err := b.head.servesState(); err != nil {
+			return err
+		}
 		p, before, err := b.proto(d)
 		if err != nil {
 			return err
@@ -74,6 +77,9 @@ func (e *Engine) acceptMembership(ctx context.Context, origin ident.ServerName, 
 	}
 	if head == nil || head.membership != Joined {
 		return Admission{}, notFound("this server is not in the room")
+	}
+	if err := head.servesState(); err != nil {
+		return Admission{}, err
 	}
 	member, err := e.readMembership(ctx, head.version, origin, h, wire)
 	if err != nil {

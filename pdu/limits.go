@@ -81,6 +81,13 @@ const (
 	maxPolicyChanges = 3                // how often an event of ours goes to a policy server, should the room change it meanwhile
 )
 
+// Partial rooms, and events that are judged again.
+const (
+	maxCompletions = 4               // rooms whose whole state is fetched at once
+	maxAgain       = 5_000           // events that a commit of those judged again changes
+	rescueAfter    = 5 * time.Minute // from when an event has turned to when those that rest on it are judged again
+)
+
 // What we serve.
 const (
 	maxServedMissing  = 50      // events in a reply to get_missing_events

@@ -67,6 +67,14 @@ func headOf(tx *persistence.Tx, row persistence.Room) (*room, error) {
 	if r.gaps, err = tx.Gaps(row.NID); err != nil {
 		return nil, err
 	}
+	if r.partial, err = partialOf(tx, row.NID); err != nil {
+		return nil, err
+	}
+	asked, _, err := tx.AskedAgain(row.NID)
+	if err != nil {
+		return nil, err
+	}
+	r.again = len(asked) > 0
 	r.servers, err = tx.RoomServers(row.NID)
 	return r, err
 }

@@ -40,6 +40,7 @@ type RoomInfo struct {
 	Extremities []ident.EventID // events that no accepted event references yet
 	Depth       int64           // greatest depth among them
 	Servers     int             // servers with joined members, this one included
+	Partial     bool            // members are missing from its states; see Completion
 }
 
 // Draft is an event that a user of this server wants to send. StateKey is nil for a message. Redacts is for redactions.
@@ -99,6 +100,8 @@ type room struct {
 	current     state.Root               // resolved over the extremities
 	servers     map[ident.ServerName]int // joined members by server; never changed in place
 	gaps        []ident.EventID          // events that one in the graph references and that are not in it
+	partial     *partial                 // nil when the states are whole
+	again       bool                     // events are to be judged again
 }
 
 // extremity is an accepted event that no accepted event references.

@@ -43,7 +43,7 @@ func (e *Engine) Room(ctx context.Context, id ident.RoomID) (RoomInfo, error) {
 	if err != nil {
 		return RoomInfo{}, err
 	}
-	info := RoomInfo{ID: head.id, Version: head.version, Membership: head.membership, Servers: len(head.servers)}
+	info := RoomInfo{ID: head.id, Version: head.version, Membership: head.membership, Servers: len(head.servers), Partial: head.partial != nil}
 	for _, x := range head.extremities {
 		info.Extremities = append(info.Extremities, x.record.event.ID())
 		info.Depth = max(info.Depth, x.record.event.Depth())

@@ -109,6 +109,13 @@ func (e *Engine) requestedState(ctx context.Context, r *transport.Request) (ids,
 	if !rec.inGraph {
 		return nil, nil, errUnknown()
 	}
+	head, err := e.knownRoom(ctx, rec.event.RoomID())
+	if err != nil {
+		return nil, nil, err
+	}
+	if head.partial != nil {
+		return nil, nil, errUnknown()
+	}
 	ids, chain, err = e.stateAndChain(ctx, rec.before)
 	if errors.Is(err, errIncompleteChain) {
 		return nil, nil, errUnknown()

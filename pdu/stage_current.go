@@ -20,6 +20,9 @@ import (
 // is no news that could speak against it; and that with the events that are held back, among which may be the join that the
 // event's sender has to thank for its place. A ban that stands in the extremities stands in the last one too.
 func (b *batch) checkCurrent(r *record) (auth.Result, error) {
+	if b.head.partial != nil {
+		return auth.Result{OK: true, Rule: "M-12", Detail: "the members of the room are not known yet"}, nil
+	}
 	result, err := b.allowedIn(r, b.head.current)
 	if err == nil && !result.OK && b.fetched[r.event.ID()] && b.was != nil {
 		result, err = b.allowedIn(r, b.was.current)

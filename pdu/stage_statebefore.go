@@ -57,6 +57,6 @@ func (b *batch) checkStateBefore(r *record) (auth.Result, error) {
 
 func (b *batch) checkAt(e *event.Event, root state.Root) (auth.Result, error) {
 	at := &stateAt{b: b, root: root}
-	result := auth.Check(e, at)
+	result := auth.Check(e, b.assume(e, at))
 	return result, at.err
 }

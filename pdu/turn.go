@@ -68,6 +68,10 @@ func (e *Engine) workStaged(id ident.RoomID) error {
 	if b.head.nid == 0 || b.head.membership != Joined {
 		return nil // they wait for the end of the join
 	}
+	if done, err := b.keepPromises(); err != nil || done {
+		e.wake(id)
+		return err
+	}
 	staged, waiting, err := b.readyEvents()
 	if err != nil {
 		return err

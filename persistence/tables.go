@@ -19,6 +19,7 @@ var schema = []string{
 	redactionsSchema,
 	statesSchema,
 	stagingSchema,
+	partialSchema,
 	unverifiedSchema,
 	verdictsSchema,
 	outboxSchema,

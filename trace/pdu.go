@@ -61,3 +61,14 @@ func (PDUPolicyAsked) Kind() string { return "pdu.policy_asked" }
 
 // Kind implements Event.
 func (PDURoomFailed) Kind() string { return "pdu.room_failed" }
+
+// PDUCompleted is emitted when an attempt to fetch the whole state of a partial room has ended.
+type PDUCompleted struct {
+	Room     string
+	Attempts int
+	Problem  string // "" when the state is whole now
+	Duration time.Duration
+}
+
+// Kind implements Event.
+func (PDUCompleted) Kind() string { return "pdu.completed" }
