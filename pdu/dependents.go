@@ -20,10 +20,15 @@ type Dependent struct {
 // Dependents lists up to limit events that were refused, or are quarantined, because of an event, and those that are because of
 // these, nearest first: what may end otherwise when the event is judged again.
 func (e *Engine) Dependents(ctx context.Context, id ident.EventID, limit int) ([]Dependent, error) {
+	return DependentsOf(ctx, e.store, id, limit)
+}
+
+// DependentsOf is Dependents of what a store holds, without an engine.
+func DependentsOf(ctx context.Context, store *persistence.Store, id ident.EventID, limit int) ([]Dependent, error) {
 	var all []Dependent
 	seen := map[ident.EventID]bool{id: true}
 	for next := []ident.EventID{id}; len(next) > 0 && len(all) < limit; next = next[1:] {
-		err := e.store.View(ctx, func(tx *persistence.Tx) error {
+		err := store.View(ctx, func(tx *persistence.Tx) error {
 			found, err := dependentsOf(tx, next[0], limit)
 			for _, d := range found {
 				if len(all) < limit && !seen[d.Event] {

@@ -134,6 +134,16 @@ func (c *Client) Event(ctx context.Context, q GetEvent) (inspect.Event, error) {
 	return ask(ctx, c, opEvent, q)
 }
 
+// Explain tells why an event ended as it did.
+func (c *Client) Explain(ctx context.Context, q EventRef) (inspect.Explanation, error) {
+	return ask(ctx, c, opExplain, q)
+}
+
+// Journey tells where the time went on an event's way.
+func (c *Client) Journey(ctx context.Context, q EventRef) (inspect.Journey, error) {
+	return ask(ctx, c, opJourney, q)
+}
+
 // ask performs an operation. Its errors are *Error.
 func ask[Q, A any](ctx context.Context, c *Client, op operation[Q, A], question Q) (answer A, err error) {
 	body, err := json.Marshal(question)

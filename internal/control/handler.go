@@ -64,6 +64,10 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opTransactions, h.look.Transactions)
 	answer(mux, opTransaction, h.look.Transaction)
 	answer(mux, opEvent, h.event)
+	answer(mux, opExplain, func(ctx context.Context, q EventRef) (inspect.Explanation, error) {
+		return h.look.Explain(ctx, q.EventID)
+	})
+	answer(mux, opJourney, func(ctx context.Context, q EventRef) (inspect.Journey, error) { return h.look.Journey(ctx, q.EventID) })
 	return mux
 }
 

@@ -20,6 +20,8 @@ var (
 	opLeave        = operation[Membership, Room]{"room/leave"}
 	opSend         = operation[Send, Sent]{"send"}
 	opCompare      = operation[Compare, Comparison]{"room/compare"}
+	opExplain      = operation[EventRef, inspect.Explanation]{"event/explain"}
+	opJourney      = operation[EventRef, inspect.Journey]{"event/timeline"}
 	opFetch        = operation[FetchEvent, Fetched]{"event/fetch"}
 	opRedact       = operation[Redact, Sent]{"redact"}
 	opRooms        = operation[struct{}, []inspect.Room]{"room/ls"}
@@ -99,6 +101,11 @@ type ShowRoom struct {
 type RoomRef struct {
 	RoomID string `json:"room_id"`
 	Limit  int    `json:"limit,omitempty"`
+}
+
+// EventRef names an event.
+type EventRef struct {
+	EventID string `json:"event_id"`
 }
 
 // GetEvent asks for an event. With Wait a server waits so long for it to arrive and be judged, in ms.
