@@ -19,6 +19,7 @@ type eventCmd struct {
 	Get      eventGetCmd      `cmd:"" help:"Show an event and how it was judged (ro)."`
 	Explain  eventExplainCmd  `cmd:"" help:"Tell why an event ended as it did: each check, and what depends on it (ro)."`
 	Timeline eventTimelineCmd `cmd:"" help:"Tell where the time went between an event's sending and its delivery (ro)."`
+	Judge    eventJudgeCmd    `cmd:"" help:"Judge an event that was refused once more (rw)."`
 	Fetch    eventFetchCmd    `cmd:"" help:"Ask another server for an event, and look at it (ro, with --keep rw)."`
 	Graph    eventGraphCmd    `cmd:"" help:"Draw what leads to an event, or what it rests on (ro)."`
 	Check    eventCheckCmd    `cmd:"" help:"Judge an event that is written down in a file (offline)."`

@@ -114,6 +114,31 @@ func effectRows(x inspect.Explanation) (rows [][]string) {
 	return rows
 }
 
+type eventJudgeCmd struct {
+	reachFlags
+	Event string `arg:"" help:"Id of an event that was rejected or soft-failed."`
+}
+
+// Help implements kong.HelpProvider.
+func (eventJudgeCmd) Help() string {
+	return `The event, and what rests on it or follows it, is judged by what is known now: it may come out otherwise when an event that
+it hangs on does. The room waits meanwhile, some 30 s for a million events. Strata does this by itself when a cause that it knows of
+disappears. Prints what event explain prints.
+
+  strata event judge '$abc'`
+}
+
+// Run implements the command.
+func (c *eventJudgeCmd) Run(ctx context.Context, w *world) error {
+	return c.ask(ctx, w, func(ctx context.Context, client *control.Client) error {
+		x, err := client.Judge(ctx, control.EventRef{EventID: c.Event})
+		if err != nil {
+			return err
+		}
+		return w.out.print(x, func() { showExplanation(w.out, x) })
+	})
+}
+
 type eventTimelineCmd struct {
 	reachFlags
 	Event string `arg:"" help:"Event id, such as $$abc."`

@@ -132,7 +132,7 @@ func (c *roomLsCmd) Run(ctx context.Context, w *world) error {
 			var rows [][]string
 			for _, r := range rooms {
 				rows = append(rows, []string{
-					r.ID, r.Version, r.Membership, strconv.Itoa(r.Members), strconv.Itoa(r.Servers), strconv.Itoa(len(r.Extremities)),
+					r.ID, r.Version, membershipOf(r), strconv.Itoa(r.Members), strconv.Itoa(r.Servers), strconv.Itoa(len(r.Extremities)),
 					strconv.FormatInt(r.Depth, 10), orDash(r.Name),
 				})
 			}
@@ -168,7 +168,7 @@ func (c *roomShowCmd) Run(ctx context.Context, w *world) error {
 
 func showRoom(o *output, room inspect.RoomDetail) {
 	rows := [][]string{
-		{"room", room.ID}, {"name", orDash(room.Name)}, {"version", room.Version}, {"membership", room.Membership},
+		{"room", room.ID}, {"name", orDash(room.Name)}, {"version", room.Version}, {"membership", membershipOf(room.Room)},
 		{"members", strconv.Itoa(room.Members)}, {"depth", strconv.FormatInt(room.Depth, 10)},
 	}
 	for _, s := range room.ServerList {
@@ -180,12 +180,23 @@ func showRoom(o *output, room inspect.RoomDetail) {
 	for _, id := range room.Missing {
 		rows = append(rows, []string{"missing", string(id)})
 	}
+	if c := room.Completion; c != nil {
+		rows = append(rows, []string{"completion", fmt.Sprintf("%d attempts, next %s: %s", c.Attempts, o.when(c.NextTry), orDash(c.Note))})
+	}
 	o.pairs(rows)
 	if len(room.State) == 0 {
 		return
 	}
 	o.gap()
 	showState(o, room.State)
+}
+
+// membershipOf is how this server stands to a room.
+func membershipOf(room inspect.Room) string {
+	if room.Partial {
+		return room.Membership + " (partial)"
+	}
+	return room.Membership
 }
 
 type roomTimelineCmd struct {

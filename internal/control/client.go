@@ -139,6 +139,11 @@ func (c *Client) Explain(ctx context.Context, q EventRef) (inspect.Explanation, 
 	return ask(ctx, c, opExplain, q)
 }
 
+// Judge judges an event that was refused once more, and tells how that ended.
+func (c *Client) Judge(ctx context.Context, q EventRef) (inspect.Explanation, error) {
+	return ask(ctx, c, opJudge, q)
+}
+
 // Journey tells where the time went on an event's way.
 func (c *Client) Journey(ctx context.Context, q EventRef) (inspect.Journey, error) {
 	return ask(ctx, c, opJourney, q)

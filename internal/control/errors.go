@@ -83,7 +83,7 @@ func kindOf(err error) Kind {
 	case errors.Is(err, inspect.ErrNotFound), errors.Is(err, pdu.ErrUnknownRoom), errors.Is(err, pdu.ErrUnknownEvent),
 		errors.Is(err, fs.ErrNotExist):
 		return NotFound
-	case errors.As(err, &refused), errors.Is(err, pdu.ErrNotJoined):
+	case errors.As(err, &refused), errors.Is(err, pdu.ErrNotJoined), errors.Is(err, pdu.ErrAccepted):
 		return Refused
 	case errors.As(err, &failure):
 		return kindOfFailure(failure.Class)

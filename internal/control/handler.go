@@ -67,6 +67,7 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opExplain, func(ctx context.Context, q EventRef) (inspect.Explanation, error) {
 		return h.look.Explain(ctx, q.EventID)
 	})
+	answer(mux, opJudge, h.judge)
 	answer(mux, opJourney, func(ctx context.Context, q EventRef) (inspect.Journey, error) { return h.look.Journey(ctx, q.EventID) })
 	return mux
 }
@@ -279,4 +280,18 @@ func (h *handler) redact(ctx context.Context, order Redact) (Sent, error) {
 	}
 	eventID, err := h.server.Redact(ctx, id, user, target, order.Reason)
 	return Sent{RoomID: string(id), EventID: string(eventID), User: string(user)}, err
+}
+
+func (h *handler) judge(ctx context.Context, q EventRef) (inspect.Explanation, error) {
+	if h.server == nil {
+		return inspect.Explanation{}, errNoServer
+	}
+	id, err := ident.ParseEventID(q.EventID)
+	if err != nil {
+		return inspect.Explanation{}, usage(err)
+	}
+	if _, err := h.server.Engine().JudgeAgain(ctx, id); err != nil {
+		return inspect.Explanation{}, err
+	}
+	return h.look.Explain(ctx, q.EventID)
 }

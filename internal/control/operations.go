@@ -21,6 +21,7 @@ var (
 	opSend         = operation[Send, Sent]{"send"}
 	opCompare      = operation[Compare, Comparison]{"room/compare"}
 	opExplain      = operation[EventRef, inspect.Explanation]{"event/explain"}
+	opJudge        = operation[EventRef, inspect.Explanation]{"event/judge"}
 	opJourney      = operation[EventRef, inspect.Journey]{"event/timeline"}
 	opFetch        = operation[FetchEvent, Fetched]{"event/fetch"}
 	opRedact       = operation[Redact, Sent]{"redact"}

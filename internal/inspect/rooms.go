@@ -21,6 +21,7 @@ type Room struct {
 	Name        string          `json:"name,omitempty"`
 	Version     string          `json:"room_version"`
 	Membership  string          `json:"membership"` // of this server: joining, joined or left
+	Partial     bool            `json:"partial"`    // joined with members left out; the whole state is being fetched
 	Members     int             `json:"members"`    // joined, of all servers
 	Servers     int             `json:"servers"`    // with joined members, this one included
 	Extremities []ident.EventID `json:"extremities"`
@@ -32,8 +33,18 @@ type RoomDetail struct {
 	Room
 	ServerList []RoomServer    `json:"server_list"`
 	Missing    []ident.EventID `json:"missing"` // events that the graph references and that are not here
+	// Completion is how the search for the whole state of a partial room stands.
+	Completion *Completion `json:"completion,omitempty"`
 	// State is the current state by type and state key, without PDUs; nil when it was not asked for.
 	State []Event `json:"state,omitempty"`
+}
+
+// Completion is how far the whole state of a partial room has been sought.
+type Completion struct {
+	Join     ident.EventID `json:"event_id"` // our join: the state before it is what is missing
+	Attempts int           `json:"attempts"`
+	NextTry  int64         `json:"next_try_ts,omitempty"`
+	Note     string        `json:"note,omitempty"` // how the last attempt ended
 }
 
 // RoomServer is a server with joined members.
@@ -122,6 +133,14 @@ func (i *Inspector) head(ctx context.Context, row persistence.Room) (RoomDetail,
 		}
 		d.Missing = append(d.Missing, missing...)
 		slices.Sort(d.Missing)
+		partial, found, err := tx.Partial(row.NID)
+		if err != nil {
+			return err
+		}
+		if found {
+			d.Partial = true
+			d.Completion = &Completion{partial.Join, partial.Attempts, partial.RetryAt, partial.Note}
+		}
 		return d.addExtremities(tx, row.Extremities)
 	})
 	if err != nil {
