@@ -46,6 +46,7 @@ type batch struct {
 	answers  map[ident.EventID]answer // what it has answered
 	policy   policyAt
 	from     came                    // how events came that were not staged and have no verdict
+	origin   numbered                // the last of those servers, while the batch is stored
 	broken   error                   // a failure half-way through a change: nothing of the batch may be stored
 	forget   bool                    // what is staged was read as of another room version
 	adopted  bool                    // the room was joined: what waited for that can be judged

@@ -137,6 +137,12 @@ func (b *batch) addEvent(tx *persistence.Tx, r *record, row persistence.Event) e
 	return tx.Unstage(nid, true)
 }
 
+// numbered is a server with the number under which it is stored.
+type numbered struct {
+	name ident.ServerName
+	nid  int64
+}
+
 // setArrival says how an event came that was not staged.
 func (b *batch) setArrival(tx *persistence.Tx, row *persistence.Event) (err error) {
 	from := b.from
@@ -146,7 +152,12 @@ func (b *batch) setArrival(tx *persistence.Tx, row *persistence.Event) (err erro
 		row.ReceivedAt = j.verdict.ReceivedAt
 	}
 	row.Arrival = int(from.how)
-	row.Origin, err = tx.ServerNID(cmp.Or(from.origin, b.e.self))
+	origin := cmp.Or(from.origin, b.e.self)
+	if b.origin.nid == 0 || b.origin.name != origin {
+		b.origin.name = origin
+		b.origin.nid, err = tx.ServerNID(origin)
+	}
+	row.Origin = b.origin.nid
 	return err
 }
 
@@ -321,6 +332,7 @@ func (b *batch) tell() {
 			Position: int64(r.position),
 		})
 	}
+	b.tellEffects()
 	if news {
 		b.e.news.tell()
 	}

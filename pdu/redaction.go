@@ -10,6 +10,7 @@ import (
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -191,4 +192,15 @@ func (b *batch) writeEffects(tx *persistence.Tx) error {
 		}
 	}
 	return nil
+}
+
+// tellEffects traces what has taken effect.
+func (b *batch) tellEffects() {
+	for _, x := range b.effects {
+		if x.target != nil {
+			b.e.trace.Emit(trace.PDURedacted{
+				Room: string(b.id), Event: string(x.names), By: string(x.redaction.event.ID()), Position: int64(x.redaction.position),
+			})
+		}
+	}
 }

@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -376,4 +378,45 @@ func TestCrashWhileRedacting(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An event that is known only because another rests on it is stripped like any other: its place in the graph may never be known.
+func TestRedactedOutlier(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b := n.start("a.example"), n.start("b.example")
+		room := a.createPublic("10", alice)
+		join := b.join(room, bob, a)
+		n.deliver()
+		top := a.send(room, text(alice, "top"))
+		n.hold()
+		auth := b.authFor(room, createSlot, levelsSlot, memberOf(bob))
+		unknown := build(t, room, text(bob, "not to be had"), []*event.Event{top}, auth)
+		draft := member(bob, bob, "join")
+		draft.Content = []byte(`{"displayname":"Bob","membership":"join"}`)
+		profile := build(t, room, draft, []*event.Event{unknown}, append(slices.Clone(auth), b.stateEvent(room, rulesSlot)))
+		rests := build(t, room, text(bob, "rests on it"), []*event.Event{join}, []*event.Event{auth[0], auth[1], profile})
+		n.mu.Lock()
+		n.refuse = func(_, _ ident.ServerName, call transport.Call) error {
+			if strings.HasSuffix(call.Path, url.PathEscape(string(profile.ID()))) {
+				return nil
+			}
+			return errPower
+		}
+		n.lie = func(ident.ServerName, transport.Call) string { return fmt.Sprintf(`{"pdus":[%s]}`, profile.JSON()) }
+		n.mu.Unlock()
+		a.receive("b.example", rests.JSON())
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := a.stored(profile.ID()); !got.Outlier || got.Outcome != pdu.Accepted {
+			t.Fatalf("the profile is %+v, want an accepted outlier", got)
+		}
+		by := a.send(room, redactionOf("10", alice, profile.ID()))
+		a.wantRedacted(profile, by.ID())
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		want := trace.PDURedacted{Room: string(room), Event: string(profile.ID()), By: string(by.ID()), Position: int64(a.stored(by.ID()).Position)}
+		if !slices.ContainsFunc(a.traced, func(e trace.Event) bool { return e == trace.Event(want) }) {
+			t.Error("no trace of the redaction")
+		}
+	})
 }

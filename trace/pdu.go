@@ -21,6 +21,13 @@ type PDUJudged struct {
 	Position    int64  // 0 for an event that is not delivered
 }
 
+// PDURedacted is emitted when a redaction that has taken effect is durable.
+type PDURedacted struct {
+	Room, Event string
+	By          string // the redaction
+	Position    int64  // of the redaction; 0 when it is history, and not delivered
+}
+
 // PDUSought is emitted when a search for missing events of a room has ended.
 type PDUSought struct {
 	Room     string
@@ -52,6 +59,9 @@ func (PDUReceived) Kind() string { return "pdu.received" }
 
 // Kind implements Event.
 func (PDUJudged) Kind() string { return "pdu.judged" }
+
+// Kind implements Event.
+func (PDURedacted) Kind() string { return "pdu.redacted" }
 
 // Kind implements Event.
 func (PDUSought) Kind() string { return "pdu.sought" }
