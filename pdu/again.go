@@ -56,6 +56,7 @@ func (b *batch) judgeAllSince(join *record, before state.Root, first int64) erro
 		held[x.record.event.ID()] = true
 	}
 	b.head.extremities, b.head.held, b.head.current = nil, nil, state.Root{}
+	b.unwatched = true
 	if err := b.eachFrom(first, a.visit); err != nil {
 		return err
 	}
@@ -198,6 +199,7 @@ func (a *again) judgeInGraph(own *record, v *Verdict) error {
 func (a *again) note(id ident.EventID, was, now Outcome) {
 	if (was == Rejected) != (now == Rejected) {
 		a.turned[id] = true
+		a.b.noteOutcome(was, now)
 	}
 	if was == Accepted {
 		a.fallen = append(a.fallen, id)
@@ -258,7 +260,7 @@ func (a *again) storePart() error {
 	if err != nil {
 		return err
 	}
-	next.head = head
+	next.head, next.unwatched = head, b.unwatched
 	*b = *next
 	return b.refreshHeads()
 }

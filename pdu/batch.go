@@ -4,6 +4,7 @@ package pdu
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"iter"
 	"slices"
@@ -53,6 +54,11 @@ type batch struct {
 	passed   []string                // checks that the event that is being judged has passed before
 	kept     bool                    // what was to be judged again has been
 	asked    map[ident.EventID]int64 // events to be judged again, with the time in ms
+
+	resolved  map[[sha256.Size]byte]state.Root // resolutions, by their inputs
+	rejudged  bool                             // an event's rejection was taken back, or the like: no resolution from before counts
+	alarm     *Alarm                           // the worst of the turn, nil for none
+	unwatched bool                             // the head is built anew from history, in which old alarms would ring again
 }
 
 // judged is a verdict with whether it is kept even when it is plain acceptance.
@@ -85,7 +91,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 		loaded: map[ident.EventID]*record{}, fresh: map[ident.EventID]*record{}, nodes: map[state.Root][]byte{},
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
 		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{},
-		fetched: map[ident.EventID]bool{},
+		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{},
 	}
 	was, err := e.readHead(ctx, id, true)
 	if err != nil {

@@ -31,6 +31,7 @@ func (b *batch) commit() error {
 	}
 	b.tell()
 	b.e.askPolicyServer(b.id, b.unsigned)
+	b.e.mergeLater(&b.head)
 	b.wakeAgain()
 	if released > 0 || b.adopted {
 		b.e.wake(b.id)
@@ -283,6 +284,9 @@ func (b *batch) writeHead(tx *persistence.Tx) error {
 			return err
 		}
 	}
+	if err := b.writeAlarm(tx); err != nil {
+		return err
+	}
 	if err := b.writePartial(tx); err != nil {
 		return err
 	}
@@ -310,6 +314,7 @@ func (b *batch) row() persistence.Room {
 // publish runs on the store's goroutine when the batch is durable.
 func (b *batch) publish() {
 	b.e.cache.putRecords(b.order...)
+	b.e.cache.putResolutions(b.resolved, b.rejudged || b.redactsState())
 	for hash, data := range b.nodes {
 		b.e.cache.putNode(hash, data)
 	}
@@ -333,6 +338,9 @@ func (b *batch) tell() {
 		})
 	}
 	b.tellEffects()
+	if b.alarm != nil {
+		b.e.trace.Emit(b.alarm.event())
+	}
 	if news {
 		b.e.news.tell()
 	}

@@ -39,6 +39,9 @@
 // Other servers in a room are given its history as they may see it, redacted where they may not (see sight.go, pdu/visibility), its
 // state and auth chains whole or not at all (see chain.go), and the dearer of their requests one after another (see turnstile.go).
 //
+// A resolution after which the room has older state again, though nobody has changed it back, leaves an Alarm with its trace (see
+// alarm.go).
+//
 // The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), fetches no
 // state for a gap that cannot be closed event by event, and does not act as a policy server.
 package pdu

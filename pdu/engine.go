@@ -120,7 +120,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.running.Go(e.verifyLater)
 	e.running.Go(e.completeRooms)
 	for {
-		wait := e.wakeDue(time.Now())
+		now := time.Now()
+		wait := min(e.wakeDue(now), e.mergeDue(now))
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

@@ -7,6 +7,7 @@ import (
 
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/pdu/policy"
 	"github.com/strata-matrix/strata/pdu/state"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -27,6 +28,12 @@ func (b *batch) explain(r *record, v *Verdict) (err error) {
 		case "P-29":
 			if !check.OK || r.before != b.head.current {
 				check.Inputs, err = b.inputs(r.event, b.head.current)
+			}
+		}
+		if check.ID == "P-30" && check.Rule == "M-104" {
+			var named ident.EventID
+			if named, _, err = state.Get(b, b.head.current, policy.Slot); named != "" {
+				check.Inputs = []ident.EventID{named}
 			}
 		}
 		if err != nil {

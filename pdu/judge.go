@@ -88,6 +88,7 @@ func (b *batch) judge(own *record, v *Verdict) error {
 // judgeOn is judge for a state before the event that is known.
 func (b *batch) judgeOn(own *record, before state.Root, v *Verdict) (err error) {
 	own.before, own.after, own.inGraph = before, before, true
+	judged := own.outcome
 	own.outcome = Accepted
 	for _, stage := range stages {
 		if slices.Contains(b.passed, stage.id) {
@@ -105,6 +106,7 @@ func (b *batch) judgeOn(own *record, before state.Root, v *Verdict) (err error) 
 		}
 	}
 	v.Outcome = own.outcome
+	b.noteOutcome(judged, own.outcome)
 	if own.outcome != Rejected {
 		if own.after, err = b.stateAfter(own.event, before); err != nil {
 			return err

@@ -6,13 +6,14 @@ import "time"
 
 // What the engine holds in memory at most. A parsed event takes about three times its text.
 const (
-	recordCacheWeight = 64 << 20 // bytes of event text
-	nodeCacheWeight   = 32 << 20 // bytes of state nodes
-	roomCacheWeight   = 4096     // heads of rooms
-	authsCacheWeight  = 4 << 20  // references from event to auth event, at 8 bytes: 300,000 events with 5 of them
-	authsWeight       = 8        // what an entry of these weighs besides
-	chainCacheWeight  = 1 << 20  // events in auth chains of states, at 16 bytes
-	aclCacheWeight    = 256      // server access control lists, of at most 64 KiB each
+	recordCacheWeight     = 64 << 20 // bytes of event text
+	nodeCacheWeight       = 32 << 20 // bytes of state nodes
+	roomCacheWeight       = 4096     // heads of rooms
+	authsCacheWeight      = 4 << 20  // references from event to auth event, at 8 bytes: 300,000 events with 5 of them
+	authsWeight           = 8        // what an entry of these weighs besides
+	chainCacheWeight      = 1 << 20  // events in auth chains of states, at 16 bytes
+	aclCacheWeight        = 256      // server access control lists, of at most 64 KiB each
+	resolutionCacheWeight = 16_384   // resolutions, of some 150 bytes
 )
 
 // How much is done at a time.
@@ -79,6 +80,28 @@ const (
 	maxPolicyRooms   = 8                // rooms whose policy servers are asked at once
 	maxPolicyReply   = 16 << 10         // an answer holds one signature
 	maxPolicyChanges = 3                // how often an event of ours goes to a policy server, should the room change it meanwhile
+)
+
+// Forward extremities.
+const (
+	mergeAbove      = 10               // so many are left alone, as Synapse does
+	maxExtremities  = 256              // beyond it new ones must follow one of them; tuwunel's emergency cap
+	mergeWait       = 2 * time.Minute  // before a merge, and between two
+	mergeWaitUrgent = 10 * time.Second // likewise beyond half of maxExtremities
+	mergeSpread     = 4                // by so many times the wait it is longer, at random: other servers merge too
+	mergeRest       = time.Hour        // after which it is tried again where nobody of ours may send
+	mergeTimeout    = time.Minute
+	maxMerging      = 4 // rooms in which extremities are merged at once
+	maxSenders      = 5 // users of ours who are tried for it
+)
+
+// Alarms. Concurrent changes give back single slots now and then, and a ban takes back what its target did: that is what state
+// resolution is for.
+const (
+	alarmSlots      = 3     // slots that go back without a cause ring, of those that are not vital
+	alarmSlotsTaken = 50    // so many ring even if somebody's power was taken
+	maxAlarmSlots   = 100   // slots that a record lists
+	maxAlarmTrace   = 1_000 // entries of each part of a resolution's trace that a record has
 )
 
 // Partial rooms, and events that are judged again.

@@ -3,6 +3,7 @@
 package pdu
 
 import (
+	"crypto/sha256"
 	"sync"
 
 	"github.com/strata-matrix/strata/pdu/acl"
@@ -36,12 +37,13 @@ func (r *record) known() bool { return r.outcome != Staged }
 // goroutine when they change, and by the goroutine that has their room's turn when it reads them: so no older one ever
 // replaces a newer one. mu guards all.
 type memory struct {
-	mu      sync.Mutex
-	records *generations[ident.EventID, *record]
-	nodes   *generations[state.Root, []byte]
-	acls    *generations[aclKey, acl.List] // parsed, since every request asks for them
-	auths   *generations[eventRef, []eventRef]
-	chains  *generations[state.Root, []ident.EventID] // of states
+	mu          sync.Mutex
+	records     *generations[ident.EventID, *record]
+	nodes       *generations[state.Root, []byte]
+	acls        *generations[aclKey, acl.List] // parsed, since every request asks for them
+	auths       *generations[eventRef, []eventRef]
+	chains      *generations[state.Root, []ident.EventID]   // of states
+	resolutions *generations[[sha256.Size]byte, state.Root] // by their inputs; what they give is stored
 }
 
 // aclKey names what an event says, which its redaction changes.
@@ -52,11 +54,12 @@ type aclKey struct {
 
 func newMemory() *memory {
 	return &memory{
-		records: newGenerations[ident.EventID](recordCacheWeight, func(r *record) int { return len(r.event.JSON()) }),
-		nodes:   newGenerations[state.Root](nodeCacheWeight, func(data []byte) int { return len(data) }),
-		acls:    newGenerations[aclKey](aclCacheWeight, func(acl.List) int { return 1 }),
-		auths:   newGenerations[eventRef](authsCacheWeight, func(list []eventRef) int { return authsWeight + len(list) }),
-		chains:  newGenerations[state.Root](chainCacheWeight, func(chain []ident.EventID) int { return len(chain) }),
+		records:     newGenerations[ident.EventID](recordCacheWeight, func(r *record) int { return len(r.event.JSON()) }),
+		nodes:       newGenerations[state.Root](nodeCacheWeight, func(data []byte) int { return len(data) }),
+		acls:        newGenerations[aclKey](aclCacheWeight, func(acl.List) int { return 1 }),
+		auths:       newGenerations[eventRef](authsCacheWeight, func(list []eventRef) int { return authsWeight + len(list) }),
+		chains:      newGenerations[state.Root](chainCacheWeight, func(chain []ident.EventID) int { return len(chain) }),
+		resolutions: newResolutions(),
 	}
 }
 

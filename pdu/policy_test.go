@@ -321,3 +321,31 @@ func TestWeAreNoPolicyServer(t *testing.T) {
 		}
 	})
 }
+
+// An event that was soft-failed because the policy server could not be reached is brought back when it has signed after all.
+func TestAskPolicyAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, _, p, room := policed(t, n)
+		auth := a.authFor(room, createSlot, levelsSlot, memberOf(bob))
+		p.fault = func(*event.Event) error { return &transport.Failure{Class: transport.ClassTimeout} }
+		late := build(t, room, text(bob, "late"), []*event.Event{a.stored(a.extremities(room)[0]).Event}, auth)
+		a.receive("b.example", late.JSON())
+		a.wantOutcome(late, pdu.SoftFailed, "P-30", "M-104")
+		var failed *pdu.PolicyError
+		if _, err := a.engine.AskPolicy(t.Context(), late.ID()); !errors.As(err, &failed) || failed.Refused {
+			t.Errorf("asked again: %v", err)
+		}
+		a.wantOutcome(late, pdu.SoftFailed, "P-30", "M-104")
+		p.fault = func(*event.Event) error { return nil }
+		v, err := a.engine.AskPolicy(t.Context(), late.ID())
+		if err != nil || v.Outcome != pdu.Accepted {
+			t.Errorf("asked again: %v, %v", v.Outcome, err)
+		}
+		if !signedByPolicy(a.stored(late.ID()).Event) || !slices.Contains(a.delivered(), late.ID()) {
+			t.Error("it is not signed, or not delivered")
+		}
+		if _, err := a.engine.AskPolicy(t.Context(), late.ID()); !errors.Is(err, pdu.ErrAccepted) {
+			t.Errorf("asked about an accepted event: %v", err)
+		}
+	})
+}

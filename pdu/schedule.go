@@ -28,6 +28,8 @@ type schedule struct {
 	due      map[ident.RoomID]time.Time
 	searches map[ident.RoomID]bool       // rooms for which missing events are being sought
 	changed  chan struct{}               // due has changed; holds one token
+	merges   map[ident.RoomID]time.Time  // when extremities are to be merged
+	merging  int                         // merges under way
 	unsigned map[ident.RoomID][]question // what policy servers are to be asked; those rooms are being worked on
 }
 
@@ -49,7 +51,7 @@ type task struct {
 func newSchedule() schedule {
 	return schedule{
 		rooms: map[ident.RoomID]*work{}, due: map[ident.RoomID]time.Time{}, searches: map[ident.RoomID]bool{},
-		changed: make(chan struct{}, 1), unsigned: map[ident.RoomID][]question{},
+		changed: make(chan struct{}, 1), unsigned: map[ident.RoomID][]question{}, merges: map[ident.RoomID]time.Time{},
 	}
 }
 

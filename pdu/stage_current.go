@@ -30,11 +30,7 @@ func (b *batch) checkCurrent(r *record) (auth.Result, error) {
 	if err != nil || result.OK || len(b.head.held) == 0 {
 		return result, err
 	}
-	roots := make([]state.Root, 0, len(b.head.extremities)+len(b.head.held))
-	for _, x := range slices.Concat(b.head.extremities, b.head.held) {
-		roots = append(roots, x.record.after)
-	}
-	whole, err := b.resolve(roots)
+	whole, err := b.resolve(statesAfter(slices.Concat(b.head.extremities, b.head.held)))
 	if err != nil {
 		return auth.Result{}, err
 	}
@@ -75,7 +71,7 @@ func (b *batch) advance(r *record, descended bool) error {
 	} else if hold && !follows {
 		b.head.held = append(b.head.held, extremityOf(r))
 	} else {
-		extremities = append(extremities, extremityOf(r))
+		extremities = b.addExtremity(extremities, r, follows)
 	}
 	return b.setExtremities(extremities)
 }
@@ -105,7 +101,7 @@ func (b *batch) letGo(refused *record) error {
 			return err
 		}
 		if parents[id] && !awaited {
-			extremities = append(extremities, x)
+			extremities = b.addExtremity(extremities, x.record, false)
 		} else {
 			held = append(held, x)
 		}
@@ -117,14 +113,27 @@ func (b *batch) letGo(refused *record) error {
 	return b.setExtremities(extremities)
 }
 
-func (b *batch) setExtremities(extremities []*extremity) (err error) {
+func (b *batch) setExtremities(extremities []*extremity) error {
+	forked := len(b.head.extremities) > 1 || len(extremities) > 1
 	b.head.extremities = extremities
+	current, err := b.resolve(statesAfter(extremities))
+	if err != nil {
+		return err
+	}
+	before := b.head.current
+	b.head.current = current
+	if forked && before != current {
+		return b.watch(before)
+	}
+	return nil
+}
+
+func statesAfter(extremities []*extremity) []state.Root {
 	roots := make([]state.Root, len(extremities))
 	for i, x := range extremities {
 		roots[i] = x.record.after
 	}
-	b.head.current, err = b.resolve(roots)
-	return err
+	return roots
 }
 
 // awaited says whether a quarantined event names id as its parent.

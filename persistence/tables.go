@@ -22,6 +22,7 @@ var schema = []string{
 	partialSchema,
 	unverifiedSchema,
 	verdictsSchema,
+	alarmsSchema,
 	outboxSchema,
 	sentSchema,
 	inboxSchema,

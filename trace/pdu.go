@@ -38,6 +38,16 @@ type PDUSought struct {
 	Duration time.Duration
 }
 
+// PDUStateAlarm is emitted when a resolution changed more of a room's state than the events that led to it explain. The record of it
+// is stored.
+type PDUStateAlarm struct {
+	Room        string
+	Severe      bool
+	Slots       int      // that went back to an older event, or became empty
+	Examples    []string // the first few, as "type key"
+	Extremities int
+}
+
 // PDUPolicyAsked is emitted when a room's policy server was asked about events that it had not signed.
 type PDUPolicyAsked struct {
 	Room, Server string
@@ -65,6 +75,9 @@ func (PDURedacted) Kind() string { return "pdu.redacted" }
 
 // Kind implements Event.
 func (PDUSought) Kind() string { return "pdu.sought" }
+
+// Kind implements Event.
+func (PDUStateAlarm) Kind() string { return "pdu.state_alarm" }
 
 // Kind implements Event.
 func (PDUPolicyAsked) Kind() string { return "pdu.policy_asked" }

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu
+
+import (
+	"testing"
+
+	"github.com/strata-matrix/strata/pdu/state"
+)
+
+// A resolution is found again by its inputs, in whatever order they come, in that room only, and until a rejection changes.
+func TestResolutionsAreRemembered(t *testing.T) {
+	cache := newMemory()
+	b := &batch{e: &Engine{cache: cache}, id: "!a", resolved: map[[32]byte]state.Root{}}
+	x, y, result := state.Root{1}, state.Root{2}, state.Root{3}
+	cache.putResolutions(map[[32]byte]state.Root{b.forkOf([]state.Root{x, y}): result}, false)
+	if got, err := b.resolve([]state.Root{y, x, y}); err != nil || got != result {
+		t.Errorf("%x, %v", got, err)
+	}
+	other := &batch{id: "!b"}
+	if _, ok := cache.resolution(other.forkOf([]state.Root{x, y})); ok {
+		t.Error("a resolution of another room was found")
+	}
+	for _, change := range []struct {
+		before, after Outcome
+		rejudged      bool
+	}{
+		{Staged, Rejected, false}, {Accepted, SoftFailed, false}, {Accepted, Accepted, false}, {Rejected, Rejected, false},
+		{Accepted, Rejected, true}, {Rejected, SoftFailed, true},
+	} {
+		b.rejudged = false
+		if b.noteOutcome(change.before, change.after); b.rejudged != change.rejudged {
+			t.Errorf("%v to %v: %v", change.before, change.after, b.rejudged)
+		}
+	}
+	cache.putResolutions(nil, true)
+	if _, ok := cache.resolution(b.forkOf([]state.Root{x, y})); ok {
+		t.Error("a resolution from before a rejection was changed is still there")
+	}
+}
