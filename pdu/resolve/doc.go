@@ -27,7 +27,8 @@
 //   - The full auth chain of a state holds the events of the state itself. The text leaves them out (rooms/v2, "Auth
 //     difference"), Synapse counts them in, and servers must agree: an unconflicted event that only one set's conflicted
 //     events cite would belong to the difference by the text and does not here. About one random fork in 500 shows it.
-//   - A previously rejected event takes part (rooms/v2, "Rejected events"; P-78). Synapse skips it.
+//   - A previously rejected event takes part (rooms/v2, "Rejected events"; P-78). Synapse skips it, and notes in its own code
+//     that this is not what the text says. With that check taken out, its algorithm and this one agree.
 //   - m.room.create is no power event (rooms/v2, "Power events"). Synapse counts it as one. It can make a difference only
 //     where create events conflict.
 //   - Power events are closed over auth events within the full conflicted set, as all servers do; the text can be read as

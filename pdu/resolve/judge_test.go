@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -26,19 +27,23 @@ var (
 	judgePython = flag.String("judge", "", "a Python with matrix-synapse: compare new random rooms with its answers")
 	judgeRooms  = flag.Int("judge-rooms", 1000, "how many rooms of each version to compare")
 	judgeSeed   = flag.Uint64("judge-seed", 1, "seed of the random rooms")
+	judgeOnly   = flag.String("judge-versions", strings.Join(judgedVersions, ","), "the room versions to compare")
 	judgeKeep   = flag.Int("judge-keep", 0, "keep the first rooms of each version, with the answers, in testdata")
 )
 
 const judgedFile = "testdata/judged.jsonl.gz"
 
-var judgedVersions = []string{"1", "2", "6", "10", "12"}
+// judgedVersions is those in which the rules that state resolution asks differ, of all three families.
+var judgedVersions = []string{"1", "2", "6", "8", "10", "11", "12"}
 
-// judgedRoom is a room as the judge reads it, with the judge's answer.
+// judgedRoom is a room as the judge reads it, with the judge's answers. Want is that of Synapse's algorithm when rejected events
+// take part as the text has it (rooms/v2, "Rejected events"; P-78), AsIs that of Synapse as it is, where it differs.
 type judgedRoom struct {
 	Version string            `json:"version"`
 	Events  []plainEvent      `json:"events"`
 	Sets    [][]ident.EventID `json:"sets"`
 	Want    []ident.EventID   `json:"want,omitempty"`
+	AsIs    []ident.EventID   `json:"as_is,omitempty"`
 }
 
 func plainRoom(room forkedRoom) judgedRoom {
@@ -130,7 +135,32 @@ func TestKeptRoomsResolveLikeTheJudge(t *testing.T) {
 	}
 }
 
-// With -judge, new random rooms are compared.
+// tally counts what the rooms of one version had in them.
+type tally struct{ rooms, conflicts, differences, subgraphs, manyWays, rejected, asIs, differ int }
+
+func (n *tally) count(room forkedRoom, res Resolution) {
+	for at, has := range map[*int]bool{
+		&n.rooms: true, &n.conflicts: len(res.Trace.Conflicted) > 0, &n.differences: len(res.Trace.AuthDifference) > 0,
+		&n.subgraphs: len(res.Trace.Subgraph) > 0, &n.manyWays: len(room.sets) > 4,
+		&n.rejected: slices.ContainsFunc(room.plain, func(p plainEvent) bool { return p.Rejected }),
+	} {
+		if has {
+			*at++
+		}
+	}
+}
+
+func (n *tally) String() string {
+	return fmt.Sprintf("%d rooms: %d with conflicts, %d with an auth difference, %d with a subgraph, %d with more than four branches, "+
+		"%d with rejected events; %d differ, and %d more from Synapse as it is, for rejected events",
+		n.rooms, n.conflicts, n.differences, n.subgraphs, n.manyWays, n.rejected, n.differ, n.asIs)
+}
+
+// With -judge, new random rooms are compared. PYTHON is one with matrix-synapse 1.163.2:
+//
+//	go test ./pdu/resolve -run NewRooms -v -timeout 2h -judge PYTHON -judge-rooms 10000 -judge-seed 11
+//
+// -judge-versions picks room versions; with -judge-keep 30 the first rooms of each are kept in testdata, for every run.
 func TestNewRoomsResolveLikeTheJudge(t *testing.T) {
 	if *judgePython == "" {
 		t.Skip("needs -judge=python")
@@ -140,37 +170,20 @@ func TestNewRoomsResolveLikeTheJudge(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, version := range judgedVersions {
-		rooms, conflicts := make([]judgedRoom, *judgeRooms), 0
-		var input bytes.Buffer
-		for i := range rooms {
-			room := randomRoom(t, newRand(*judgeSeed<<32+uint64(i)), version)
-			rooms[i] = plainRoom(room)
-			res := resolveBothWays(t, room)
-			if len(res.Trace.Conflicted) > 0 {
-				conflicts++
-			}
-			if err := json.NewEncoder(&input).Encode(rooms[i]); err != nil {
-				t.Fatal(err)
-			}
-		}
-		differ := 0
-		for i, want := range askJudge(t, input.Bytes()) {
-			room := rooms[i].load(t)
-			res := resolveBothWays(t, room)
-			got := slices.Sorted(maps.Values(res.State))
-			if !slices.Equal(want, got) {
-				if differ++; differ <= 3 {
-					t.Errorf("version %s, room %d (-judge +got):\n%s\n%s", version, i, cmp.Diff(want, got), describe(room, res))
+	keep := json.NewEncoder(zipped)
+	for version := range strings.SplitSeq(*judgeOnly, ",") {
+		var n tally
+		for from := 0; from < *judgeRooms; from += judgeBatch {
+			for i, room := range judgeRandomRooms(t, version, from, min(*judgeRooms, from+judgeBatch), &n) {
+				if from+i >= *judgeKeep {
+					break
 				}
-			}
-			if rooms[i].Want = want; i < *judgeKeep {
-				if err := json.NewEncoder(zipped).Encode(rooms[i]); err != nil {
+				if err := keep.Encode(room); err != nil {
 					t.Fatal(err)
 				}
 			}
 		}
-		t.Logf("version %s: %d rooms, %d with conflicts, %d differ", version, len(rooms), conflicts, differ)
+		t.Logf("version %s: %s", version, &n)
 	}
 	if *judgeKeep > 0 {
 		if err := zipped.Close(); err != nil {
@@ -182,7 +195,38 @@ func TestNewRoomsResolveLikeTheJudge(t *testing.T) {
 	}
 }
 
-func askJudge(t *testing.T, rooms []byte) [][]ident.EventID {
+// judgeBatch is how many rooms are held in memory at once.
+const judgeBatch = 1000
+
+// judgeRandomRooms compares some rooms with the judge's answers and returns both.
+func judgeRandomRooms(t *testing.T, version string, from, to int, n *tally) []judgedRoom {
+	t.Helper()
+	rooms := make([]judgedRoom, to-from)
+	var input bytes.Buffer
+	for i := range rooms {
+		rooms[i] = plainRoom(randomRoom(t, newRand(*judgeSeed<<32+uint64(from+i)), version))
+		if err := json.NewEncoder(&input).Encode(rooms[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, answer := range askJudge(t, input.Bytes()) {
+		room := rooms[i].load(t)
+		res := resolveBothWays(t, room)
+		n.count(room, res)
+		if rooms[i].Want = answer.Want; !slices.Equal(answer.Want, answer.AsIs) {
+			n.asIs++
+			rooms[i].AsIs = answer.AsIs
+		}
+		if got := slices.Sorted(maps.Values(res.State)); !slices.Equal(answer.Want, got) {
+			if n.differ++; n.differ <= 3 {
+				t.Errorf("version %s, room %d (-judge +got):\n%s\n%s", version, from+i, cmp.Diff(answer.Want, got), describe(room, res))
+			}
+		}
+	}
+	return rooms
+}
+
+func askJudge(t *testing.T, rooms []byte) []judgedRoom {
 	t.Helper()
 	command := exec.Command(*judgePython, "testdata/judge.py")
 	command.Stdin, command.Stderr = bytes.NewReader(rooms), os.Stderr
@@ -190,11 +234,11 @@ func askJudge(t *testing.T, rooms []byte) [][]ident.EventID {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var answers [][]ident.EventID
+	var answers []judgedRoom
 	lines := bufio.NewScanner(bytes.NewReader(output))
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		var answer []ident.EventID
+		var answer judgedRoom
 		if err := json.Unmarshal(lines.Bytes(), &answer); err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/signing"
 )
 
 // forkedRoom is a room and the states at the ends of its branches.
@@ -22,19 +23,42 @@ type forkedRoom struct {
 }
 
 // randomRoom makes a room in which some users act, forks it, and lets everyone act on each branch by what that branch
-// knows. Every event passes the authorisation rules on its own branch.
+// knows. Every event passes the authorisation rules on its own branch. In half of the rooms the branches begin with a race; in
+// every eighth there are many of them; in every fourth some events count as rejected.
 func randomRoom(tb testing.TB, rng *rand.Rand, version string) forkedRoom {
-	g := &generator{testRoom: newTestRoom(tb, version), tb: tb, rng: rng, ts: 1_000}
+	g := &generator{testRoom: newTestRoom(tb, version), tb: tb, rng: rng, ts: 1_000, key: identityKey(tb)}
 	for i := range 6 {
 		g.users = append(g.users, fmt.Sprintf("@u%d:%c.org", i, 'a'+i%3))
 	}
 	trunk := g.begin()
 	g.act(trunk, rng.IntN(8))
+	forks, actions := 2+rng.IntN(3)*rng.IntN(2), 4+rng.IntN(12)
+	if rng.IntN(8) == 0 {
+		forks, actions = 5+rng.IntN(5), 2+rng.IntN(5)
+	}
+	race := noRace
+	if rng.IntN(2) == 0 {
+		race = races[rng.IntN(len(races))]
+	}
 	var sets []StateMap
-	for range 2 + rng.IntN(3)*rng.IntN(2) {
-		sets = append(sets, g.grow(trunk, 4+rng.IntN(12)).state)
+	for i := range forks {
+		b := trunk.fork()
+		race(g, b, i)
+		sets = append(sets, g.grow(b, actions).state)
+	}
+	if rng.IntN(4) == 0 {
+		g.reject()
 	}
 	return forkedRoom{g.testRoom, sets}
+}
+
+// reject makes about one event in ten one that was rejected on receipt, whether or not it is in a state.
+func (g *generator) reject() {
+	for i := range g.plain[1:] {
+		if p := &g.plain[1+i]; g.rng.IntN(10) == 0 {
+			p.Rejected, g.rejected[p.ID] = true, true
+		}
+	}
 }
 
 type generator struct {
@@ -44,6 +68,7 @@ type generator struct {
 	users []string
 	ts    int64
 	room  string
+	key   signing.Key // of the identity server that confirms third-party invites
 }
 
 // branch is one line of history.
@@ -138,7 +163,7 @@ func (g *generator) act(b *branch, actions int) {
 // action lets a random user try something.
 func (g *generator) action(b *branch) bool {
 	sender, target := g.someone(), g.someone()
-	switch g.rng.IntN(12) {
+	switch g.rng.IntN(14) {
 	case 0, 1:
 		profile := map[string]any{"membership": "join", "displayname": fmt.Sprint(g.rng.IntN(100))}
 		return g.try(b, sender, "m.room.member", sender, profile)
@@ -156,6 +181,10 @@ func (g *generator) action(b *branch) bool {
 	case 9:
 		via := map[string]any{"membership": "join", "join_authorised_via_users_server": target}
 		return g.try(b, sender, "m.room.member", sender, via)
+	case 10:
+		return g.inviteByEmail(b, sender)
+	case 11:
+		return g.redeem(b, sender, target)
 	}
 	typ, key := g.pick("m.room.topic", "m.room.name", "org.example"), g.pick("", "", "k")
 	return g.try(b, sender, typ, key, map[string]any{"n": g.rng.IntN(100)})

@@ -25,7 +25,7 @@ type plainEvent struct {
 	Room     string          `json:"room_id"`
 	Auth     []ident.EventID `json:"auth_events"`
 	Prev     []ident.EventID `json:"prev_events"`
-	Rejected bool            `json:"-"`
+	Rejected bool            `json:"rejected,omitempty"`
 }
 
 // testRoom is a Source over events held in memory.

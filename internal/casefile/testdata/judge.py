@@ -30,7 +30,7 @@ from synapse.crypto.event_signing import add_hashes_and_signatures, compute_cont
 from synapse.events import make_event_from_dict
 from unpaddedbase64 import encode_base64
 
-PER_VERSION = 24
+PER_VERSION = 16
 VERSIONS = ["1", "2", "6", "10", "12"]
 
 
@@ -67,11 +67,15 @@ def room_case(judged):
         again["prev_events"] = [ids[i] for i in fields["prev_events"]]
         plain.append(again)
     sets = [[ids[i] for i in s] for s in judged["sets"]]
-    answer = asyncio.run(resolve_judge.resolve({"version": version, "events": plain, "sets": sets}))
+    answer = asyncio.run(resolve_judge.resolve({"version": version, "events": plain, "sets": sets}))["want"]
     slots = {e["event_id"]: (e["type"], e["state_key"]) for e in plain}
     want = [{"type": slots[i][0], "state_key": slots[i][1], "event_id": i} for i in answer]
     want.sort(key=lambda s: (s["type"].encode(), s["state_key"].encode()))
-    return {"file": {"room_version": version, "events": events, "state_sets": sets}, "want": want}
+    file = {"room_version": version, "events": events, "state_sets": sets}
+    rejected = [e["event_id"] for e in plain if e.get("rejected")]
+    if rejected:
+        file["rejected"] = rejected
+    return {"file": file, "want": want}
 
 
 def rooms():
