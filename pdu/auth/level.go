@@ -17,6 +17,13 @@ type Level int64
 // stay within ±(2^53−1) (P-56).
 const Infinite Level = math.MaxInt64
 
+// What cannot be read (event.Unreadable) speaks against whoever needs it: as a level that is required nobody reaches it, and a user
+// who has it has less than any level.
+const (
+	unreadable Level = event.Unreadable
+	noPower    Level = math.MinInt64
+)
+
 // The levels that hold where the power levels of a room name none, or the room has none (P-54).
 const (
 	defaultUsers   Level = 0
@@ -29,10 +36,13 @@ const (
 	defaultCreator Level = 100 // of the creator while the room has no power levels; version 12: Infinite
 )
 
-// String is the number, or "∞".
+// String is the number, or "∞", or "unreadable".
 func (l Level) String() string {
-	if l == Infinite {
+	switch l {
+	case Infinite:
 		return "∞"
+	case unreadable, noPower:
+		return "unreadable"
 	}
 	return strconv.FormatInt(int64(l), 10)
 }
@@ -47,7 +57,10 @@ func Power(user ident.UserID, create, power *event.Event) Level {
 		}
 		return defaultUsers
 	}
-	return l.of(user)
+	if power := l.of(user); power != noPower {
+		return power
+	}
+	return defaultUsers
 }
 
 // RequiredPower is the power that sending an event of the type requires, m.room.member apart, which has its own rules.
@@ -109,12 +122,18 @@ func (l levels) of(user ident.UserID) Level {
 	if level, ok := l.power.Users[user]; ok {
 		return Level(level)
 	}
-	return orDefault(l.power.UsersDefault, defaultUsers)
+	if level := orDefault(l.power.UsersDefault, defaultUsers); level != unreadable {
+		return level
+	}
+	return noPower
 }
 
 // required is the power that an event of the type takes: what events says, else the default of state or message events.
 func (l levels) required(typ string, isState bool) Level {
 	if l.power != nil {
+		if l.power.NoEvents {
+			return unreadable
+		}
 		if level, ok := l.power.Events[typ]; ok {
 			return Level(level)
 		}

@@ -169,7 +169,7 @@ func (r *room) checkPowerOver(e *event.Event, target ident.UserID, rule, name st
 	if power < level {
 		return deny(rule, "sender %s has power %s and the %s level is %s", e.Sender(), power, name, level)
 	}
-	if other := r.levels.of(target); other >= power {
+	if other := r.levels.of(target); other >= power || other == noPower {
 		return deny(rule, "target %s has power %s, not less than the %s of sender %s", target, other, power, e.Sender())
 	}
 	return allow(rule, "the sender has the level and more power than the target")

@@ -12,8 +12,8 @@ import (
 // checkPowerLevels is the rule of m.room.power_levels: who changes a level has at least as much power, before and after, and
 // nobody takes power from an equal (P-55, P-56, R-19, R-21, R-22).
 //
-// A missing users is read as empty. In every room version a level that is no number by that version's measure rejects
-// the event, also outside users, where versions 1 to 9 do not say so: no later rule could be applied to it.
+// A missing users is read as empty. Up to room version 9 the first power levels may hold anything outside of users (rooms/v8
+// rules 9.1 and 9.2). The text does not say how to compare what is no level: then a change of power levels is refused.
 func (r *room) checkPowerLevels(e *event.Event) Result {
 	after, err := e.PowerLevels()
 	if err != nil {
@@ -27,6 +27,9 @@ func (r *room) checkPowerLevels(e *event.Event) Result {
 	before := r.levels.power
 	if before == nil {
 		return allow("P-55", "the room has no power levels yet")
+	}
+	if before.NoEvents || after.NoEvents || before.NoNotifications || after.NoNotifications {
+		return deny("P-55", "events or notifications is no object, before or after")
 	}
 	c := changes{sender: e.Sender(), power: r.levels.of(e.Sender())}
 	for _, scalar := range scalars {
@@ -111,7 +114,7 @@ func lookUp[K ~string](table map[K]int64, key K) entry {
 
 // compare judges one entry.
 func (c *changes) compare(table, key string, before, after entry) {
-	if before == after || !c.refuses(table, key, before, after) {
+	if before == after && before.level != unreadable || !c.refuses(table, key, before, after) {
 		return
 	}
 	if c.refusal == nil || c.refusal.table == table && key < c.refusal.key {
@@ -122,6 +125,9 @@ func (c *changes) compare(table, key string, before, after entry) {
 // refuses is rules 9.3 to 9.7 of rooms/v8: neither the old nor the new level may be above the sender's power, and the level
 // of another user must have been below it.
 func (c *changes) refuses(table, key string, before, after entry) bool {
+	if before.level == unreadable || after.level == unreadable {
+		return true
+	}
 	if before.set && before.level > c.power || after.set && after.level > c.power {
 		return true
 	}
