@@ -34,6 +34,7 @@ type inquiry struct {
 	spent  spending
 	silent map[ident.ServerName]bool   // did not answer: they are not asked again, since that may take long
 	asked  map[ident.ServerName]string // how the last question to each ended
+	strict bool                        // a state is refused when a key is not to be had now
 }
 
 func (e *Engine) inquire(head *room, budget spending) *inquiry {
@@ -57,7 +58,9 @@ func (q *inquiry) ask(ctx context.Context, server ident.ServerName, what string,
 	q.spent.bytes += int64(len(answer.Body))
 	if err != nil {
 		var failure *transport.Failure
-		q.silent[server] = errors.As(err, &failure) && failure.Class != transport.Class4xxContent
+		if errors.As(err, &failure) && failure.Class != transport.Class4xxContent {
+			q.silent[server] = true
+		}
 		q.note(server, what, err.Error())
 		return nil, fmt.Errorf("ask %s for %s: %w", server, what, err)
 	}

@@ -36,7 +36,8 @@ type batch struct {
 	settled  map[ident.EventID]judged                // verdicts to store
 	waits    map[ident.EventID][]persistence.Missing // quarantined events
 	unstaged []unstaging
-	opened   []ident.EventID // gaps
+	gaveUp   map[ident.EventID]bool // quarantined events that are given up, true for those that are forgotten
+	opened   []ident.EventID        // gaps
 	closed   []ident.EventID
 	counted  state.Root                // the current state that head.servers is of
 	fetched  map[ident.EventID]bool    // staged events that nobody sent to us
@@ -91,7 +92,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 		loaded: map[ident.EventID]*record{}, fresh: map[ident.EventID]*record{}, nodes: map[state.Root][]byte{},
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
 		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{},
-		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{},
+		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{}, gaveUp: map[ident.EventID]bool{},
 	}
 	was, err := e.readHead(ctx, id, true)
 	if err != nil {

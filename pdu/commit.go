@@ -209,6 +209,9 @@ func (b *batch) writeStaging(tx *persistence.Tx) error {
 			return err
 		}
 	}
+	if err := b.writeGivenUp(tx); err != nil {
+		return err
+	}
 	for id, missing := range b.waits {
 		r, _ := b.have(id)
 		if err := tx.Wait(r.nid, missing); err != nil {

@@ -24,8 +24,10 @@
 //
 // Every event that is not plainly accepted leaves a Verdict with the checks in order, the rule that decided and the events that each
 // check looked at (see explain.go); what ended as it did because of an event is found from it (see dependents.go). An event whose
-// references are missing is quarantined, never dropped: it is judged when the last of them arrives, from wherever, and until
-// then the servers of the room are asked at growing intervals (see search.go).
+// references are missing is quarantined: it is judged when the last of them arrives, from wherever, and until then the servers of
+// the room are asked, at once as long as that brings something, else at growing intervals, under a budget (see search.go). When
+// nobody gives its parents, the state before it is asked for, from several servers, and it has its place on that: the parents
+// become gaps of the room (see statefetch.go, placement.go). After 30 days it is given up, with a record (see quarantine.go).
 //
 // An event of a transaction whose signing key is not to be had is kept aside, unverified, and tried again for a day (see
 // unverified.go). A staged event that cannot be judged for a fault of the store rests, and the others of its room go on.
@@ -42,6 +44,6 @@
 // A resolution after which the room has older state again, though nobody has changed it back, leaves an Alarm with its trace (see
 // alarm.go).
 //
-// The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), fetches no
-// state for a gap that cannot be closed event by event, and does not act as a policy server.
+// The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), and does not act
+// as a policy server.
 package pdu

@@ -30,6 +30,7 @@ type givenState struct {
 	order    []*event.Event            // those that were judged here and now, each after its auth events
 	verdicts []Verdict                 // of the others, and of the rejected
 	history  bool                      // its events are from before a join of ours
+	strict   bool                      // it is refused when the key of an event of it is not to be had now
 }
 
 func newGivenState(version *event.Version, id ident.RoomID, via ident.ServerName, here map[ident.EventID]*record) *givenState {
@@ -86,6 +87,11 @@ func (g *givenState) verifySignatures(ctx context.Context, source keyring) error
 	faults := event.VerifySignatures(ctx, events, source)
 	if err := context.Cause(ctx); err != nil {
 		return err
+	}
+	for i, fault := range faults {
+		if g.strict && errors.Is(fault, event.ErrNoKey) {
+			return fmt.Errorf("its event %s: %w", events[i].ID(), fault)
+		}
 	}
 	g.leaveOut(events, faults)
 	return nil

@@ -34,6 +34,8 @@ const maxOwnPrevEvents = 20 // P-04
 const (
 	maxStaged       = 20_000 // staged events of a room, quarantined ones included; beyond it PDUs are refused
 	maxFetched      = 40_000 // likewise for events that we asked for: those already staged may wait for nothing else
+	reservedStaged  = 5_000  // places beyond maxStaged, for servers that have few in the room
+	fairShare       = 500    // so many are few
 	maxQuarantined  = 5_000  // quarantined events of a room that one server sent; beyond it its PDUs are refused
 	maxSearches     = 8      // rooms for which missing events are sought at once
 	maxSought       = 20     // quarantined events that one search is made for
@@ -44,8 +46,14 @@ const (
 	maxEdges        = 1_000  // rejected or soft-failed ancestors looked through for extremities
 	searchTimeout   = 2 * time.Minute
 
-	maxSearchRequests = 200       // of one search: those for its events, gaps and states
+	maxSearchRequests = 500       // of one search: those for its gaps, events and states
 	maxSearchBytes    = 512 << 20 // likewise, of answers
+	maxRoomRequests   = 3_600     // of the searches for a room in budgetPeriod: one a second
+	maxRoomBytes      = 4 << 30   // likewise: a gigabyte for each of a few large states
+	maxGap            = 5_000     // events of gaps that wait in a room; before the next one the state is asked for instead
+	stateAfter        = 2         // searches that were in vain before the state before an event is asked for
+	stateAfterSilence = 8         // likewise, when servers did not answer: some 40 minutes
+	maxGivenUp        = 200       // quarantined events that are given up in one job
 
 	maxUnverified         = 5_000 // events that wait for a key, of all origins: at most some 320 MB; beyond it they are dropped
 	maxUnverifiedOfOrigin = 200   // those of one origin
@@ -140,7 +148,10 @@ const maxServeWait = 10 * time.Second
 const (
 	retryFirst     = 10 * time.Second // missing references, doubled each time
 	retryMost      = time.Hour
-	retryFailure   = 5 * time.Second // a room whose turn failed
-	idleWait       = time.Hour       // the scheduler looks at its list at least this often
-	keptUnverified = 24 * time.Hour  // an event whose key is still not to be had after so long is dropped
+	retryFailure   = 5 * time.Second     // a room whose turn failed
+	retryResting   = 24 * time.Hour      // an event all of whose missing references are staged: they wake it
+	budgetPeriod   = time.Hour           // of what a room may spend on searches
+	idleWait       = time.Hour           // the scheduler looks at its list at least this often
+	keptUnverified = 24 * time.Hour      // an event whose key is still not to be had after so long is dropped
+	keptWaiting    = 30 * 24 * time.Hour // likewise one whose references are
 )

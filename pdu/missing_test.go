@@ -18,7 +18,9 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-func refuseAll(_, _ ident.ServerName, _ transport.Call) error { return errors.New("down") }
+func refuseAll(_, _ ident.ServerName, _ transport.Call) error {
+	return &transport.Failure{Class: transport.ClassDial, Err: errors.New("down")}
+}
 
 func (n *network) setRefuse(f func(from, to ident.ServerName, call transport.Call) error) {
 	n.mu.Lock()

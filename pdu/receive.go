@@ -183,9 +183,10 @@ func (i *intake) recognise(ctx context.Context) error {
 	return nil
 }
 
-// isFull says whether a room has no space for what is being taken in. No server can fill it alone.
+// isFull says whether a room has no space for what is being taken in. No server can fill it alone, and however many do, there is some
+// left for servers that have taken little: a search then gives up what came from those that have taken most.
 func (i *intake) isFull(tx *persistence.Tx, room int64) (bool, error) {
-	limit := maxStaged
+	limit := maxStaged + reservedStaged
 	if i.arrival != arrivedInTransaction {
 		limit = maxFetched
 	}
@@ -193,8 +194,12 @@ func (i *intake) isFull(tx *persistence.Tx, room int64) (bool, error) {
 	if err != nil || staged >= limit || staged < maxQuarantined || i.arrival != arrivedInTransaction {
 		return staged >= limit, err
 	}
-	quarantined, err := tx.QuarantinedCount(room, i.origin, int(arrivedInTransaction), maxQuarantined)
-	return quarantined >= maxQuarantined, err
+	most := maxQuarantined
+	if staged >= maxStaged {
+		most = fairShare
+	}
+	quarantined, err := tx.QuarantinedCount(room, i.origin, int(arrivedInTransaction), most)
+	return quarantined >= most, err
 }
 
 // drop records an event that is not taken in. The id may be a lie, so a good copy of the event overrides the result.

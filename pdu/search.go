@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/strata-matrix/strata/persistence"
@@ -57,21 +55,23 @@ func retryAfter(attempts int) time.Duration {
 }
 
 // search looks for the missing references of a room's quarantined events at other servers. What it finds is staged like
-// anything that arrives: the room's next turn judges it, and with it those that waited.
+// anything that arrives: the room's next turn judges it, and with it those that waited. A search that found something is followed
+// by the next one without a pause, so that a deep gap is walked back at the pace of the answers.
 func (e *Engine) search(head *room) {
 	succeeded := false
 	defer func() { e.endSearch(head.id, succeeded) }()
 	ctx, cancel := context.WithTimeout(e.stopped, searchTimeout)
 	defer cancel()
-	s := &search{
-		inquiry: e.inquire(head, spending{maxSearchRequests, maxSearchBytes}), begun: time.Now(), absent: map[ident.EventID]wanted{},
+	s := &search{begun: time.Now(), absent: map[ident.EventID]*wanted{}, costs: map[int64]*cost{}}
+	err := e.giveUpOverdue(ctx, head, s.begun)
+	if err == nil {
+		err = s.plan(ctx, e, head)
 	}
-	err := s.plan(ctx)
 	if err == nil {
 		if failure := s.run(ctx); failure != nil {
 			s.problem = failure
 		}
-		err = s.postpone() // whatever has happened: those that were sought for must not be in the way of others
+		err = s.conclude() // whatever has happened: those that were sought for must not be in the way of others
 	}
 	if e.stopped.Err() != nil || errors.Is(err, persistence.ErrClosed) {
 		return
@@ -82,9 +82,12 @@ func (e *Engine) search(head *room) {
 		return
 	}
 	succeeded = true
-	e.trace.Emit(trace.PDUSought{
-		Room: string(head.id), Waiting: len(s.waiting), Missing: s.missing, Found: s.found, Asked: s.spent.requests, Duration: time.Since(s.begun),
-	})
+	if s.spent.requests > 0 || len(s.here) > 0 {
+		e.trace.Emit(trace.PDUSought{
+			Room: string(head.id), Waiting: len(s.waiting), Missing: s.missing, Found: s.found, Asked: s.spent.requests,
+			Duration: time.Since(s.begun),
+		})
+	}
 }
 
 // search is one search. It belongs to its goroutine.
@@ -92,203 +95,138 @@ type search struct {
 	*inquiry
 	begun time.Time
 
-	waiting []persistence.Staging    // quarantined events that are due
-	latest  []persistence.Staging    // those of them with parents that are not stored
-	absent  map[ident.EventID]wanted // what is not stored; what is found is taken out
-	here    []persistence.Staging    // missing from the graph, but not from the store: they need not be fetched
-	missing int                      // absent at the beginning
+	waiting []*sought
+	absent  map[ident.EventID]*wanted // what is not stored; what is found is taken out
+	here    []persistence.Staging     // missing from the graph, but not from the store: they need not be fetched
+	costs   map[int64]*cost           // by Staging.Event
+	long    bool                      // so many events of gaps are quarantined that no more are to be fetched
+	until   int64                     // ms; when it is not 0 the room's budget is used up until then
+	missing int                       // absent at the beginning
 	found   int
 	problem error // the last refusal or failure of another server
 }
 
+// sought is a quarantined event with what the search knows of it.
+type sought struct {
+	persistence.Staging
+	before  int  // references that were not stored when the search began
+	absent  int  // and now
+	parents int  // those of them whose place in the graph is needed
+	placed  bool // on a state that was given
+}
+
 // wanted is a missing event.
 type wanted struct {
-	inGraph bool                // a parent, else an auth event
-	by      persistence.Staging // an event that references it
+	parent bool // of one of them, else an auth event
+	by     []reference
+}
+
+// reference is that of a quarantined event to a missing one.
+type reference struct {
+	from   *sought
+	parent bool
 }
 
 // plan finds out what is missing. Missing events that are quarantined themselves are not asked for: what they miss is.
-func (s *search) plan(ctx context.Context) error {
-	err := s.e.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		if s.waiting, err = tx.WaitingEvents(s.head.nid, s.begun.UnixMilli(), maxSought); err != nil {
+func (s *search) plan(ctx context.Context, e *Engine, head *room) error {
+	now := s.begun.UnixMilli()
+	err := e.store.View(ctx, func(tx *persistence.Tx) error {
+		list, err := tx.DueByOrigin(head.nid, now, maxSought)
+		if err != nil {
 			return err
 		}
-		for _, w := range s.waiting {
-			if err := s.planFor(tx, w); err != nil {
+		for _, w := range list {
+			if err := s.planFor(tx, &sought{Staging: w}); err != nil {
 				return err
 			}
 		}
-		return nil
+		if s.long, err = isLong(tx, head.nid); err != nil {
+			return err
+		}
+		budget, until, err := roomBudget(tx, head.nid, now)
+		s.inquiry, s.until = e.inquire(head, budget), until
+		return err
 	})
+	if err != nil {
+		return fmt.Errorf("plan a search: %w", err)
+	}
 	s.missing = len(s.absent)
-	return err
+	return nil
 }
 
-func (s *search) planFor(tx *persistence.Tx, w persistence.Staging) error {
+func (s *search) planFor(tx *persistence.Tx, w *sought) error {
 	missing, err := tx.Awaited(w.Event)
 	if err != nil {
 		return err
 	}
-	parents := false
+	s.waiting = append(s.waiting, w)
 	for _, m := range missing {
 		nid, outcome, inGraph, found, err := tx.EventExists(m.ID)
 		if err != nil {
 			return err
 		}
-		if found {
-			if m.InGraph && !inGraph && Outcome(outcome) != Staged {
-				s.here = append(s.here, persistence.Staging{
-					Event: nid, Room: w.Room, Origin: w.Origin, Arrival: int(arrivedFromGap), ReceivedAt: s.begun.UnixMilli(),
-				})
-			}
+		if !found {
+			s.want(m, w)
 			continue
 		}
-		before := s.absent[m.ID]
-		s.absent[m.ID] = wanted{inGraph: m.InGraph || before.inGraph, by: w}
-		parents = parents || m.InGraph
-	}
-	if parents {
-		s.latest = append(s.latest, w)
+		if !m.InGraph || inGraph || Outcome(outcome) == Staged {
+			continue
+		}
+		if _, staged, err := tx.StagedEvent(nid); err != nil || staged {
+			return err
+		}
+		s.here = append(s.here, persistence.Staging{
+			Event: nid, Room: w.Room, Origin: w.Origin, Arrival: int(arrivedFromGap), ReceivedAt: s.begun.UnixMilli(),
+		})
 	}
 	return nil
 }
 
-// run asks for the gaps first and then for single events.
-func (s *search) run(ctx context.Context) error {
-	for len(s.latest) > 0 && s.parentsAbsent() {
-		if err := s.closeGap(ctx, s.latest[0]); err != nil {
-			return err
-		}
-		s.latest = s.latest[1:]
+// want notes that an event is not stored.
+func (s *search) want(m persistence.Missing, by *sought) {
+	a := s.absent[m.ID]
+	if a == nil {
+		a = &wanted{}
+		s.absent[m.ID] = a
 	}
-	budget := maxSingleEvents
-	for _, id := range slices.Sorted(maps.Keys(s.absent)) {
-		w, still := s.absent[id]
-		if !still {
-			continue
-		}
-		if budget--; budget < 0 {
-			break
-		}
-		if err := s.fetch(ctx, id, w); err != nil {
-			return err
-		}
+	a.parent = a.parent || m.InGraph
+	a.by = append(a.by, reference{by, m.InGraph})
+	by.before++
+	by.absent++
+	if m.InGraph {
+		by.parents++
 	}
-	return nil
 }
 
-func (s *search) parentsAbsent() bool {
-	for _, w := range s.absent {
-		if w.inGraph {
-			return true
-		}
-	}
-	return false
-}
-
-// closeGap asks servers for the events between our extremities and a quarantined event until one has some that we lack.
-func (s *search) closeGap(ctx context.Context, w persistence.Staging) error {
-	for _, server := range s.servers(w) {
-		events, err := s.inquiry.missingEvents(ctx, server, w.ID)
+// isLong says whether so many events of the room's gaps have been fetched and still wait that no more are to be.
+func isLong(tx *persistence.Tx, room int64) (bool, error) {
+	total := 0
+	for _, how := range []Arrival{arrivedFromGap, arrivedAlone} {
+		n, err := tx.ArrivedCount(room, int(how), maxGap)
 		if err != nil {
-			s.problem = err
-			continue
+			return false, err
 		}
-		before := len(s.absent)
-		if err := s.takeIn(ctx, server, arrivedFromGap, events); err != nil {
-			return err
-		}
-		if len(s.absent) < before {
-			return nil
-		}
+		total += n
 	}
-	return nil
+	return total >= maxGap, nil
 }
 
-// fetch asks servers for one event until one has it.
-func (s *search) fetch(ctx context.Context, id ident.EventID, w wanted) error {
-	how := arrivedAsAuthEvent
-	if w.inGraph {
-		how = arrivedAlone
+// roomBudget is what a search may spend, bounded by what is left of what the room may spend in an hour. When nothing is left, until
+// says when there will be.
+func roomBudget(tx *persistence.Tx, room, now int64) (budget spending, until int64, err error) {
+	since, spent, err := tx.SpentOnRoom(room)
+	if err != nil {
+		return spending{}, 0, err
 	}
-	for _, server := range s.servers(w.by) {
-		events, err := s.inquiry.event(ctx, server, id)
-		if err != nil {
-			s.problem = err
-			continue
-		}
-		if err := s.takeIn(ctx, server, how, events); err != nil {
-			return err
-		}
-		if _, still := s.absent[id]; !still {
-			return nil
-		}
+	budget = spending{maxSearchRequests, maxSearchBytes}
+	end := since + budgetPeriod.Milliseconds()
+	if end <= now {
+		return budget, 0, nil
 	}
-	return nil
-}
-
-// servers is whom to ask: the one that sent the event, then others in the room, at each attempt different ones.
-func (s *search) servers(w persistence.Staging) []ident.ServerName {
-	list := []ident.ServerName{w.Origin}
-	others := slices.Sorted(maps.Keys(s.head.servers))
-	others = slices.DeleteFunc(others, func(name ident.ServerName) bool { return name == s.e.self || name == w.Origin })
-	for i := range others {
-		if len(list) == maxAskedServers {
-			break
-		}
-		list = append(list, others[(w.Attempts*(maxAskedServers-1)+i)%len(others)])
+	budget.requests = min(budget.requests, maxRoomRequests-spent.Requests)
+	budget.bytes = min(budget.bytes, maxRoomBytes-spent.Bytes)
+	if budget.requests <= 0 || budget.bytes <= 0 {
+		until = end
 	}
-	return slices.DeleteFunc(list, func(name ident.ServerName) bool { return name == s.e.self })
-}
-
-// takeIn checks and stages events of this room that were asked for (P-91).
-func (s *search) takeIn(ctx context.Context, from ident.ServerName, how Arrival, events [][]byte) error {
-	i := &intake{e: s.e, origin: from, arrival: how, now: nowMS(), results: map[ident.EventID]string{}}
-	for _, wire := range events {
-		if id, _, _ := peek(wire); id != s.head.id && id != "" {
-			continue // not what was asked for
-		}
-		if err := i.take(ctx, wire); err != nil {
-			return err
-		}
-	}
-	if err := i.check(ctx); err != nil {
-		return err
-	}
-	if err := s.e.store.Update(ctx, i.stage); err != nil {
-		return fmt.Errorf("stage missing events: %w", err)
-	}
-	for _, in := range i.arrived {
-		if in.bad {
-			continue
-		}
-		if in.nid == 0 && !in.skip {
-			s.found++
-		}
-		delete(s.absent, in.event.ID())
-	}
-	return nil
-}
-
-// postpone says when the events are due again, should they still wait then.
-func (s *search) postpone() error {
-	note := fmt.Sprintf("%d events found, %d still missing", s.found, len(s.absent))
-	if s.problem != nil {
-		note += ": " + s.problem.Error()
-	}
-	now := time.Now()
-	return s.e.store.Update(s.e.stopped, func(tx *persistence.Tx) error {
-		for _, outlier := range s.here {
-			if err := tx.Stage(outlier); err != nil {
-				return err
-			}
-		}
-		for _, w := range s.waiting {
-			attempts := w.Attempts + 1
-			if err := tx.Retry(w.Event, attempts, now.Add(retryAfter(attempts)).UnixMilli(), note); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	return budget, until, nil
 }

@@ -15,7 +15,7 @@ import (
 
 // fetchState gets the state before an event from other servers, and verifies it (P-87, P-91). The first few servers that answer
 // count: where they differ, the answer that differs least from the others is taken, so that one liar among three is
-// outvoted. Nothing is stored.
+// outvoted. Events whose signatures cannot be verified are left out. Nothing is stored.
 func (e *Engine) fetchState(ctx context.Context, head *room, at ident.EventID, servers []ident.ServerName) (*givenState, error) {
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
@@ -25,6 +25,9 @@ func (e *Engine) fetchState(ctx context.Context, head *room, at ident.EventID, s
 func (q *inquiry) fetchState(ctx context.Context, at ident.EventID, servers []ident.ServerName) (*givenState, error) {
 	answers, problem := q.stateAnswers(ctx, at, servers)
 	for _, a := range answers {
+		if len(a.from) < len(answers[0].from) {
+			break // what was outvoted is not taken because the others are slow
+		}
 		given, err := q.verifyState(ctx, at, a)
 		if err == nil {
 			return given, nil
@@ -127,6 +130,7 @@ func (q *inquiry) verifyState(ctx context.Context, at ident.EventID, a *stateAns
 		return nil, err
 	}
 	g := newGivenState(q.head.version, q.head.id, a.from[0], here)
+	g.strict = q.strict
 	if err := g.gather(f.listed(a.state), slices.Collect(maps.Values(f.events))); err != nil {
 		return nil, err
 	}
@@ -137,7 +141,7 @@ func (q *inquiry) verifyState(ctx context.Context, at ident.EventID, a *stateAns
 		return nil, err
 	}
 	g.traceDropped(q.e.trace, "state")
-	g.judgeAll()
+	g.judgeAll(f.authOf(ctx)...)
 	if g.outcomes[g.create] != Accepted {
 		return nil, fmt.Errorf("the create event %s is not valid", g.create)
 	}
@@ -153,27 +157,40 @@ type stateFetch struct {
 	missing map[ident.EventID]bool
 }
 
-// fetch gets what is missing: all at once if it is much, else one by one. A state of which an event cannot be had is refused.
+// fetch gets what is missing: all at once if it is much, else one by one, and what is not to be had singly all at once too. A state
+// of which an event cannot be had is refused.
 func (f *stateFetch) fetch(ctx context.Context, total int) error {
 	many := len(f.missing) > fewSingleEvents && len(f.missing)*wholeStateFrom >= total || len(f.missing) > maxStateSingles
-	for _, server := range f.from {
-		if !many || len(f.missing) == 0 {
-			break
-		}
-		list, err := f.state(ctx, server, f.at)
-		if err == nil {
-			f.take(list)
-		}
+	if many {
+		f.fetchWhole(ctx)
 	}
 	if n := len(f.missing); n > maxStateSingles {
 		return fmt.Errorf("%d of its events are not given", n)
 	}
+	var problem error
 	for _, id := range slices.Sorted(maps.Keys(f.missing)) {
-		if err := f.fetchOne(ctx, id); err != nil {
-			return err
+		if problem = f.fetchOne(ctx, id); problem != nil {
+			break
 		}
 	}
+	if len(f.missing) > 0 && !many {
+		f.fetchWhole(ctx)
+	}
+	if len(f.missing) > 0 {
+		return problem
+	}
 	return nil
+}
+
+func (f *stateFetch) fetchWhole(ctx context.Context) {
+	for _, server := range f.from {
+		if len(f.missing) == 0 {
+			return
+		}
+		if list, err := f.state(ctx, server, f.at); err == nil {
+			f.take(list)
+		}
+	}
 }
 
 func (f *stateFetch) fetchOne(ctx context.Context, id ident.EventID) error {
@@ -227,6 +244,15 @@ func (f *stateFetch) addKnown(ctx context.Context, here map[ident.EventID]*recor
 		}
 	}
 	return nil
+}
+
+// authOf is what the event itself rests on, which need not be in the state any more. It is known if the event is.
+func (f *stateFetch) authOf(ctx context.Context) []ident.EventID {
+	r, err := f.e.storedRecord(ctx, f.at)
+	if err != nil {
+		return nil
+	}
+	return r.event.AuthEvents()
 }
 
 func (f *stateFetch) listed(ids []ident.EventID) []*event.Event {

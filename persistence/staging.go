@@ -96,6 +96,9 @@ func (tx *Tx) Unstage(event int64, waited bool) error {
 		if err := tx.exec(`DELETE FROM waiting WHERE event = ?`, event); err != nil {
 			return err
 		}
+		if err := tx.endSearch(event); err != nil {
+			return err
+		}
 	}
 	return tx.exec(`DELETE FROM staging WHERE event = ?`, event)
 }
@@ -118,6 +121,8 @@ func (tx *Tx) ForgetStaged(room int64) (forgotten []ident.EventID, err error) {
 	}
 	for _, statement := range []string{
 		`DELETE FROM waiting WHERE event IN (SELECT event FROM staging WHERE room = ?)`,
+		`DELETE FROM search_answers WHERE event IN (SELECT event FROM staging WHERE room = ?)`,
+		`DELETE FROM searches WHERE event IN (SELECT event FROM staging WHERE room = ?)`,
 		`DELETE FROM events WHERE outcome = 0 AND nid IN (SELECT event FROM staging WHERE room = ?)`,
 		`DELETE FROM staging WHERE room = ?`,
 	} {
@@ -146,11 +151,6 @@ func (tx *Tx) ReadyEvents(room int64, now int64, limit int) ([]Staging, error) {
 func (tx *Tx) NextReady(room int64) (at int64, found bool, err error) {
 	found, err = tx.queryRow(`SELECT retry_at FROM staging WHERE room = ? AND waits = 0 ORDER BY retry_at LIMIT 1`, []any{room}, &at)
 	return at, found, err
-}
-
-// WaitingEvents lists up to limit quarantined events of a room whose missing references are due to be asked for by now, in ms.
-func (tx *Tx) WaitingEvents(room int64, now int64, limit int) ([]Staging, error) {
-	return tx.stagings(` WHERE s.room = ? AND s.waits > 0 AND s.retry_at <= ? ORDER BY s.retry_at, s.event LIMIT ?`, room, now, limit)
 }
 
 // Quarantine lists up to limit quarantined events of all rooms, oldest first, from an event number on.
@@ -227,6 +227,12 @@ func (tx *Tx) Arrived(id ident.EventID, inGraph bool) (ready int, err error) {
 	})
 	if err != nil {
 		return 0, err
+	}
+	if !inGraph { // those that need its place too have it asked for
+		const hurry = `UPDATE staging SET retry_at = 0 WHERE event IN (SELECT event FROM waiting WHERE missing = ? AND in_graph = 1)`
+		if err := tx.exec(hurry, eventKey(id)); err != nil {
+			return 0, err
+		}
 	}
 	for _, event := range events {
 		if err := tx.exec(`DELETE FROM waiting WHERE missing = ? AND event = ?`, eventKey(id), event); err != nil {

@@ -20,6 +20,7 @@ var schema = []string{
 	statesSchema,
 	stagingSchema,
 	partialSchema,
+	searchesSchema,
 	unverifiedSchema,
 	verdictsSchema,
 	alarmsSchema,
