@@ -70,9 +70,7 @@ type fields [len(fieldNames)]canonicaljson.Value
 
 // read sorts the members of an event out in one walk. Keys match exactly (G-J6).
 func (f *fields) read(root canonicaljson.Value) {
-	for i, value := range selected(root, fieldNames[:]) {
-		f[i] = value
-	}
+	root.Select(f[:], fieldNames[:])
 }
 
 // fieldKinds is what fields must be, beyond those whose values are looked at one by one.

@@ -23,6 +23,9 @@ type kept struct {
 	part map[string][]string // of these members, themselves objects, only this
 }
 
+// maxKept is the most keys that survive of any content: those of the power levels.
+const maxKept = 9
+
 // baseRedaction is the tables of room version 1.
 func baseRedaction() redaction {
 	return redaction{
@@ -105,10 +108,14 @@ func (r *redaction) appendContent(dst []byte, typ string, content canonicaljson.
 	}
 	dst = append(dst, '{')
 	first := true
-	for i, value := range selected(content, rule.keys) {
-		key := rule.keys[i]
+	var space [maxKept]canonicaljson.Value
+	values := space[:len(rule.keys)]
+	content.Select(values, rule.keys)
+	for i, key := range rule.keys {
+		value := values[i]
 		part, isPart := rule.part[key]
 		switch {
+		case value.Kind() == canonicaljson.Invalid:
 		case !isPart:
 			dst = appendKey(dst, key, &first)
 			dst = append(dst, value.Canonical()...)
@@ -123,31 +130,13 @@ func (r *redaction) appendContent(dst []byte, typ string, content canonicaljson.
 func appendSelected(dst []byte, object canonicaljson.Value, keys []string) []byte {
 	dst = append(dst, '{')
 	first := true
-	for i, value := range selected(object, keys) {
-		dst = appendKey(dst, keys[i], &first)
-		dst = append(dst, value.Canonical()...)
+	for _, key := range keys {
+		if value := object.Get(key); value.Kind() != canonicaljson.Invalid {
+			dst = appendKey(dst, key, &first)
+			dst = append(dst, value.Canonical()...)
+		}
 	}
 	return append(dst, '}')
-}
-
-// selected yields the members of an object whose keys are in the list, with their places in it; both are in the same order.
-func selected(object canonicaljson.Value, keys []string) func(yield func(int, canonicaljson.Value) bool) {
-	return func(yield func(int, canonicaljson.Value) bool) {
-		if len(keys) == 0 {
-			return
-		}
-		next := 0
-		for key, value := range object.Members() {
-			for keys[next] != key && keys[next] < key {
-				if next++; next == len(keys) {
-					return
-				}
-			}
-			if keys[next] == key && !yield(next, value) {
-				return
-			}
-		}
-	}
 }
 
 // appendKey appends a key that needs no escapes.

@@ -150,6 +150,30 @@ func (v Value) Get(key string) Value {
 	return Value{}
 }
 
+// Select puts the members of an object with these keys into the places that the keys have in the list, which must be sorted by
+// byte and is not longer than into. The places of keys that the object does not have stay as they are, and so do all for a
+// value of another kind. One walk finds them all.
+func (v Value) Select(into []Value, keys []string) {
+	if v.Kind() != Object || len(keys) == 0 {
+		return
+	}
+	nodes, next := v.doc.nodes, 0
+	for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i+1].next {
+		key := v.doc.string(&nodes[i])
+		for keys[next] != key {
+			if keys[next] > key {
+				break
+			}
+			if next++; next == len(keys) {
+				return
+			}
+		}
+		if keys[next] == key {
+			into[next] = Value{v.doc, i + 1}
+		}
+	}
+}
+
 // Has reports whether an object has a member with exactly this key, whatever its value.
 func (v Value) Has(key string) bool { return v.Get(key).doc != nil }
 

@@ -25,6 +25,9 @@ func (v Value) Without(keys ...string) Value {
 func (v Value) without(keys []string) Value {
 	var space [usualRuns]run
 	runs := v.runs(space[:0], keys)
+	if self := &v.doc.nodes[v.node]; v.node == 0 && len(runs) == 1 && runs[0].end-runs[0].start+2 == self.end-self.start {
+		return v.clone() // nothing is left out
+	}
 	size, count := len("{}"), 1
 	for _, r := range runs {
 		size += int(r.end-r.start) + len(",")

@@ -128,9 +128,9 @@ func ParseKeyID(s string) (KeyID, error) {
 	if !found || algorithm == "" || version == "" {
 		return "", invalid("key id", s, "not of the form algorithm:version")
 	}
-	for _, r := range version {
-		if r != '_' && !isAlnum(r) {
-			return "", invalid("key id", s, fmt.Sprintf("%q is not one of a-z A-Z 0-9 _", r))
+	for i := range len(version) {
+		if c := version[i]; c != '_' && !isAlnum(c) {
+			return "", invalid("key id", s, fmt.Sprintf("%q is not one of a-z A-Z 0-9 _", version[i:i+1]))
 		}
 	}
 	return KeyID(s), nil
@@ -173,16 +173,16 @@ func domain(s string) (ServerName, bool) {
 }
 
 func isBase64URL(s string) bool {
-	for _, r := range s {
-		if r != '-' && r != '_' && !isAlnum(r) {
+	for i := range len(s) {
+		if c := s[i]; c != '-' && c != '_' && !isAlnum(c) {
 			return false
 		}
 	}
 	return true
 }
 
-func isAlnum(r rune) bool {
-	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
+func isAlnum(c byte) bool {
+	return 'a' <= c|' ' && c|' ' <= 'z' || '0' <= c && c <= '9'
 }
 
 func invalid(kind, s, why string) error {

@@ -71,11 +71,14 @@ func isPort(s string) bool {
 // isHostname accepts DNS names, and IPv4 addresses whose numbers are in range: four runs of digits are no DNS name.
 func isHostname(s string) bool {
 	digitsAndDots := true
-	for _, r := range s {
-		if r != '-' && r != '.' && !isAlnum(r) {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.' || '0' <= c && c <= '9':
+		case c == '-' || isAlnum(c):
+			digitsAndDots = false
+		default:
 			return false
 		}
-		digitsAndDots = digitsAndDots && (r == '.' || '0' <= r && r <= '9')
 	}
 	if digitsAndDots && strings.Count(s, ".") == 3 {
 		addr, err := netip.ParseAddr(s)
