@@ -174,19 +174,17 @@ func (b *batch) writeCitations(tx *persistence.Tx, r *record) error {
 	if _, isState := r.event.Slot(); !isState {
 		return nil
 	}
+	cited := make([]int64, 0, len(r.event.AuthEvents()))
 	for _, id := range r.event.AuthEvents() {
 		a, err := b.nidOf(tx, id)
 		if err != nil {
 			return err
 		}
-		if a == 0 {
-			continue
-		}
-		if err := tx.Cite(a, r.nid); err != nil {
-			return err
+		if a != 0 {
+			cited = append(cited, a)
 		}
 	}
-	return nil
+	return tx.Cite(r.nid, cited)
 }
 
 // nidOf is the number of an event, 0 when it is not stored.

@@ -127,17 +127,9 @@ func (e *Engine) readRecords(ctx context.Context, ids []ident.EventID) ([]*recor
 		chunk := ids[:min(len(ids), loadChunk)]
 		ids = ids[len(chunk):]
 		var rows []persistence.Event
-		err := e.store.View(ctx, func(tx *persistence.Tx) error {
-			for _, id := range chunk {
-				row, ok, err := tx.Event(id)
-				if err != nil {
-					return err
-				}
-				if ok {
-					rows = append(rows, row)
-				}
-			}
-			return nil
+		err := e.store.View(ctx, func(tx *persistence.Tx) (err error) {
+			rows, err = tx.Events(chunk)
+			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read events: %w", err)

@@ -5,6 +5,8 @@ package persistence
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -98,6 +100,27 @@ func (tx *Tx) Event(id ident.EventID) (e Event, found bool, err error) {
 	return e, found, err
 }
 
+// Events gives those of many events that are stored, in any order.
+func (tx *Tx) Events(ids []ident.EventID) (list []Event, err error) {
+	const portion = 32 // so the statement is always the same; a key that is null is nobody's
+	query := eventColumns + ` WHERE e.id IN (?` + strings.Repeat(`, ?`, portion-1) + `)`
+	for part := range slices.Chunk(ids, portion) {
+		args := make([]any, portion)
+		for i, id := range part {
+			args[i] = eventKey(id)
+		}
+		err := tx.query(query, args, func(r rowScanner) error {
+			e, err := scanEvent(r)
+			list = append(list, e)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
 // EventByNID gives one event by its number.
 func (tx *Tx) EventByNID(nid int64) (e Event, found bool, err error) {
 	err = tx.query(eventColumns+` WHERE e.nid = ?`, []any{nid}, func(r rowScanner) error {
@@ -124,10 +147,10 @@ func (tx *Tx) EventExists(id ident.EventID) (nid int64, outcome int, inGraph, fo
 // own number.
 func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 	key := eventKey(e.ID)
-	added, err = tx.queryRow(`INSERT INTO events (room, id, outcome, redacted, adopted, ts, position, before, after, json, origin, arrival,
-		received, judged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING RETURNING nid`,
-		[]any{e.RoomNID, key, e.Outcome, e.Redacted, e.Adopted, e.TS, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e),
-			e.JSON, e.Origin, e.Arrival, e.ReceivedAt, judgedAfter(e)}, &nid)
+	nid, added, err = tx.insert(`INSERT INTO events (room, id, outcome, redacted, adopted, ts, position, before, after, json, origin, arrival,
+		received, judged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+		e.RoomNID, key, e.Outcome, e.Redacted, e.Adopted, e.TS, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e),
+		e.JSON, e.Origin, e.Arrival, e.ReceivedAt, judgedAfter(e))
 	if err != nil || added {
 		return nid, added, err
 	}
@@ -175,9 +198,20 @@ func (tx *Tx) SetEventJSON(nid int64, text []byte) error {
 	return tx.exec(`UPDATE events SET json = ? WHERE nid = ?`, text, nid)
 }
 
-// Cite notes that a state event has another among its auth_events.
-func (tx *Tx) Cite(auth, event int64) error {
-	return tx.exec(`INSERT OR IGNORE INTO citations (auth, event) VALUES (?, ?)`, auth, event)
+// Cite notes that a state event has others among its auth_events.
+func (tx *Tx) Cite(event int64, auth []int64) error {
+	const portion = 10 // the usual most of auth_events: so many different statements
+	for part := range slices.Chunk(auth, portion) {
+		args := make([]any, 0, 2*portion)
+		for _, nid := range part {
+			args = append(args, nid, event)
+		}
+		err := tx.exec(`INSERT OR IGNORE INTO citations (auth, event) VALUES (?, ?)`+strings.Repeat(`, (?, ?)`, len(part)-1), args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Citing lists up to limit state events that have an event among their auth_events, newest first, those with smaller numbers

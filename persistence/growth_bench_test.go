@@ -191,12 +191,7 @@ func (g *growth) change(tx *Tx, nid int64) error {
 			return err
 		}
 	}
-	for _, auth := range []int64{1, 2, 3, 1 + nid*7919%(nid/2+1)} {
-		if err := tx.Cite(auth, nid); err != nil {
-			return err
-		}
-	}
-	return nil
+	return tx.Cite(nid, []int64{1, 2, 3, 1 + nid*7919%(nid/2+1)})
 }
 
 func processorTime(b *testing.B) time.Duration {

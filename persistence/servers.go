@@ -28,15 +28,18 @@ func (tx *Tx) ServerNID(name ident.ServerName) (int64, error) { return tx.intern
 
 // internServer gives the number of a server, a new one if it has none yet.
 func (tx *Tx) internServer(name ident.ServerName) (int64, error) {
-	nid, found, err := tx.serverNID(name)
-	if err != nil || found {
-		return nid, err
+	if name == tx.server.name && tx.server.nid != 0 {
+		return tx.server.nid, nil
 	}
-	if err := tx.exec(`INSERT INTO servers (name) VALUES (?)`, string(name)); err != nil {
+	nid, found, err := tx.serverNID(name)
+	if err == nil && !found {
+		nid, _, err = tx.insert(`INSERT INTO servers (name) VALUES (?)`, string(name))
+	}
+	if err != nil {
 		return 0, err
 	}
-	nid, _, err = tx.serverNID(name)
-	return nid, err
+	tx.server.name, tx.server.nid = name, nid
+	return nid, nil
 }
 
 func (tx *Tx) serverNID(name ident.ServerName) (nid int64, found bool, err error) {

@@ -68,13 +68,10 @@ func (tx *Tx) stagings(where string, args ...any) (list []Staging, err error) {
 
 // Stage promises to judge events. One that is staged already keeps the arrival with the smaller value.
 func (tx *Tx) Stage(list ...Staging) error {
-	var origin int64
-	for i, s := range list {
-		if i == 0 || s.Origin != list[i-1].Origin {
-			var err error
-			if origin, err = tx.internServer(s.Origin); err != nil {
-				return err
-			}
+	for _, s := range list {
+		origin, err := tx.internServer(s.Origin)
+		if err != nil {
+			return err
 		}
 		if err := tx.stage(s, origin); err != nil {
 			return err

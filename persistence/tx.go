@@ -6,6 +6,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // Tx is a job's access to the store. It belongs to the job's function and is dead when that returns. The subjects' files give it
@@ -17,6 +19,10 @@ type Tx struct {
 	ended    bool     // the job's function has returned
 	fault    error    // an error after which the transaction may be gone: no further statement may run
 	after    []func() // AfterCommit, in order
+	server   struct { // the last one that was interned: the rows of a job are mostly of one
+		name ident.ServerName
+		nid  int64
+	}
 }
 
 // rowScanner is the current row of a query: Scan copies its columns into dest as (*sql.Rows).Scan does.
@@ -38,17 +44,38 @@ func (tx *Tx) exec(query string, args ...any) error {
 
 // execRows is exec that tells how many rows the statement inserted, updated or deleted.
 func (tx *Tx) execRows(query string, args ...any) (affected int64, err error) {
-	if err := tx.check(); err != nil {
+	result, err := tx.run(query, args)
+	if err != nil {
 		return 0, err
 	}
+	return result.RowsAffected()
+}
+
+// insert is exec for a statement that inserts one row or none, with the row's number: a third cheaper than RETURNING.
+func (tx *Tx) insert(query string, args ...any) (rowid int64, inserted bool, err error) {
+	result, err := tx.run(query, args)
+	if err != nil {
+		return 0, false, err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return 0, false, err
+	}
+	rowid, err = result.LastInsertId()
+	return rowid, true, err
+}
+
+func (tx *Tx) run(query string, args []any) (sql.Result, error) {
+	if err := tx.check(); err != nil {
+		return nil, err
+	}
 	if !tx.writes {
-		return 0, fmt.Errorf("%w: %s", errWriteInView, query)
+		return nil, fmt.Errorf("%w: %s", errWriteInView, query)
 	}
 	result, err := tx.conn.exec(query, args...)
 	if err != nil {
-		return 0, tx.note(err)
+		return nil, tx.note(err)
 	}
-	return result.RowsAffected()
+	return result, nil
 }
 
 // query calls scan for each row; an error from scan ends it and is returned. scan may run other statements.
