@@ -78,6 +78,12 @@ func (d *caseDrawer) drawPool() {
 	for range 25 {
 		d.powers = append(d.powers, d.add(stateSketch("@alice:a", typePowerLevels, "", d.powerContent(false).json())))
 	}
+	for range 3 { // accepted as first power levels up to version 9, whatever there is outside of users
+		if p := d.powerContent(true); !d.version.IntegerPowerLevels {
+			p.tables["users"] = d.powerContent(false).tables["users"]
+			d.powers = append(d.powers, d.add(stateSketch("@alice:a", typePowerLevels, "", p.json())))
+		}
+	}
 	for _, rule := range ruleKinds {
 		d.rules = append(d.rules, d.add(stateSketch("@alice:a", typeJoinRules, "", fmt.Sprintf(`{"join_rule":%q}`, rule))))
 	}
