@@ -69,29 +69,40 @@ func (e *Engine) stateAndChain(ctx context.Context, root state.Root) (ids, chain
 // storedTexts is the events of a state or auth chain as they are sent. What is not in the memory is not parsed for it.
 func (e *Engine) storedTexts(ctx context.Context, ids []ident.EventID) ([]json.RawMessage, error) {
 	list := make([]json.RawMessage, 0, len(ids))
+	var missing []ident.EventID
+	for _, id := range ids {
+		if r, ok := e.cache.record(id); ok {
+			list = append(list, r.event.JSON())
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	rows, err := e.readTexts(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range rows {
+		list = append(list, row.JSON)
+	}
+	if len(list) != len(ids) {
+		return nil, fmt.Errorf("%w: %d events of a state or auth chain are not stored", persistence.ErrCorrupt, len(ids)-len(list))
+	}
+	return list, nil
+}
+
+// readTexts reads the text of those events that are stored.
+func (e *Engine) readTexts(ctx context.Context, ids []ident.EventID) (all []persistence.Event, err error) {
 	for chunk := range slices.Chunk(ids, loadChunk) {
 		err := e.store.View(ctx, func(tx *persistence.Tx) error {
-			for _, id := range chunk {
-				if r, ok := e.cache.record(id); ok {
-					list = append(list, r.event.JSON())
-					continue
-				}
-				row, found, err := tx.Event(id)
-				if err != nil {
-					return err
-				}
-				if !found {
-					return fmt.Errorf("%w: event %s of a state or auth chain is not stored", persistence.ErrCorrupt, id)
-				}
-				list = append(list, row.JSON)
-			}
-			return nil
+			rows, err := tx.EventTexts(chunk)
+			all = append(all, rows...)
+			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read events: %w", err)
 		}
 	}
-	return list, nil
+	return all, nil
 }
 
 // authChain is the events that the given ones rest on, all the way down, each once, after those that are known to be among them with
@@ -142,7 +153,7 @@ func (e *Engine) authEventsOf(ctx context.Context, refs []eventRef) ([][]eventRe
 	if len(missing) == 0 {
 		return lists, nil
 	}
-	found, err := e.records(ctx, missing)
+	found, err := e.readAuthEvents(ctx, missing)
 	if err != nil {
 		return nil, fmt.Errorf("read auth chain: %w", err)
 	}
@@ -150,15 +161,37 @@ func (e *Engine) authEventsOf(ctx context.Context, refs []eventRef) ([][]eventRe
 		if lists[i] != nil {
 			continue
 		}
-		r := found[ref.Value()]
-		if r == nil {
+		ids, ok := found[ref.Value()]
+		if !ok {
 			return nil, fmt.Errorf("%w: event %s is not stored: %w", errIncompleteChain, ref.Value(), ErrUnknownEvent)
 		}
-		lists[i] = make([]eventRef, len(r.event.AuthEvents()))
-		for j, id := range r.event.AuthEvents() {
+		lists[i] = make([]eventRef, len(ids))
+		for j, id := range ids {
 			lists[i][j] = unique.Make(id)
 		}
 	}
 	e.cache.putAuthEvents(refs, lists)
 	return lists, nil
+}
+
+// readAuthEvents finds the auth events of those events that are in the memory or stored.
+func (e *Engine) readAuthEvents(ctx context.Context, ids []ident.EventID) (map[ident.EventID][]ident.EventID, error) {
+	found := make(map[ident.EventID][]ident.EventID, len(ids))
+	var missing []ident.EventID
+	for _, id := range ids {
+		if r, ok := e.cache.record(id); ok {
+			found[id] = r.event.AuthEvents()
+		} else {
+			missing = append(missing, id)
+		}
+	}
+	rows, err := e.readTexts(ctx, missing)
+	for _, row := range rows {
+		r, err := recordOf(row)
+		if err != nil {
+			return nil, err
+		}
+		found[row.ID] = r.event.AuthEvents()
+	}
+	return found, err
 }

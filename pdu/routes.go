@@ -13,6 +13,7 @@ import (
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -98,7 +99,7 @@ func (e *Engine) serveStateIDs(ctx context.Context, r *transport.Request) (trans
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	return transport.JSON(map[string]any{"pdu_ids": ids, "auth_chain_ids": chain})
+	return transport.Reply{Body: appendList(appendList(nil, "auth_chain_ids", quoted(chain)), "pdu_ids", quoted(ids))}, nil
 }
 
 func (e *Engine) requestedState(ctx context.Context, r *transport.Request) (ids, chain []ident.EventID, err error) {
@@ -200,8 +201,22 @@ func texts(events []*event.Event) []json.RawMessage {
 	return list
 }
 
-// appendList adds a member with a list of events to an object, begun with nil. The events are canonical JSON as they are: to have
-// them encoded again would cost more than all the rest of an answer.
+// quoted is ids as they go into an answer.
+func quoted(ids []ident.EventID) []json.RawMessage {
+	list, text := make([]json.RawMessage, len(ids)), make([]byte, 0, len(ids)*idSize)
+	for i, id := range ids {
+		begin := len(text)
+		text = canonicaljson.AppendString(text, string(id))
+		list[i] = text[begin:len(text):len(text)]
+	}
+	return list
+}
+
+// idSize is the length of an event id of room versions 3 and up, with its quotes.
+const idSize = len(`"$"`) + 43
+
+// appendList adds a member with a list to an object, begun with nil. What is in the list is JSON as it is: to have it encoded again
+// would cost more than all the rest of an answer.
 func appendList(body []byte, name string, list []json.RawMessage) []byte {
 	size := len(name) + len(`{"":[]}`)
 	for _, text := range list {

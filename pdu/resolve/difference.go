@@ -3,6 +3,7 @@
 package resolve
 
 import (
+	"cmp"
 	"container/heap"
 	"fmt"
 	"math/bits"
@@ -50,16 +51,19 @@ func (r *resolver) authDifference(conflicted map[ident.EventID]bool) ([]ident.Ev
 	if err != nil {
 		return nil, err
 	}
+	// The deepest come first: what is above the others is then known already.
+	slices.SortFunc(candidates, func(x, y ident.EventID) int { return cmp.Compare(r.events[y].Depth(), r.events[x].Depth()) })
 	var difference []ident.EventID
+	a := ascent{r: r, known: make(map[ident.EventID]reach)}
 	for _, id := range candidates {
 		if conflicted[id] {
 			continue
 		}
-		common, err := r.inEveryChain(id)
+		by, err := a.above(id)
 		if err != nil {
 			return nil, err
 		}
-		if !common {
+		if by.size() < len(r.sets) {
 			difference = append(difference, id)
 		}
 	}
@@ -143,32 +147,47 @@ func (d *descent) expand(id ident.EventID, from reach) error {
 	return nil
 }
 
-// inEveryChain says whether every set has an event whose auth chain holds id.
-func (r *resolver) inEveryChain(id ident.EventID) (bool, error) {
-	by := newReach(len(r.sets))
-	seen := map[ident.EventID]bool{id: true}
-	for pending := []ident.EventID{id}; len(pending) > 0; {
-		next := pending[0]
-		pending = pending[1:]
-		for citing, err := range r.src.Citing(next) {
-			if err != nil {
-				return false, fmt.Errorf("events citing %s: %w", next, err)
-			}
-			if seen[citing] {
-				continue
-			}
-			seen[citing] = true
-			pending = append(pending, citing)
-			e, err := r.event(citing)
-			if err != nil {
-				return false, fmt.Errorf("events citing %s: %w", next, err)
-			}
-			if r.isUnconflicted(e) || r.addHolders(by, e) == len(r.sets) {
-				return true, nil
-			}
+// ascent is the walks up the events that cite each other. Each event is walked over once for all candidates: in a room with long
+// chains most of them are above one another.
+type ascent struct {
+	r     *resolver
+	known map[ident.EventID]reach
+}
+
+// above is the sets that have an event whose auth chain holds id. It looks no further once these are all.
+func (a *ascent) above(id ident.EventID) (reach, error) {
+	if by, ok := a.known[id]; ok {
+		return by, nil
+	}
+	by := newReach(len(a.r.sets))
+	a.known[id] = by
+	var further []ident.EventID
+	for citing, err := range a.r.src.Citing(id) {
+		if err != nil {
+			return nil, fmt.Errorf("events citing %s: %w", id, err)
+		}
+		e, err := a.r.event(citing)
+		if err != nil {
+			return nil, fmt.Errorf("events citing %s: %w", id, err)
+		}
+		if a.r.isUnconflicted(e) {
+			by.merge(a.r.everySet())
+		}
+		if a.r.addHolders(by, e) == len(a.r.sets) {
+			return by, nil
+		}
+		further = append(further, citing)
+	}
+	for _, citing := range further {
+		more, err := a.above(citing)
+		if err != nil {
+			return nil, err
+		}
+		if by.merge(more); by.size() == len(a.r.sets) {
+			break
 		}
 	}
-	return false, nil
+	return by, nil
 }
 
 // addHolders adds the sets that e is an event of, and returns how many there are now.
