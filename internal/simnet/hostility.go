@@ -103,6 +103,20 @@ func liarsTakeLittle(e End) (wrong []string) {
 	return wrong
 }
 
+// putOut takes those for out of the room whom a liar with the power to do so put out, and whom it did not tell: the others do not
+// send them anything any more.
+func (e End) putOut() {
+	joined := e.joined()
+	for i, s := range e.Snapshots {
+		for _, other := range joined {
+			k := other.Events[other.Slots[event.StateKey{Type: "m.room.member", Key: string(s.User)}]]
+			if k.Leave == s.User && e.lies(k.Sender.Server()) {
+				e.Snapshots[i].Joined = false
+			}
+		}
+	}
+}
+
 func (e End) lies(name ident.ServerName) bool { return slices.Contains(e.Liars, name) }
 
 // ofLiar says whether a verdict is about what a liar made: a stored event by its sender, another by who handed it over.

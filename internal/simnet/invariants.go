@@ -35,6 +35,7 @@ var Invariants = []struct {
 	{"links are orderly", linksAreOrderly},
 	{"servers converge", serversConverge},
 	{"servers hold the same events", sameEvents},
+	{"servers redact the same events", sameRedactions},
 	{"nothing acknowledged is lost", nothingLost},
 	{"callbacks are in order and complete", callbacksComplete},
 	{"nothing stays quarantined", nothingQuarantined},
@@ -93,7 +94,8 @@ func sameEvents(e End) (wrong []string) {
 		after := e.after(to.arrival())
 		for _, from := range e.Snapshots {
 			for _, k := range from.accepted() {
-				if !after(k.ID) {
+				untold := !from.Joined && e.lies(k.Sender.Server()) // made by a liar, and nobody follows it any more
+				if untold || !after(k.ID) {
 					continue
 				}
 				if why := e.lacks(to, k.ID); why != "" {
@@ -103,6 +105,40 @@ func sameEvents(e End) (wrong []string) {
 		}
 	}
 	return wrong
+}
+
+// sameRedactions: where two servers accepted an event and a redaction of it, both have it as redacted, or neither: whether a redaction
+// takes effect is decided by the graph alone.
+func sameRedactions(e End) (wrong []string) {
+	joined := e.joined()
+	for _, s := range e.Snapshots {
+		for id, redaction := range s.Events {
+			if redaction.Redacts == "" {
+				continue
+			}
+			var with []string
+			without := 0
+			for _, other := range joined {
+				target := other.Events[redaction.Redacts]
+				if !other.has(id) || !other.has(target.ID) {
+					continue
+				}
+				if with = append(with, fmt.Sprintf("%s: redacted %t", other.Server, target.Redacted)); !target.Redacted {
+					without++
+				}
+			}
+			if without > 0 && without < len(with) {
+				wrong = append(wrong, fmt.Sprintf("%s redacts %s: %v", s.describe(id), s.describe(redaction.Redacts), with))
+			}
+		}
+	}
+	return wrong
+}
+
+// has says whether an event was accepted at its place in the graph.
+func (s Snapshot) has(id ident.EventID) bool {
+	k, ok := s.Events[id]
+	return ok && k.InGraph && k.Outcome == pdu.Accepted
 }
 
 // nothingLost: every event whose id Send returned is with its server, and with every server that was in the room then.
@@ -204,7 +240,7 @@ func nothingRefused(e End) (wrong []string) {
 		for _, v := range s.Verdicts {
 			decisive := v.Decisive()
 			switch {
-			case v.Outcome == pdu.Accepted && !v.Redacted:
+			case v.Outcome == pdu.Accepted && (!v.Redacted || e.redacted(v.Event)): // others give what is left of it
 			case v.Outcome == pdu.Dropped && (decisive.Rule == "T-09" || strings.HasPrefix(decisive.Detail, "no usable key of ")):
 			case v.Outcome == pdu.SoftFailed && e.Revokes:
 			case v.Outcome == pdu.Quarantined && !s.Joined:
@@ -216,6 +252,11 @@ func nothingRefused(e End) (wrong []string) {
 		}
 	}
 	return wrong
+}
+
+// redacted says whether a redaction took effect on an event somewhere.
+func (e End) redacted(id ident.EventID) bool {
+	return slices.ContainsFunc(e.Snapshots, func(s Snapshot) bool { return s.Events[id].Redacted })
 }
 
 func (e End) joined() (list []Snapshot) {

@@ -142,6 +142,20 @@ func TestInvariantsFind(t *testing.T) {
 			a.Servers = append(a.Servers, "d.example")
 			e.Liars = []ident.ServerName{"d.example"}
 		}, []string{"servers converge"}},
+		{"one redacted what both saw redacted", func(a, b *simnet.Snapshot, _ *simnet.End) {
+			for _, s := range []*simnet.Snapshot{a, b} {
+				s.Events["$x"] = simnet.Known{ID: "$x", Outcome: pdu.Accepted, InGraph: true, Redacts: "$said"}
+			}
+			k := a.Events["$said"]
+			k.Redacted = true
+			a.Events["$said"] = k
+		}, []string{"servers redact the same events"}},
+		{"one redacted, and the other does not have the redaction", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			a.Events["$x"] = simnet.Known{ID: "$x", Outcome: pdu.Accepted, InGraph: true, Redacts: "$said"}
+			k := a.Events["$said"]
+			k.Redacted = true
+			a.Events["$said"] = k
+		}, nil},
 		{"a user has power that nobody gave", func(a, _ *simnet.Snapshot, e *simnet.End) {
 			a.Power = simnet.Power{"@b:b.example": 51}
 			e.Granted = simnet.Power{"@b:b.example": 50}

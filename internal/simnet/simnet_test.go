@@ -32,8 +32,9 @@ var scripts embed.FS
 var fixedSeeds = []uint64{1, 5, 10}
 
 const (
-	usualFresh = 1 // new seeds that an ordinary run tries
-	maxTexts   = 3 // violations of one invariant that are printed: the first few tell
+	usualFresh = 1        // new seeds that an ordinary run tries
+	byChance   = "chance" // the scenario that each seed makes up
+	maxTexts   = 3        // violations of one invariant that are printed: the first few tell
 )
 
 func TestScenarios(t *testing.T) {
@@ -75,6 +76,9 @@ func chosenSeeds() (list []uint64) {
 	case *seeds == 0:
 		list = append(list, fixedSeeds...)
 	}
+	if underRace && *seeds == 0 {
+		return list
+	}
 	for range max(*seeds, usualFresh) {
 		list = append(list, rand.Uint64())
 	}
@@ -96,14 +100,17 @@ func scenarios(t *testing.T) (names []string) {
 	for _, file := range files {
 		names = append(names, strings.TrimSuffix(path.Base(file), ".txt"))
 	}
-	return names
+	return append(names, byChance)
 }
 
-func read(t *testing.T, name string) *simnet.Script {
+func read(t *testing.T, name string, seed simnet.Seed) *simnet.Script {
 	t.Helper()
-	text, err := scripts.ReadFile("testdata/" + name + ".txt")
-	if err != nil {
-		t.Fatal(err)
+	text := []byte(simnet.ByChance(seed))
+	if name != byChance {
+		var err error
+		if text, err = scripts.ReadFile("testdata/" + name + ".txt"); err != nil {
+			t.Fatal(err)
+		}
 	}
 	script, err := simnet.Parse(string(text))
 	if err != nil {
@@ -115,7 +122,7 @@ func read(t *testing.T, name string) *simnet.Script {
 // play runs a scenario in a bubble of virtual time and judges its end. That no goroutine is left the bubble itself checks.
 func play(t *testing.T, name string, seed simnet.Seed, version string) {
 	t.Helper()
-	script := read(t, name)
+	script := read(t, name, seed)
 	cryptotest.SetGlobalRandom(t, uint64(seed))
 	again := fmt.Sprintf("again: go test ./internal/simnet -run TestScenarios -scenario %s -seed %d -timeline", name, seed)
 	synctest.Test(t, func(t *testing.T) {
@@ -136,6 +143,9 @@ func play(t *testing.T, name string, seed simnet.Seed, version string) {
 		}
 		if *timeline {
 			t.Log(strings.Join(w.Timeline.Lines(), "\n"))
+		}
+		if t.Failed() && name == byChance {
+			t.Log(simnet.ByChance(seed))
 		}
 		if t.Failed() {
 			t.Log(again)

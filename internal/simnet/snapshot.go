@@ -43,6 +43,9 @@ type Known struct {
 	Leave   ident.UserID // by leaving, or by being made to
 
 	Membership string // that it gives, if it gives any
+
+	Redacts  ident.EventID // what it redacts, if anything
+	Redacted bool          // a redaction took effect on it
 }
 
 // Snapshots takes one of each honest server, in the script's order.
@@ -179,6 +182,8 @@ func (w *World) known(e *event.Event, row persistence.Event) Known {
 		ID: row.ID, Outcome: pdu.Outcome(row.Outcome), InGraph: row.Before != nil, Parents: e.PrevEvents(),
 		About: fmt.Sprintf("%s of %s", e.Type(), e.Sender()),
 	}
+	k.Redacts, _ = e.Redacts()
+	k.Redacted = row.RedactedBy != ""
 	if member, ok := e.Membership(); ok {
 		key, _ := e.StateKey()
 		k.Membership = member.Membership

@@ -140,6 +140,7 @@ func (w *World) Judge() (End, error) {
 			end.Liars = append(end.Liars, n.name)
 		}
 	}
+	end.putOut()
 	return end, err
 }
 
