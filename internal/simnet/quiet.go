@@ -98,6 +98,10 @@ func (n *node) undone(tx *persistence.Tx) (string, error) {
 			return why, err
 		}
 	}
+	partial, err := tx.PartialRooms(1)
+	if err != nil || len(partial) > 0 {
+		return fmt.Sprintf("the whole state is not known: %+v", partial), err
+	}
 	rest, err := tx.EventsSince(n.journal.last(), 100)
 	if err != nil || len(rest) > 0 {
 		return fmt.Sprintf("%d events are not called back", len(rest)), err
