@@ -44,6 +44,8 @@
 // A resolution after which the room has older state again, though nobody has changed it back, leaves an Alarm with its trace (see
 // alarm.go).
 //
+// Forward extremities beyond a few are merged after a while, and capped (see extremities.go).
+//
 // The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), and does not act
 // as a policy server.
 package pdu

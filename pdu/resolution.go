@@ -116,30 +116,28 @@ func (b *batch) resolution(roots []state.Root) (resolve.Resolution, []resolve.St
 	return resolution, sets, err
 }
 
-// conflicts gives for each state the events in the slots in which not all are alike.
+// conflicts gives for each state the events in the slots in which not all are alike. It reads no more than what differs from the
+// first one.
 func (b *batch) conflicts(roots []state.Root) ([]resolve.StateMap, error) {
-	slots := map[event.StateKey]bool{}
-	for _, root := range roots[1:] {
+	differing := make([][]state.Change, len(roots))
+	first := map[event.StateKey]ident.EventID{} // of all slots that conflict, "" where the first state has nothing
+	for i, root := range roots[1:] {
 		changes, err := state.Diff(b, roots[0], root)
 		if err != nil {
 			return nil, fmt.Errorf("compare states: %w", err)
 		}
+		differing[i+1] = changes
 		for _, c := range changes {
-			slots[c.Key] = true
+			first[c.Key] = c.A
 		}
 	}
 	sets := make([]resolve.StateMap, len(roots))
-	for i, root := range roots {
-		sets[i] = resolve.StateMap{}
-		for slot := range slots {
-			id, ok, err := state.Get(b, root, slot)
-			if err != nil {
-				return nil, err
-			}
-			if ok {
-				sets[i][slot] = id
-			}
+	for i := range roots {
+		sets[i] = maps.Clone(first)
+		for _, c := range differing[i] {
+			sets[i][c.Key] = c.B
 		}
+		maps.DeleteFunc(sets[i], func(_ event.StateKey, id ident.EventID) bool { return id == "" })
 	}
 	return sets, nil
 }
