@@ -154,7 +154,8 @@ func (b *batch) load(ids []ident.EventID) error {
 	for _, r := range found {
 		b.loaded[r.event.ID()] = r
 	}
-	b.e.cache.putRecords(found...)
+	ofOthers := func(r *record) bool { return r.room != b.head.nid } // another's turn may change it meanwhile
+	b.e.cache.putRecords(slices.DeleteFunc(found, ofOthers)...)
 	return nil
 }
 

@@ -420,3 +420,35 @@ func TestRedactedOutlier(t *testing.T) {
 		}
 	})
 }
+
+// A redaction that soft-failed takes effect when it is judged again and accepted; so does one of a target that is.
+func TestRedactionJudgedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b := n.start("a.example"), n.start("b.example")
+		room := a.createPublic("11", alice)
+		b.join(room, bob, a)
+		n.deliver()
+		byBob := b.send(room, text(bob, "x"))
+		n.deliver()
+		auth := b.authFor(room, createSlot, levelsSlot, memberOf(bob))
+		a.send(room, member(alice, bob, "ban"))
+		late := buildRedaction(t, "11", room, bob, byBob.ID(), []*event.Event{byBob}, auth)
+		a.receive("b.example", late.JSON())
+		a.wantOutcome(late, pdu.SoftFailed, "P-29", "")
+		a.wantRedacted(byBob, "")
+
+		a.send(room, member(alice, bob, "leave"))
+		n.hold()
+		rejoin := build(t, room, member(bob, bob, "join"), []*event.Event{a.stateEvent(room, memberOf(bob))},
+			a.authFor(room, createSlot, levelsSlot, memberOf(bob), rulesSlot))
+		a.receive("b.example", rejoin.JSON())
+		if v, err := a.engine.JudgeAgain(t.Context(), late.ID()); err != nil || v.Outcome != pdu.Accepted || v.Judgements != 2 {
+			t.Fatalf("judged again: %+v, %v", v, err)
+		}
+		a.wantRedacted(byBob, late.ID())
+		if !slices.Contains(a.delivered(), late.ID()) {
+			t.Error("the redaction was not delivered")
+		}
+		a.restart().wantRedacted(byBob, late.ID())
+	})
+}
