@@ -19,7 +19,9 @@ const (
 	// MaxAuthEvents is the most auth_events (P-04).
 	MaxAuthEvents = 10
 
-	maxKeyLength = 255       // bytes of type and of state_key (P-02)
+	// maxKeyLength is the longest type and state_key in bytes, whatever the room version (client-server API, "Size limits"; P-02).
+	// Synapse counts characters up to version 10, and takes longer ones there.
+	maxKeyLength = 255
 	maxInteger   = 1<<53 - 1 // of canonical JSON and of power levels (X-73, P-56)
 )
 
