@@ -78,21 +78,17 @@ func (b *batch) strikeFollowed(candidates map[ident.EventID]bool) error {
 func (b *batch) eachFrom(nid int64, visit func(*record) error) error {
 	w := &inOrder{b: b, early: map[int64]bool{}, visit: visit}
 	for after := nid - 1; ; {
-		ids, err := b.loadFrom(after)
-		if err != nil || len(ids) == 0 {
+		rows, err := b.loadFrom(after)
+		if err != nil || len(rows) == 0 {
 			return err
 		}
-		for _, id := range ids {
-			r, err := b.stored(id)
-			if err != nil {
-				return err
-			}
-			w.at, after = r.nid, r.nid
-			if w.early[r.nid] {
-				delete(w.early, r.nid)
+		for _, row := range rows {
+			w.at, after = row.NID, row.NID
+			if w.early[row.NID] {
+				delete(w.early, row.NID)
 				continue
 			}
-			if err := w.take(id); err != nil {
+			if err := w.take(row.ID); err != nil {
 				return err
 			}
 		}
@@ -100,9 +96,9 @@ func (b *batch) eachFrom(nid int64, visit func(*record) error) error {
 	}
 }
 
-// loadFrom reads the next few events of the room with what they reference.
-func (b *batch) loadFrom(after int64) (ids []ident.EventID, err error) {
-	var rows []persistence.Event
+// loadFrom reads the next few events of the room with what they reference. Events are staged while the room has its turn: what was
+// not stored a moment ago may be now.
+func (b *batch) loadFrom(after int64) (rows []persistence.Event, err error) {
 	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) (err error) {
 		rows, err = tx.RoomEventsFrom(b.head.nid, after, loadChunk)
 		return err
@@ -112,16 +108,16 @@ func (b *batch) loadFrom(after int64) (ids []ident.EventID, err error) {
 	}
 	var references []ident.EventID
 	for _, row := range rows {
-		ids = append(ids, row.ID)
-		if _, ok := b.have(row.ID); !ok {
-			if b.loaded[row.ID], err = recordOf(row); err != nil {
+		r, _ := b.have(row.ID)
+		if r == nil {
+			if r, err = recordOf(row); err != nil {
 				return nil, err
 			}
+			b.loaded[row.ID] = r
 		}
-		r, _ := b.have(row.ID)
 		references = append(append(references, r.event.PrevEvents()...), r.event.AuthEvents()...)
 	}
-	return ids, b.load(references)
+	return rows, b.load(references)
 }
 
 // inOrder visits events by their numbers, but never one before those that it references.
@@ -152,7 +148,7 @@ func (w *inOrder) take(id ident.EventID) error {
 			}
 		}
 		pending = pending[:len(pending)-1]
-		if w.early[r.nid] {
+		if r.nid == 0 || w.early[r.nid] { // 0: it came into the batch before it was staged, with the state
 			continue
 		}
 		if r.nid > w.at {

@@ -68,9 +68,11 @@ func (e *Engine) workStaged(id ident.RoomID) error {
 	if b.head.nid == 0 || b.head.membership != Joined {
 		return nil // they wait for the end of the join
 	}
-	if done, err := b.keepPromises(); err != nil || done {
-		e.wake(id)
+	if done, err := b.keepPromises(); err != nil {
 		return err
+	} else if done {
+		e.wake(id)
+		return nil
 	}
 	staged, waiting, err := b.readyEvents()
 	if err != nil {
