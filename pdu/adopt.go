@@ -59,8 +59,14 @@ func (e *Engine) adoptRoom(ctx context.Context, version string, join *event.Even
 	via ident.ServerName, o *omission,
 ) error {
 	a, err := e.verifyAdoption(ctx, version, join, state, authChain, via, o != nil)
+	if err == nil && a.unkeyed > 0 && o == nil { // what was left out may be had later, like members that were
+		o = &omission{}
+	}
 	if err == nil {
 		err = e.do(ctx, join.RoomID(), true, func(b *batch) error { return b.adopt(a, via, o) })
+	}
+	if err == nil && o != nil {
+		e.completeSoon()
 	}
 	if err != nil {
 		return fmt.Errorf("adopt room %s from %s: %w", join.RoomID(), via, err)

@@ -28,6 +28,7 @@ type spending struct {
 
 // inquiry is what one piece of work asks other servers about a room, within a budget. It belongs to one goroutine.
 type inquiry struct {
+	notary ident.ServerName // asked for keys that their owners do not give; "" for nobody
 	e      *Engine
 	head   *room
 	budget spending

@@ -107,12 +107,25 @@ func (e *Engine) tryToComplete(ctx context.Context, p persistence.PartialRoom) e
 	if err != nil {
 		return err
 	}
-	given, err := e.fetchState(ctx, head, p.Join, e.completers(head, p))
+	given, err := e.fetchWhole(ctx, head, p)
 	if err != nil {
 		return err
 	}
+	if given.unkeyed > 0 && p.Attempts < keyAttempts {
+		return fmt.Errorf("%d events of the state are signed with keys that are not to be had", given.unkeyed)
+	}
 	given.history = true
 	return e.do(ctx, p.ID, true, func(b *batch) error { return b.complete(given, p.Join) })
+}
+
+// fetchWhole fetches the state before the join. As for all that comes with a join, the server that let us in is asked for keys that
+// their owners do not give.
+func (e *Engine) fetchWhole(ctx context.Context, head *room, p persistence.PartialRoom) (*givenState, error) {
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	q := e.inquire(head, spending{maxStateRequests, maxStateBytes})
+	q.notary = p.Via
+	return q.fetchState(ctx, p.Join, e.completers(head, p))
 }
 
 // completers is whom to ask: the server that let us in, which knows our join, and then the others, at each attempt from another

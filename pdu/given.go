@@ -31,6 +31,7 @@ type givenState struct {
 	verdicts []Verdict                 // of the others, and of the rejected
 	history  bool                      // its events are from before a join of ours
 	strict   bool                      // it is refused when the key of an event of it is not to be had now
+	unkeyed  int                       // events that were left out because the key that they are signed with is not to be had
 }
 
 func newGivenState(version *event.Version, id ident.RoomID, via ident.ServerName, here map[ident.EventID]*record) *givenState {
@@ -102,6 +103,9 @@ func (g *givenState) leaveOut(events []*event.Event, faults []error) {
 		if faults[i] != nil {
 			delete(g.given, x.ID())
 			g.drop(x, Check{ID: "P-26", Rule: "P-15", Detail: faults[i].Error()})
+			if errors.Is(faults[i], event.ErrNoKey) {
+				g.unkeyed++
+			}
 		}
 	}
 }

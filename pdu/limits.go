@@ -115,6 +115,7 @@ const (
 // Partial rooms, and events that are judged again.
 const (
 	maxCompletions = 4               // rooms whose whole state is fetched at once
+	keyAttempts    = 12              // attempts at a state in which keys are missing, over some four hours; then it is taken without what they signed
 	maxAgain       = 5_000           // events that a commit of those judged again changes
 	rescueAfter    = 5 * time.Minute // from when an event has turned to when those that rest on it are judged again
 )

@@ -16,7 +16,8 @@ import (
 )
 
 // A room that was joined with members left out is partial: the state before the join, and so every state after it, lacks member
-// events, until the whole is fetched (see completion.go). Until then
+// events, until the whole is fetched (see completion.go). So is one of whose state something had to be left out for want of the key
+// that it is signed with. Until then
 //
 //   - the members that an event names among its auth events count where the state has none: they pass for what they were when it
 //     was made, and what has become of them since is found out when the event is judged again;
@@ -59,11 +60,7 @@ func (e *Engine) Completion(ctx context.Context, id ident.RoomID) (c Completion,
 func (e *Engine) AdoptPartialRoom(ctx context.Context, version string, join *event.Event, state, authChain []*event.Event,
 	via ident.ServerName, servers []ident.ServerName,
 ) error {
-	err := e.adoptRoom(ctx, version, join, state, authChain, via, &omission{servers})
-	if err == nil {
-		e.completeSoon()
-	}
-	return err
+	return e.adoptRoom(ctx, version, join, state, authChain, via, &omission{servers})
 }
 
 // TakeHandedOver takes in an event of ours that was handed over to another server, as if that one had sent it: it is staged when

@@ -137,7 +137,7 @@ func (q *inquiry) verifyState(ctx context.Context, at ident.EventID, a *stateAns
 	if q.head.create != "" && g.create != q.head.create {
 		return nil, fmt.Errorf("its create event is %s, not %s", g.create, q.head.create)
 	}
-	if err := g.verifySignatures(ctx, keyring{source: q.e.keys}); err != nil {
+	if err := g.verifySignatures(ctx, keyring{source: q.e.keys, notary: q.notary}); err != nil {
 		return nil, err
 	}
 	g.traceDropped(q.e.trace, "state")
