@@ -30,7 +30,7 @@ const (
 
 // BenchmarkGrowth is the processor time to take in, judge and settle an event while the file grows: rows, indexes, citations,
 // state nodes, staging, the room's head, an item of the outbound log for some. The ratios are to the window around the
-// 1,000th event. STRATA_GROWTH sets the number of events; 1000000 takes a few minutes and 3 GiB in the temporary directory.
+// 1,000th event. STRATA_GROWTH sets the number of events; 1000000 takes a few minutes and 2 GiB in the temporary directory.
 func BenchmarkGrowth(b *testing.B) {
 	size := 20_000
 	if text := os.Getenv("STRATA_GROWTH"); text != "" {
