@@ -26,6 +26,6 @@
 // Open builds the layers bottom-up and Close takes them down in reverse. Between them the server owns its goroutines: the outbox's,
 // the engine's, the store's. If one of those gives up the server ends: see Server.Done.
 //
-// Not here: accounts, profiles, client sync (a homeserver's core has them); invitations, knocking, server ACLs, policy servers,
-// partial state and EDUs; how events are judged (pdu) and delivered (transaction).
+// Not here: accounts, profiles, client sync (a homeserver's core has them); invitations, knocking, server ACLs, policy servers
+// and EDUs; how events are judged (pdu) and delivered (transaction).
 package messaging

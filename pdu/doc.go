@@ -46,6 +46,9 @@
 //
 // Forward extremities beyond a few are merged after a while, and capped (see extremities.go).
 //
+// A room that was joined without its members is partial (see partial.go): its whole state is fetched in the background, and what came
+// meanwhile is judged again. So is, on demand or of itself, what rests on an event that ended otherwise than before (see again.go).
+//
 // The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), and does not act
 // as a policy server.
 package pdu
