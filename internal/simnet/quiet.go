@@ -17,7 +17,7 @@ import (
 const (
 	// maxQuiet is how long a whole network may take to become quiet. Missing events are asked for again after an hour at most.
 	maxQuiet = 12 * time.Hour
-	// triedOften is the number of searches after which an event that a liar made may wait for ever.
+	// triedOften is the number of searches after which events that liars made may wait for ever.
 	triedOften = 8
 	maxWaiting = 1_000 // quarantined events that are looked at
 )
@@ -123,6 +123,7 @@ func (n *node) unjudged(tx *persistence.Tx, room int64) (string, error) {
 	if staged > len(waiting) {
 		return fmt.Sprintf("%d events are not judged", staged-len(waiting)), nil
 	}
+	tried := 0
 	for _, w := range waiting {
 		row, _, err := tx.Event(w.ID)
 		if err != nil {
@@ -136,9 +137,10 @@ func (n *node) unjudged(tx *persistence.Tx, room int64) (string, error) {
 		if !n.world.lies(e.Sender().Server()) {
 			return fmt.Sprintf("%s of %s is not judged after %d attempts: %s", w.ID, e.Sender(), w.Attempts, w.Note), nil
 		}
-		if w.Attempts < triedOften {
-			return fmt.Sprintf("%s of the liar %s was sought for %d times only", w.ID, e.Sender(), w.Attempts), nil
-		}
+		tried = max(tried, w.Attempts)
+	}
+	if tried < triedOften {
+		return fmt.Sprintf("what %d events of liars miss was sought for %d times only", len(waiting), tried), nil
 	}
 	return "", nil
 }
