@@ -17,6 +17,8 @@ const (
 	arrivedWithJoin  Arrival = 22 // in the answer to send_join
 	arrivedAsRequest Arrival = 23 // handed over in send_join, send_leave or send_knock
 	arrivedFromUser  Arrival = 24 // made here
+
+	arrivedFromBackfill Arrival = 25 // in the answer to backfill
 )
 
 // String names the arrival as records and traces show it.
@@ -38,6 +40,8 @@ func (a Arrival) String() string {
 		return "request"
 	case arrivedFromUser:
 		return "own"
+	case arrivedFromBackfill:
+		return "backfill"
 	}
 	return "unknown"
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -33,9 +34,10 @@ type inquiry struct {
 	head   *room
 	budget spending
 	spent  spending
-	silent map[ident.ServerName]bool   // did not answer: they are not asked again, since that may take long
-	asked  map[ident.ServerName]string // how the last question to each ended
-	strict bool                        // a state is refused when a key is not to be had now
+	silent map[ident.ServerName]bool      // did not answer: they are not asked again, since that may take long
+	asked  map[ident.ServerName]string    // how the last question to each ended
+	strict bool                           // a state is refused when a key is not to be had now
+	chunk  map[ident.EventID]*event.Event // events that states are asked for and that are not stored
 }
 
 func (e *Engine) inquire(head *room, budget spending) *inquiry {

@@ -29,6 +29,9 @@
 // nobody gives its parents, the state before it is asked for, from several servers, and it has its place on that: the parents
 // become gaps of the room (see statefetch.go, placement.go). After 30 days it is given up, with a record (see quarantine.go).
 //
+// History, what is before a join of ours or a gap, is fetched when someone asks for it. It is verified and judged like anything else,
+// but not by the present, and is neither delivered nor ever an extremity (see backfill.go).
+//
 // An event of a transaction whose signing key is not to be had is kept aside, unverified, and tried again for a day (see
 // unverified.go). A staged event that cannot be judged for a fault of the store rests, and the others of its room go on.
 //

@@ -120,6 +120,13 @@ const (
 	rescueAfter    = 5 * time.Minute // from when an event has turned to when those that rest on it are judged again
 )
 
+// History that is asked for.
+const (
+	maxBackfilled      = 10_000 // events of one call
+	maxBackfillServers = 5      // servers asked for the same piece
+	maxEdgeStates      = 10     // states fetched for one piece; what else is at its edge waits for the next
+)
+
 // What we serve.
 const (
 	maxServedMissing  = 50      // events in a reply to get_missing_events

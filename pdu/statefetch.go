@@ -248,6 +248,9 @@ func (f *stateFetch) addKnown(ctx context.Context, here map[ident.EventID]*recor
 
 // authOf is what the event itself rests on, which need not be in the state any more. It is known if the event is.
 func (f *stateFetch) authOf(ctx context.Context) []ident.EventID {
+	if x := f.chunk[f.at]; x != nil {
+		return x.AuthEvents()
+	}
 	r, err := f.e.storedRecord(ctx, f.at)
 	if err != nil {
 		return nil

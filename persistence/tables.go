@@ -21,6 +21,7 @@ var schema = []string{
 	stagingSchema,
 	partialSchema,
 	searchesSchema,
+	backfillsSchema,
 	unverifiedSchema,
 	verdictsSchema,
 	alarmsSchema,

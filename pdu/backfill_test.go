@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package pdu_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// The history from before a join is fetched back to the beginning, in several pieces and over a restart. None of it is delivered, and
+// none of it changes what the room is now; the state at each of its events is what the other server has there (P-37, P-85).
+func TestBackfillBeforeTheJoin(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b := n.start("a.example"), n.start("b.example")
+		room := a.createPublic("10", alice)
+		var sent []ident.EventID
+		for k := range 150 {
+			sent = append(sent, a.send(room, text(alice, fmt.Sprint(k))).ID())
+			if k%50 == 0 {
+				sent = append(sent, a.send(room, stateDraft(alice, "m.room.topic", fmt.Sprintf(`{"topic":"%d"}`, k))).ID())
+			}
+		}
+		b.join(room, bob, a)
+		n.deliver()
+		extremities, state, delivered := b.extremities(room), b.state(room), b.delivered()
+		first, err := b.engine.Backfill(t.Context(), room, 50)
+		if err != nil || first.Found != 100 || len(first.Gaps) != 1 {
+			t.Fatalf("first piece: %+v, %v; want 100 events and one gap before them", first, err)
+		}
+		b.restart()
+		all, err := b.engine.Backfill(t.Context(), room, 1_000)
+		if err != nil || len(all.Gaps) != 0 || all.Total != all.Found+first.Found || all.Server != "a.example" {
+			t.Fatalf("the rest: %+v, %v; want no gaps", all, err)
+		}
+		for _, id := range sent {
+			got, err := b.engine.Event(t.Context(), id)
+			if err != nil || got.Outlier || got.Outcome != pdu.Accepted || got.Position != 0 {
+				t.Fatalf("%s is %+v, %v: want it in the graph, and without a position", id, got, err)
+			}
+			if diff := cmp.Diff(a.stateAt(id), b.stateAt(id)); diff != "" {
+				t.Fatalf("state at %s: %s", id, diff)
+			}
+		}
+		if diff := cmp.Diff(extremities, b.extremities(room)); diff != "" {
+			t.Errorf("extremities: %s", diff)
+		}
+		if diff := cmp.Diff(state, b.state(room)); diff != "" {
+			t.Errorf("state: %s", diff)
+		}
+		if diff := cmp.Diff(delivered, b.delivered()); diff != "" {
+			t.Errorf("delivered: %s", diff)
+		}
+		if again, err := b.engine.Backfill(t.Context(), room, 1_000); err != nil || again.Found != 0 || again.Requests != all.Requests {
+			t.Errorf("once more: %+v, %v; want nothing asked", again, err)
+		}
+	})
+}
+
+// stateAt is the state before an event, as a set of ids.
+func (s *server) stateAt(id ident.EventID) map[ident.EventID]bool {
+	s.net.t.Helper()
+	events, err := s.engine.StateAt(s.net.t.Context(), id)
+	if err != nil {
+		s.net.t.Fatal(err)
+	}
+	set := map[ident.EventID]bool{}
+	for _, e := range events {
+		set[e.ID()] = true
+	}
+	return set
+}
+
+// Events that do not connect to what was asked for are not taken in, nor are forged ones, and the progress says so.
+func TestBackfillOfWhatWasNotAskedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b := n.start("a.example"), n.start("b.example")
+		room := a.createPublic("10", alice)
+		asked := a.send(room, text(alice, "before the join"))
+		b.join(room, bob, a)
+		n.deliver()
+		later := a.send(room, text(alice, "later"))
+		n.hold()
+		stray := a.stateEvent(a.createPublic("10", alice), rulesSlot)
+		forged := strings.Replace(string(asked.JSON()), `"ed25519:1":"`, `"ed25519:1":"AAAA`, 1)
+		for _, answer := range []string{
+			`{}`, `[]`, `{"pdus":7}`, `{"pdus":[null,7,{}]}`, `{"pdus":[` + string(later.JSON()) + `]}`,
+			`{"pdus":[` + string(stray.JSON()) + `]}`, `{"pdus":[` + forged + `]}`,
+		} {
+			n.setLie(func(_ ident.ServerName, call transport.Call) string {
+				if strings.Contains(call.Path, "/backfill/") {
+					return answer
+				}
+				return ""
+			})
+			p, err := b.engine.Backfill(t.Context(), room, 10)
+			if err != nil || p.Found != 0 || len(p.Gaps) != 1 || p.Note == "" {
+				t.Errorf("%.60s: %+v, %v; want nothing found, and why", answer, p, err)
+			}
+			for _, id := range []ident.EventID{asked.ID(), later.ID()} {
+				if got, err := b.engine.Event(t.Context(), id); err == nil {
+					t.Errorf("%.60s: %+v was stored", answer, got)
+				}
+			}
+		}
+	})
+}
+
+// What a gap of ours leaves out is fetched as history, and the extremity that it follows is one no longer.
+func TestBackfillOfAGap(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, room, topic, message, last := stranded(t, n)
+		a.receive("b.example", last.JSON())
+		pass(2 * time.Minute)
+		a.wantOutcome(last, pdu.Accepted, "", "")
+		if got := a.extremities(room); len(got) != 2 {
+			t.Fatalf("extremities %v, want two: what is between them is missing", got)
+		}
+		p, err := a.engine.Backfill(t.Context(), room, 10)
+		if err != nil || len(p.Gaps) != 0 || p.Found != 2 {
+			t.Fatalf("backfill: %+v, %v", p, err)
+		}
+		if diff := cmp.Diff([]ident.EventID{last.ID()}, a.extremities(room)); diff != "" {
+			t.Errorf("extremities: %s", diff)
+		}
+		for _, id := range []ident.EventID{topic.ID(), message.ID()} {
+			if got, err := a.engine.Event(t.Context(), id); err != nil || got.Outlier || got.Position != 0 {
+				t.Errorf("%s is %+v, %v: want it in the graph, and without a position", id, got, err)
+			}
+		}
+	})
+}
