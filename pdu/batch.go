@@ -36,6 +36,7 @@ type batch struct {
 	settled  map[ident.EventID]judged                // verdicts to store
 	waits    map[ident.EventID][]persistence.Missing // quarantined events
 	unstaged []unstaging
+	onGiven  ident.EventID          // the event that is being placed on a state that was given
 	gaveUp   map[ident.EventID]bool // quarantined events that are given up, true for those that are forgotten
 	opened   []ident.EventID        // gaps
 	closed   []ident.EventID

@@ -53,6 +53,7 @@ func (b *batch) judgePlaced(r *record, s persistence.Staging, v Verdict, given s
 	}
 	own, first, was := b.change(r), !r.known(), *r
 	b.fetched[own.event.ID()] = Arrival(s.Arrival) != arrivedInTransaction
+	b.onGiven = own.event.ID()
 	err = b.judgeOn(own, before, &v)
 	if unsigned := (*unsignedError)(nil); errors.As(err, &unsigned) {
 		*own = was

@@ -18,7 +18,8 @@ import (
 // While a gap is being closed there is more than one candidate for the current state, and the event passes if one of them
 // allows it: that of the extremities; for an event that was fetched, that from before the turn, since what was fetched with it
 // is no news that could speak against it; and that with the events that are held back, among which may be the join that the
-// event's sender has to thank for its place. A ban that stands in the extremities stands in the last one too.
+// event's sender has to thank for its place. For the same reason the state that was given before an event has a part in it where
+// the way to the event is missing. A ban that stands in the extremities stands in the last one too.
 func (b *batch) checkCurrent(r *record) (auth.Result, error) {
 	if b.head.partial != nil {
 		return auth.Result{OK: true, Rule: "M-12", Detail: "the members of the room are not known yet"}, nil
@@ -27,10 +28,15 @@ func (b *batch) checkCurrent(r *record) (auth.Result, error) {
 	if err == nil && !result.OK && b.fetched[r.event.ID()] && b.was != nil {
 		result, err = b.allowedIn(r, b.was.current)
 	}
-	if err != nil || result.OK || len(b.head.held) == 0 {
+	onGiven := b.onGiven == r.event.ID()
+	if err != nil || result.OK || len(b.head.held) == 0 && !onGiven {
 		return result, err
 	}
-	whole, err := b.resolve(statesAfter(slices.Concat(b.head.extremities, b.head.held)))
+	roots := statesAfter(slices.Concat(b.head.extremities, b.head.held))
+	if onGiven {
+		roots = append(roots, r.before)
+	}
+	whole, err := b.resolve(roots)
 	if err != nil {
 		return auth.Result{}, err
 	}
