@@ -157,7 +157,7 @@ const (
 	retryFirst     = 10 * time.Second // missing references, doubled each time
 	retryMost      = time.Hour
 	retryFailure   = 5 * time.Second     // a room whose turn failed
-	retryResting   = 24 * time.Hour      // an event all of whose missing references are staged: they wake it
+	retryResting   = time.Hour           // an event all of whose missing references are staged: they wake it
 	budgetPeriod   = time.Hour           // of what a room may spend on searches
 	idleWait       = time.Hour           // the scheduler looks at its list at least this often
 	keptUnverified = 24 * time.Hour      // an event whose key is still not to be had after so long is dropped
