@@ -17,7 +17,7 @@ import (
 const (
 	// maxQuiet is how long a whole network may take to become quiet. Missing events are asked for again after an hour at most.
 	maxQuiet = 12 * time.Hour
-	// triedOften is the number of searches after which events that liars made may wait for ever.
+	// triedOften is the number of searches after which an event that a liar made may wait for ever.
 	triedOften = 8
 	maxWaiting = 1_000 // quarantined events that are looked at
 )
@@ -110,7 +110,7 @@ func (n *node) undone(tx *persistence.Tx) (string, error) {
 }
 
 // unjudged is the events of a room that are still to be judged. What liars made may wait for ever: for what no one has. But that
-// they make us find out, by asking all others.
+// they make us find out, by asking all others, for each event; and what waits only for such events rests on what they find.
 func (n *node) unjudged(tx *persistence.Tx, room int64) (string, error) {
 	staged, err := tx.StagedCount(room, maxWaiting)
 	if err != nil || staged == 0 {
@@ -123,24 +123,46 @@ func (n *node) unjudged(tx *persistence.Tx, room int64) (string, error) {
 	if staged > len(waiting) {
 		return fmt.Sprintf("%d events are not judged", staged-len(waiting)), nil
 	}
-	tried := 0
 	for _, w := range waiting {
-		row, _, err := tx.Event(w.ID)
-		if err != nil {
-			return "", err
+		if why, err := n.unsought(tx, w); err != nil || why != "" {
+			return why, err
 		}
-		version, _ := event.VersionOf(row.RoomVersion)
-		e, err := event.ParseStored(version, w.ID, row.JSON)
-		if err != nil {
-			return "", err
-		}
-		if !n.world.lies(e.Sender().Server()) {
-			return fmt.Sprintf("%s of %s is not judged after %d attempts: %s", w.ID, e.Sender(), w.Attempts, w.Note), nil
-		}
-		tried = max(tried, w.Attempts)
 	}
-	if tried < triedOften {
-		return fmt.Sprintf("what %d events of liars miss was sought for %d times only", len(waiting), tried), nil
+	return "", nil
+}
+
+// unsought says why a quarantined event may not be left as it is.
+func (n *node) unsought(tx *persistence.Tx, w persistence.Staging) (string, error) {
+	row, _, err := tx.Event(w.ID)
+	if err != nil {
+		return "", err
+	}
+	version, _ := event.VersionOf(row.RoomVersion)
+	e, err := event.ParseStored(version, w.ID, row.JSON)
+	if err != nil {
+		return "", err
+	}
+	if !n.world.lies(e.Sender().Server()) {
+		return fmt.Sprintf("%s of %s is not judged after %d attempts: %s", w.ID, e.Sender(), w.Attempts, w.Note), nil
+	}
+	if w.Attempts >= triedOften {
+		return "", nil
+	}
+	missing, err := tx.Awaited(w.Event)
+	if err != nil {
+		return "", err
+	}
+	for _, m := range missing {
+		nid, _, _, found, err := tx.EventExists(m.ID)
+		if found {
+			_, found, err = tx.StagedEvent(nid)
+		}
+		if err != nil {
+			return "", err
+		}
+		if !found {
+			return fmt.Sprintf("%s, which %s misses, was sought for %d times only: %s", m.ID, w.ID, w.Attempts, w.Note), nil
+		}
 	}
 	return "", nil
 }
