@@ -158,18 +158,20 @@ func showGaps(o *output, gaps inspect.Gaps) {
 		rows = append(rows, []string{"history", string(id), "-", "-", "-", "-"})
 	}
 	for _, q := range gaps.Quarantined {
-		rows = append(rows, []string{
-			"quarantined", q.EventID, q.Peer, strconv.Itoa(q.Attempts), o.when(q.NextTry), "waits for " + joinIDs(q.Waits) + noteOf(q),
-		})
+		remark := "waits for " + joinIDs(q.Waits)
+		if q.Note != "" {
+			remark += "; last search: " + q.Note
+		}
+		searches := fmt.Sprintf("%d (%d requests)", q.Attempts, q.Requests)
+		rows = append(rows, []string{"quarantined", q.EventID, q.Peer, searches, o.when(q.NextTry), remark})
 	}
 	o.table([]string{"KIND", "EVENT", "FROM", "SEARCHES", "NEXT", "REMARK"}, rows)
-}
-
-func noteOf(q inspect.Quarantined) string {
-	if q.Note == "" {
-		return ""
+	if b := gaps.Backfill; b != nil {
+		o.note("history: %d events fetched, back to depth %d; %s: %s", b.Events, b.Depth, b.Server, b.Note)
 	}
-	return "; last search: " + q.Note
+	if b := gaps.Budget; b.Until != 0 {
+		o.note("searches until %s: %d of %d requests, %d of %d bytes", o.when(b.Until), b.Requests, b.MaxRequests, b.Bytes, b.MaxBytes)
+	}
 }
 
 func joinIDs(ids []ident.EventID) string {

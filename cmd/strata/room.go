@@ -23,6 +23,8 @@ type roomCmd struct {
 	DAG      roomDAGCmd      `cmd:"" name:"dag" help:"Draw the graph of a room's events (ro)."`
 	Heads    roomHeadsCmd    `cmd:"" help:"List the events that a room's next event follows (ro)."`
 	Gaps     roomGapsCmd     `cmd:"" help:"List what is missing of a room, and what waits for it (ro)."`
+	Backfill roomBackfillCmd `cmd:"" help:"Fetch a room's history from other servers (rw)."`
+	Alarms   roomAlarmsCmd   `cmd:"" help:"List where state resolution gave older state back (ro)."`
 	Compare  roomCompareCmd  `cmd:"" help:"Hold a room's state against that of another server (ro)."`
 	State    roomStateCmd    `cmd:"" help:"Show a room's current state (ro)."`
 	StateAt  roomStateAtCmd  `cmd:"" name:"state-at" help:"Show a room's state at one of its events (ro)."`

@@ -79,6 +79,16 @@ func (c *Client) Compare(ctx context.Context, q Compare) (Comparison, error) {
 	return ask(ctx, c, opCompare, q)
 }
 
+// Backfill fetches some of a room's history, Limit events or so.
+func (c *Client) Backfill(ctx context.Context, order RoomRef) (Backfilled, error) {
+	return ask(ctx, c, opBackfill, order)
+}
+
+// Alarms lists resolutions that gave older state back.
+func (c *Client) Alarms(ctx context.Context, q inspect.AlarmQuery) ([]inspect.Alarm, error) {
+	return ask(ctx, c, opAlarms, q)
+}
+
 // FetchEvent asks another server for an event.
 func (c *Client) FetchEvent(ctx context.Context, q FetchEvent) (Fetched, error) {
 	return ask(ctx, c, opFetch, q)

@@ -50,6 +50,8 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opLeave, h.leave)
 	answer(mux, opSend, h.send)
 	answer(mux, opRedact, h.redact)
+	answer(mux, opAlarms, h.look.Alarms)
+	answer(mux, opBackfill, h.backfill)
 	answer(mux, opCompare, h.compare)
 	answer(mux, opFetch, h.fetch)
 	answer(mux, opRooms, func(ctx context.Context, _ struct{}) ([]inspect.Room, error) { return h.look.Rooms(ctx) })

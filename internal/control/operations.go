@@ -19,6 +19,8 @@ var (
 	opJoin         = operation[Membership, Room]{"room/join"}
 	opLeave        = operation[Membership, Room]{"room/leave"}
 	opSend         = operation[Send, Sent]{"send"}
+	opAlarms       = operation[inspect.AlarmQuery, []inspect.Alarm]{"room/alarms"}
+	opBackfill     = operation[RoomRef, Backfilled]{"room/backfill"}
 	opCompare      = operation[Compare, Comparison]{"room/compare"}
 	opExplain      = operation[EventRef, inspect.Explanation]{"event/explain"}
 	opJudge        = operation[EventRef, inspect.Explanation]{"event/judge"}
@@ -140,6 +142,17 @@ type Difference struct {
 	Theirs   ident.EventID `json:"theirs"`
 	// Known is what became here of their event, "missing" if it never came.
 	Known string `json:"known,omitempty"`
+}
+
+// Backfilled is how far the history of a room was fetched by one order.
+type Backfilled struct {
+	RoomID string `json:"room_id"`
+	Found  int    `json:"found"` // events that got their place in the graph
+	Total  int    `json:"total"` // by all orders
+	Depth  int64  `json:"depth"` // the smallest among them
+	Gaps   int    `json:"gaps"`  // events whose past is still not here
+	Server string `json:"server,omitempty"`
+	Note   string `json:"note,omitempty"` // how the last question to a server ended
 }
 
 // FetchEvent asks another server for an event. Keep has it judged and stored like one that was missing.

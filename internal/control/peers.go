@@ -45,6 +45,27 @@ func (h *handler) compare(ctx context.Context, q Compare) (Comparison, error) {
 	return c, nil
 }
 
+// backfill asks other servers for a room's history.
+func (h *handler) backfill(ctx context.Context, order RoomRef) (Backfilled, error) {
+	if h.server == nil {
+		return Backfilled{}, errNoServer
+	}
+	room, err := ident.ParseRoomID(order.RoomID)
+	if err != nil {
+		return Backfilled{}, usage(err)
+	}
+	if order.Limit <= 0 {
+		order.Limit = inspect.DefaultLimit
+	}
+	p, err := h.server.Engine().Backfill(ctx, room, order.Limit)
+	if err != nil {
+		return Backfilled{}, err
+	}
+	return Backfilled{
+		RoomID: order.RoomID, Found: p.Found, Total: p.Total, Depth: p.Depth, Gaps: len(p.Gaps), Server: string(p.Server), Note: p.Note,
+	}, nil
+}
+
 // fetch asks another server for an event.
 func (h *handler) fetch(ctx context.Context, q FetchEvent) (Fetched, error) {
 	if h.server == nil {

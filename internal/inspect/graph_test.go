@@ -135,7 +135,7 @@ func TestHeadsAndGaps(t *testing.T) {
 	want := Gaps{
 		History: []ident.EventID{"$gone"},
 		Quarantined: []Quarantined{{
-			EventID: "$waits", Peer: "two.example", Received: 7, Waits: []ident.EventID{"$missing", held.ID()}, Attempts: 2, NextTry: 99,
+			EventID: "$waits", Peer: "two.example", Via: "transaction", Received: 7, Asked: []Asked{}, Waits: []ident.EventID{"$missing", held.ID()}, Attempts: 2, NextTry: 99,
 			Note: "nobody has it",
 		}},
 	}
@@ -143,6 +143,10 @@ func TestHeadsAndGaps(t *testing.T) {
 		slices.Sort(gaps.Quarantined[0].Waits)
 		slices.Sort(want.Quarantined[0].Waits)
 	}
+	if gaps.Budget.MaxRequests == 0 || gaps.Budget.MaxBytes == 0 || gaps.Budget.Until != 0 {
+		t.Errorf("budget %+v: limits, and nothing spent, are wanted", gaps.Budget)
+	}
+	want.Budget = gaps.Budget
 	if diff := cmp.Diff(want, gaps); diff != "" || err != nil {
 		t.Errorf("gaps: %v (-want +got):\n%s", err, diff)
 	}

@@ -87,3 +87,44 @@ func TestSynapseBackfillsFromStrata(t *testing.T) {
 		}
 	}
 }
+
+// Strata asks a Synapse for what happened before it joined.
+func TestStrataBackfillsFromSynapse(t *testing.T) {
+	ctx, cancel := bounded(t, scenarioTimeout)
+	defer cancel()
+	const history = 250 // more than two answers hold
+	p := newPair(t)
+	for _, version := range []string{"2", "10", "12"} {
+		room, err := p.bob.CreateRoom(ctx, version)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var old []string
+		for n := range history {
+			id, err := p.bob.Send(ctx, room, fmt.Sprintf("long ago %d", n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			old = append(old, id)
+		}
+		if err := p.alice.Join(ctx, room, p.synapse.ServerName()); err != nil {
+			t.Fatal(err)
+		}
+		p.awaitWhole(ctx, t, room)
+		var reply struct{ Found, Gaps int }
+		if err := p.alice.strata.run(ctx, &reply, "room", "backfill", room, "-n", "1000"); err != nil {
+			t.Fatal(err)
+		}
+		if reply.Found < history || reply.Gaps != 0 {
+			t.Errorf("version %s: %d events were found and %d gaps are left, want at least %d and none", version, reply.Found, reply.Gaps, history)
+		}
+		for n, id := range old {
+			e, err := p.alice.verdict(ctx, id)
+			if err != nil || e.Outcome != "accepted" || e.Body() != fmt.Sprintf("long ago %d", n) {
+				t.Fatalf("version %s, event %d: %+v, %v", version, n, e, err)
+			}
+		}
+		tell(ctx, t, room, p.alice, p.bob, "I have read it all")
+		compareState(ctx, t, room, p.alice, p.bob)
+	}
+}
