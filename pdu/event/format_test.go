@@ -207,6 +207,35 @@ func TestUnsignedAndStrayEventID(t *testing.T) {
 	}
 }
 
+// P-19: any server on the way can write into unsigned, so nothing that it writes there, other than what is no JSON, spoils the event.
+func TestUnsignedDoesNotMatter(t *testing.T) {
+	for _, id := range allVersions {
+		v := version(t, id)
+		clean := string(naive(sample(v, "m.x", nil, `{"a":1}`)))
+		want, err := event.Parse(v, []byte(clean))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, unsigned := range []string{
+			`{"age":1.5}`, `{"age":1e3}`, `{"age":-0}`, `{"age":9007199254740992}`, `{"age":1,"age":2}`, `{"x":"\ud83d"}`, `1.5`, `null`,
+		} {
+			for _, wire := range []string{
+				`{"unsigned":` + unsigned + "," + clean[1:], clean[:len(clean)-1] + `,"uns\u0069gned": ` + unsigned + "}",
+			} {
+				got, err := event.Parse(v, []byte(wire))
+				if err != nil || got.ID() != want.ID() || string(got.JSON()) != string(want.JSON()) || got.HashMismatch() {
+					t.Errorf("version %s: unsigned %s: %v, %v, want %s", id, unsigned, got, err, want.JSON())
+				}
+			}
+		}
+		for _, unsigned := range []string{`{`, `{"age":1.}`, `{"age" 1}`, "\"\xff\""} {
+			if _, err := event.Parse(v, []byte(`{"unsigned":`+unsigned+","+clean[1:])); !isRule(err, "P-25") {
+				t.Errorf("version %s: unsigned %s: %v", id, unsigned, err)
+			}
+		}
+	}
+}
+
 // G-J6, G-J7: keys that only resemble ours are not ours.
 func TestExactKeys(t *testing.T) {
 	v := version(t, "10")

@@ -14,7 +14,7 @@ import (
 )
 
 // Parse reads an event from the network. It refuses, with a *FormatError, what is no event of the room version: such an event
-// is dropped (P-25). unsigned is dropped (P-09), and so is event_id where the hash is the id (P-13). If the content hash does
+// is dropped (P-25). unsigned is dropped (P-09), whatever it holds (P-19), and so is event_id where the hash is the id (P-13). If the content hash does
 // not match, the result is the redacted event (P-15). The signatures are still to be verified, by VerifySignatures.
 func Parse(v *Version, wire []byte) (*Event, error) {
 	return parse(v, wire, demands{MaxPrevEvents, MaxAuthEvents, false})

@@ -49,6 +49,38 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
+// FuzzParseWithout: to leave members out while parsing is to leave them out afterwards, but that more is accepted: what the rules
+// have against their values does not count.
+func FuzzParseWithout(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":[1],"b":{"c":2},"d":3}`, `{"b":1.5,"a":-0}`, `{"\u0062":{"c":1,"c":"\ud83d"}, "a":{"b":1}}`, `{"b":1,"b":2}`, `{"b":[`, `["b"]`,
+	} {
+		f.Add([]byte(seed), false)
+		f.Add([]byte(seed), true)
+	}
+	f.Fuzz(func(t *testing.T, src []byte, strict bool) {
+		rules := canonicaljson.Lenient
+		if strict {
+			rules = canonicaljson.Strict
+		}
+		got, err := canonicaljson.ParseWithout(src, rules, "b")
+		whole, refused := canonicaljson.Parse(src, rules)
+		if refused == nil && whole.Kind() == canonicaljson.Object {
+			if want := whole.Without("b"); err != nil || !bytes.Equal(got.Canonical(), want.Canonical()) {
+				t.Errorf("%q without b: %q, %v, want %q", src, got.Canonical(), err, want.Canonical())
+			}
+		}
+		if err != nil {
+			return
+		}
+		again, err := canonicaljson.Parse(got.Canonical(), rules)
+		if err != nil || !bytes.Equal(again.Canonical(), got.Canonical()) || got.Has("b") || !json.Valid(src) || !utf8.Valid(src) {
+			t.Errorf("%q without b: %q, and that reads as %q, %v", src, got.Canonical(), again.Canonical(), err)
+		}
+		walk(t, got)
+	})
+}
+
 func checkRefusal(t *testing.T, src []byte, err error) {
 	var syntax *canonicaljson.SyntaxError
 	if !errors.As(err, &syntax) || syntax.Offset < 0 || syntax.Offset > len(src) {

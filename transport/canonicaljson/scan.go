@@ -69,6 +69,10 @@ type scanner struct {
 	nodes     []node
 	top       uint32 // the innermost open container, if depth is not 0
 	depth     int    // how many are open
+
+	without []string // the keys of the outermost object that are not wanted
+	ignored uint32   // the node of the one whose value is being read, 0 if none is
+	before  bool     // what canonical was before that value
 }
 
 // scan reads the whole source.
@@ -78,6 +82,9 @@ func (s *scanner) scan() error {
 		for complete && err == nil {
 			if s.depth == 0 {
 				return s.end()
+			}
+			if s.ignored != 0 && s.depth == 1 {
+				s.forget()
 			}
 			complete, err = s.separator()
 		}
@@ -175,7 +182,34 @@ func (s *scanner) key() error {
 		s.canonical = false
 	}
 	object.end = self
+	if s.depth == 1 && len(s.without) > 0 && s.unwanted(this) {
+		s.ignored, s.before = self, s.canonical
+	}
 	return nil
+}
+
+// unwanted reports whether a key is one of those that are not wanted.
+func (s *scanner) unwanted(key *node) bool {
+	text := s.inner(key)
+	if key.escaped {
+		text = appendUnescaped(nil, text)
+	}
+	for _, one := range s.without {
+		if one == string(text) {
+			return true
+		}
+	}
+	return false
+}
+
+// forget makes one node, of no kind in particular, of an ignored value that is complete. What it holds shall not matter, so neither
+// its spelling counts nor what is in it.
+func (s *scanner) forget() {
+	value := s.ignored + 1
+	s.nodes = s.nodes[:value+1]
+	n := &s.nodes[value]
+	n.end, n.next, n.kind, n.escaped, n.unsorted = uint32(s.pos), value+1, Null, false, false
+	s.canonical, s.ignored = s.before, 0
 }
 
 // text reads a string: a value or a key.
@@ -199,6 +233,9 @@ func (s *scanner) text() error {
 			return nil
 		case c == '\\':
 			width, canonical, reason := escape(src[i:])
+			if reason == loneSurrogate && s.ignored != 0 {
+				width, reason = 6, ""
+			}
 			if reason != "" {
 				s.pos = i
 				return s.fail(reason)
@@ -243,7 +280,7 @@ func (s *scanner) number() error {
 		}
 	}
 	zero := whole && negative && integer[0] == '0'
-	if s.rules == Strict {
+	if s.rules == Strict && s.ignored == 0 {
 		switch {
 		case !whole:
 			return s.fail("a number with a fraction or an exponent")

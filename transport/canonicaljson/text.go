@@ -90,6 +90,8 @@ func appendEscape(dst []byte, c byte) []byte {
 	return append(dst, '\\', 'u', '0', '0', lowerHex[c>>4], lowerHex[c&15])
 }
 
+const loneSurrogate = "lone surrogate"
+
 // escape judges the escape that src starts with: how many bytes it spans, and whether that is its canonical spelling. A
 // reason means that it is none.
 func escape(src []byte) (width int, canonical bool, reason string) {
@@ -111,7 +113,7 @@ func escape(src []byte) (width int, canonical bool, reason string) {
 		}
 		low, ok := hexUnit(src[6:])
 		if !ok || utf16.DecodeRune(unit, low) == utf8.RuneError {
-			return 0, false, "lone surrogate"
+			return 0, false, loneSurrogate
 		}
 		return 12, false, ""
 	}

@@ -47,8 +47,9 @@ func Parse(src []byte, rules Rules) (Value, error) {
 	return parse(src, rules, nil)
 }
 
-// ParseWithout is Parse for an object of which some members are not wanted: they are checked like the others, and then take up
-// no memory. It refuses what is not an object.
+// ParseWithout is Parse for an object of which some members are not wanted: they take up no memory, and have to be JSON and nothing
+// more, so that neither the rules for numbers nor keys that are there twice or surrogates that stand alone matter inside of them.
+// It refuses what is not an object.
 func ParseWithout(src []byte, rules Rules, keys ...string) (Value, error) {
 	v, err := parse(src, rules, keys)
 	if err == nil && v.Kind() != Object {
@@ -66,7 +67,7 @@ func parse(src []byte, rules Rules, without []string) (Value, error) {
 		return Value{}, &SyntaxError{Offset: MaxSize, Reason: "document too large"}
 	}
 	buffer := buffers.Get().(*[]node)
-	s := scanner{src: src, rules: rules, canonical: true, nodes: (*buffer)[:0]}
+	s := scanner{src: src, rules: rules, canonical: true, nodes: (*buffer)[:0], without: without}
 	defer func() {
 		if *buffer = s.nodes; cap(s.nodes) <= maxBuffer {
 			buffers.Put(buffer)
