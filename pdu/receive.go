@@ -50,11 +50,10 @@ type incoming struct {
 	event *event.Event
 	room  *room
 	nid   int64 // if it is stored already
-	wire  []byte
-	skip  bool // it is known, and nothing is to be done about it
-	bad   bool // it is not taken in
-	noKey bool // because no key was to be had: it is kept unverified
-	full  bool // because there is no space
+	skip  bool  // it is known, and nothing is to be done about it
+	bad   bool  // it is not taken in
+	noKey bool  // because no key was to be had: it is kept unverified
+	full  bool  // because there is no space
 }
 
 // take reads one PDU and finds its room. Only a failure of our own is an error.
@@ -105,7 +104,7 @@ func (i *intake) takeAs(ctx context.Context, version *event.Version, head *room,
 		i.drop(Verdict{Event: parsed.ID(), Room: parsed.RoomID()}, Check{ID: "P-25", Rule: "M-95", Detail: denied})
 		return nil
 	}
-	i.arrived = append(i.arrived, &incoming{event: parsed, room: head, wire: wire})
+	i.arrived = append(i.arrived, &incoming{event: parsed, room: head})
 	return nil
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // An event of a transaction whose signing key could not be had is neither good nor bad: the server that signed it may be down,
-// and the one that sent it will not send it again. It is kept aside as it came, and goes through the intake again at growing
+// and the one that sent it will not send it again. It is kept aside and goes through the intake again at growing
 // intervals for a day. Events that were asked for are not kept: they will be asked for again.
 
 // spaceUnverified is how many more events of the origin can be kept. Those that are kept already have their space.
@@ -58,7 +58,7 @@ func (i *intake) keepUnverified(tx *persistence.Tx) error {
 			continue
 		}
 		err := tx.KeepUnverified(persistence.Unverified{
-			Origin: i.origin, Event: in.event.ID(), ReceivedAt: i.now, RetryAt: i.now + retryFirst.Milliseconds(), JSON: in.wire,
+			Origin: i.origin, Event: in.event.ID(), ReceivedAt: i.now, RetryAt: i.now + retryFirst.Milliseconds(), JSON: in.event.JSON(),
 		})
 		if err != nil {
 			return err

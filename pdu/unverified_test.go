@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"fmt"
+	"math"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
 )
@@ -97,6 +99,30 @@ func TestKeyThatNeverComes(t *testing.T) {
 		a.wantOutcome(e, pdu.Dropped, "P-26", "P-15")
 		source.down.Store(false)
 		a.receive("b.example", e.JSON())
+		a.wantOutcome(e, pdu.Accepted, "", "")
+	})
+}
+
+// What is kept is the event, without what counts for nothing: no origin decides how long unsigned is.
+func TestUnverifiedEventsAreSmall(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, source, e := relayed(t, n)
+		padded := fmt.Appendf(nil, `{"unsigned":{"pad":%q},%s`, strings.Repeat("x", event.MaxSize), e.JSON()[1:])
+		a.receive("c.example", padded)
+		a.wantOutcome(e, pdu.Quarantined, "P-26", "P-15")
+		err := a.store.View(t.Context(), func(tx *persistence.Tx) error {
+			kept, err := tx.DueUnverified(math.MaxInt64, 10)
+			if err != nil || len(kept) != 1 || len(kept[0].JSON) > len(e.JSON()) {
+				t.Errorf("%d events are kept, %v, want one of at most %d bytes", len(kept), err, len(e.JSON()))
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.down.Store(false)
+		time.Sleep(time.Hour)
+		synctest.Wait()
 		a.wantOutcome(e, pdu.Accepted, "", "")
 	})
 }

@@ -14,7 +14,7 @@ CREATE TABLE outbound (
 	kind      INTEGER NOT NULL,
 	room_id   TEXT NOT NULL,    -- '' for an EDU
 	event_id  TEXT NOT NULL,    -- '' for an EDU
-	content   BLOB NOT NULL,    -- canonical JSON of the PDU or EDU
+	content   BLOB NOT NULL,    -- canonical JSON of the PDU or EDU, as it was when queued
 	servers   INTEGER NOT NULL, -- server_sets.nid
 	queued_at INTEGER NOT NULL
 );
@@ -130,6 +130,11 @@ func (tx *Tx) outbound(position Position) (Outbound, error) {
 	item := Outbound{Position: position}
 	_, err := tx.queryRow(`SELECT kind, room_id, event_id, content, queued_at FROM outbound WHERE position = ?`,
 		[]any{int64(position)}, &item.Kind, &item.RoomID, &item.EventID, &item.Content, &item.QueuedAt)
+	if err != nil || item.Kind != KindPDU {
+		return item, err
+	}
+	// What was redacted since it was queued goes out stripped (P-62).
+	_, err = tx.queryRow(`SELECT json FROM events WHERE id = ? AND reduced IS NOT NULL`, []any{eventKey(item.EventID)}, &item.Content)
 	return item, err
 }
 

@@ -16,7 +16,7 @@ CREATE TABLE unverified (
 	received_at INTEGER NOT NULL, -- ms
 	attempts    INTEGER NOT NULL,
 	retry_at    INTEGER NOT NULL, -- ms
-	json        BLOB    NOT NULL, -- as received
+	json        BLOB    NOT NULL, -- without what is no part of it
 	UNIQUE (origin, event)
 ) STRICT;
 CREATE INDEX unverified_due ON unverified (retry_at);`
