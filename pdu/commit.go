@@ -315,7 +315,7 @@ func (b *batch) row() persistence.Room {
 // publish runs on the store's goroutine when the batch is durable.
 func (b *batch) publish() {
 	b.e.cache.putRecords(b.order...)
-	b.e.cache.putResolutions(b.resolved, b.rejudged || b.redactsState())
+	b.keepResolutions()
 	for hash, data := range b.nodes {
 		b.e.cache.putNode(hash, data)
 	}

@@ -91,6 +91,16 @@ func (b *batch) redactsState() bool {
 	})
 }
 
+// keepResolutions hands the turn's resolutions on to later ones. Those that were made before a redaction took effect are not what
+// would come out now.
+func (b *batch) keepResolutions() {
+	if b.redactsState() {
+		b.e.cache.putResolutions(nil, true)
+		return
+	}
+	b.e.cache.putResolutions(b.resolved, b.rejudged)
+}
+
 // resolution resolves distinct states, and gives what is in conflict between them.
 func (b *batch) resolution(roots []state.Root) (resolve.Resolution, []resolve.StateMap, error) {
 	sets, err := b.conflicts(roots)

@@ -5,10 +5,12 @@ package pdu
 import (
 	"testing"
 
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
 )
 
-// A resolution is found again by its inputs, in whatever order they come, in that room only, and until a rejection changes.
+// A resolution is found again by its inputs, in whatever order they come, in that room only, and until a rejection changes or a
+// state event is redacted.
 func TestResolutionsAreRemembered(t *testing.T) {
 	cache := newMemory()
 	b := &batch{e: &Engine{cache: cache}, id: "!a", resolved: map[[32]byte]state.Root{}}
@@ -33,8 +35,30 @@ func TestResolutionsAreRemembered(t *testing.T) {
 			t.Errorf("%v to %v: %v", change.before, change.after, b.rejudged)
 		}
 	}
+	b.resolved, b.rejudged = map[[32]byte]state.Root{b.forkOf([]state.Root{x, y}): result}, false
+	b.effects = []effect{{target: storedRecord(t, `{"type":"m.room.message"}`)}, {names: "$held:a.example"}}
+	b.keepResolutions()
+	if _, ok := cache.resolution(b.forkOf([]state.Root{x, y})); !ok {
+		t.Error("a resolution was forgotten although no state was redacted")
+	}
+	b.effects = append(b.effects, effect{target: storedRecord(t, `{"state_key":"","type":"m.room.topic"}`)})
+	b.keepResolutions()
+	if _, ok := cache.resolution(b.forkOf([]state.Root{x, y})); ok {
+		t.Error("a resolution from before a state event was redacted is still there")
+	}
+	cache.putResolutions(b.resolved, false)
 	cache.putResolutions(nil, true)
 	if _, ok := cache.resolution(b.forkOf([]state.Root{x, y})); ok {
 		t.Error("a resolution from before a rejection was changed is still there")
 	}
+}
+
+func storedRecord(t *testing.T, text string) *record {
+	t.Helper()
+	v, _ := event.VersionOf("10")
+	e, err := event.ParseStored(v, "$e", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &record{event: e}
 }

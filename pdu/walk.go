@@ -27,26 +27,39 @@ type walk struct {
 func (w *walk) from(ctx context.Context, named []ident.EventID, included bool) error {
 	level := w.unseen(named)
 	for steps := 0; len(level) > 0 && len(w.found) < w.limit && w.walked < maxWalked; steps++ {
-		level = level[:min(len(level), maxWalked-w.walked)]
-		records, err := w.e.records(ctx, level)
-		if err != nil {
-			return err
-		}
 		var next []ident.EventID
-		for _, id := range level {
-			r := records[id]
-			if r == nil || r.event.RoomID() != w.room || !r.inGraph || w.shallow(r) {
-				continue
+		for chunk := range slices.Chunk(level[:min(len(level), maxWalked-w.walked)], loadChunk) { // a level may be wide, and its events long
+			parents, err := w.visit(ctx, chunk, steps, steps > 0 || included)
+			if err != nil {
+				return err
 			}
-			w.walked++
-			if (steps > 0 || included) && w.serves(r, steps) {
-				w.found = append(w.found, r)
+			if next = append(next, parents...); len(w.found) >= w.limit {
+				break
 			}
-			next = append(next, w.unseen(r.event.PrevEvents())...)
 		}
 		level = next
 	}
 	return nil
+}
+
+// visit looks at some events that were reached after so many steps, and gives those that come before them.
+func (w *walk) visit(ctx context.Context, ids []ident.EventID, steps int, included bool) (parents []ident.EventID, err error) {
+	records, err := w.e.records(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		r := records[id]
+		if r == nil || r.event.RoomID() != w.room || !r.inGraph || w.shallow(r) {
+			continue
+		}
+		w.walked++
+		if included && w.serves(r, steps) {
+			w.found = append(w.found, r)
+		}
+		parents = append(parents, w.unseen(r.event.PrevEvents())...)
+	}
+	return parents, nil
 }
 
 // shallow says that the walk does not go on at an event, since it is below the least depth. A depth is its sender's word, so the
