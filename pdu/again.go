@@ -136,7 +136,7 @@ func (a *again) judge(r *record) error {
 	if err != nil {
 		return err
 	}
-	own := b.change(r)
+	own, quarantined := b.change(r), v.Outcome == Quarantined && !r.inGraph
 	if own.inGraph {
 		if b.passed = nil; was.outcome == Accepted {
 			b.passed = a.past
@@ -152,6 +152,9 @@ func (a *again) judge(r *record) error {
 	}
 	if err := b.explain(own, &v); err != nil {
 		return err
+	}
+	if quarantined { // it still waits for its place in the graph
+		v.Outcome = Quarantined
 	}
 	a.judged[id] = true
 	if own.after != was.after {
@@ -237,9 +240,11 @@ func (b *batch) verdictBefore(r *record) (v Verdict, recorded bool, err error) {
 	if recorded {
 		came.Origin, came.Arrival, came.ReceivedAt = row.Origin, row.Arrival, row.ReceivedAt
 	}
-	return b.newVerdict(r, persistence.Staging{
+	v = b.newVerdict(r, persistence.Staging{
 		Origin: came.Origin, Arrival: came.Arrival, Txn: row.Txn, ReceivedAt: came.ReceivedAt, Attempts: row.Searches, Note: row.Note,
-	}), recorded, nil
+	})
+	v.Outcome = Outcome(row.Outcome)
+	return v, recorded, nil
 }
 
 // storePart stores what has changed so far, if it is much. The head of the room, and with it the promise, stay as they are.

@@ -35,7 +35,7 @@ type BackfillProgress struct {
 // stops early when no server gives more: the progress says where. What was found stays found, whatever happens; the
 // next call goes on from there. ErrUnknownRoom, ErrNotJoined.
 func (e *Engine) Backfill(ctx context.Context, id ident.RoomID, limit int) (BackfillProgress, error) {
-	found, q := 0, (*inquiry)(nil)
+	found, q, barren := 0, (*inquiry)(nil), map[ident.EventID]bool{}
 	for limit = min(limit, maxBackfilled); found < limit; {
 		head, err := e.knownRoom(ctx, id)
 		if err != nil {
@@ -49,7 +49,7 @@ func (e *Engine) Backfill(ctx context.Context, id ident.RoomID, limit int) (Back
 			q.strict = true
 		}
 		q.head = head
-		n, err := q.backfill(ctx)
+		n, err := q.backfill(ctx, barren)
 		if found += n; err != nil {
 			return BackfillProgress{}, fmt.Errorf("backfill %s: %w", id, err)
 		}
@@ -81,17 +81,39 @@ func (e *Engine) BackfillProgress(ctx context.Context, id ident.RoomID) (Backfil
 	}, nil
 }
 
-// backfill asks one server after the other for what is before the room's gaps until one gives something. Those with many users
-// in the room come first: they are likely to be there long and to stay.
-func (q *inquiry) backfill(ctx context.Context) (found int, err error) {
-	points := q.head.gaps[:min(len(q.head.gaps), maxOwnPrevEvents)]
+// backfill asks for what is before the room's gaps, for a few of them after another until something is given. Those for which nobody
+// gave anything are barren: nobody may ever have them, and they must not be in the way of the others.
+func (q *inquiry) backfill(ctx context.Context, barren map[ident.EventID]bool) (found int, err error) {
+	for !q.exhausted() {
+		points := make([]ident.EventID, 0, maxOwnPrevEvents)
+		for _, id := range q.head.gaps {
+			if !barren[id] && len(points) < maxOwnPrevEvents {
+				points = append(points, id)
+			}
+		}
+		if len(points) == 0 {
+			return 0, nil
+		}
+		if found, err = q.backfillAt(ctx, points); err != nil || found > 0 {
+			return found, err
+		}
+		for _, id := range points {
+			barren[id] = true
+		}
+	}
+	return 0, nil
+}
+
+// backfillAt asks one server after the other until one gives something. Those with many users in the room come first: they are likely to
+// be there long and to stay.
+func (q *inquiry) backfillAt(ctx context.Context, points []ident.EventID) (found int, err error) {
 	servers := serversOf(q.head, q.e.self)
 	order := slices.SortedFunc(maps.Keys(servers), func(a, b ident.ServerName) int {
 		return cmp.Or(cmp.Compare(servers[b], servers[a]), cmp.Compare(a, b))
 	})
 	asked := 0
 	for _, server := range order {
-		if len(points) == 0 || asked == maxBackfillServers || q.silent[server] {
+		if asked == maxBackfillServers || q.silent[server] {
 			continue
 		}
 		asked++
@@ -165,7 +187,11 @@ func (c *chunk) fetch(ctx context.Context, points []ident.EventID) error {
 	if err != nil {
 		return err
 	}
-	c.connect(points, given, known)
+	staged, err := c.staged(ctx, known)
+	if err != nil {
+		return err
+	}
+	c.connect(points, given, known, staged)
 	if len(list) > 0 && len(c.events) == 0 {
 		return fmt.Errorf("%d events that do not connect to what was asked for, or are known", len(list))
 	}
@@ -187,18 +213,45 @@ func (c *chunk) verify(ctx context.Context, given map[ident.EventID]*event.Event
 	return nil
 }
 
-// connect keeps what the points lead to. What is staged is left to its own judgement: it was sent to us, and may be delivered.
-func (c *chunk) connect(points []ident.EventID, given map[ident.EventID]*event.Event, known map[ident.EventID]*record) {
+// staged is those of the events that are to get their place in the graph by their own judgement.
+func (c *chunk) staged(ctx context.Context, known map[ident.EventID]*record) (staged map[ident.EventID]bool, err error) {
+	staged = map[ident.EventID]bool{}
+	err = c.e.store.View(ctx, func(tx *persistence.Tx) error {
+		for id, r := range known {
+			if r.inGraph {
+				continue
+			}
+			if _, staged[id], err = tx.StagedEvent(r.nid); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for staged events: %w", err)
+	}
+	return staged, nil
+}
+
+// connect keeps what the points lead to. What is staged is left to its own judgement, since it was sent to us and is to be delivered; what
+// leads to it is kept, so that it can be judged.
+func (c *chunk) connect(points []ident.EventID, given map[ident.EventID]*event.Event, known map[ident.EventID]*record,
+	staged map[ident.EventID]bool,
+) {
+	seen := map[ident.EventID]bool{}
 	for pending := slices.Clone(points); len(pending) > 0; {
 		x := given[pending[0]]
 		pending = pending[1:]
-		if x == nil || c.events[x.ID()] != nil {
+		if x == nil || seen[x.ID()] {
 			continue
 		}
-		if r := known[x.ID()]; r != nil && (r.inGraph || !r.known()) {
+		seen[x.ID()] = true
+		if r := known[x.ID()]; r != nil && r.inGraph {
 			continue
 		}
-		c.events[x.ID()] = x
+		if !staged[x.ID()] {
+			c.events[x.ID()] = x
+		}
 		pending = append(pending, x.PrevEvents()...)
 	}
 }

@@ -4,6 +4,7 @@ package pdu_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -133,6 +135,108 @@ func TestBackfillOfAGap(t *testing.T) {
 		for _, id := range []ident.EventID{topic.ID(), message.ID()} {
 			if got, err := a.engine.Event(t.Context(), id); err != nil || got.Outlier || got.Position != 0 {
 				t.Errorf("%s is %+v, %v: want it in the graph, and without a position", id, got, err)
+			}
+		}
+	})
+}
+
+// What was sent to us and waits for its parents is delivered when backfill brings those; it does not become history itself.
+func TestBackfillLeavesWhatWasSentToUs(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b, c := n.start("a.example"), n.start("b.example"), n.start("c.example")
+		room := a.createPublic("10", alice)
+		for _, other := range []struct {
+			*server
+			user ident.UserID
+		}{{b, bob}, {c, carol}} {
+			other.join(room, other.user, a)
+			n.deliver()
+		}
+		root := b.send(room, text(bob, "root"))
+		auth := a.authFor(room, createSlot, levelsSlot, memberOf(bob))
+		sent := build(t, room, text(bob, "sent to us"), []*event.Event{root}, auth)
+		kept := build(t, room, text(bob, "kept from us"), []*event.Event{root}, auth)
+		last := build(t, room, text(bob, "last"), []*event.Event{sent, kept}, auth)
+		n.hold()
+		for _, other := range []*server{b, c} {
+			other.receive("b.example", root.JSON(), sent.JSON(), kept.JSON(), last.JSON())
+		}
+		refusal := notFound("event", "get_missing_events")
+		n.setRefuse(func(from, to ident.ServerName, call transport.Call) error {
+			if call.Query.Get("event_id") == string(sent.ID()) {
+				return refusal(from, to, transport.Call{Path: "/event/"})
+			}
+			return refusal(from, to, call)
+		})
+		a.receive("b.example", sent.JSON(), last.JSON())
+		pass(2 * time.Minute)
+		a.wantOutcome(sent, pdu.Quarantined, "", "")
+		a.wantOutcome(last, pdu.Accepted, "", "")
+		p, err := a.engine.Backfill(t.Context(), room, 10)
+		pass(time.Second)
+		if err != nil || p.Found != 2 {
+			t.Errorf("backfill: %+v, %v; want the two events that were kept from us", p, err)
+		}
+		a.wantOutcome(sent, pdu.Accepted, "", "")
+		delivered := a.delivered()
+		if !slices.Contains(delivered, sent.ID()) || slices.Contains(delivered, kept.ID()) {
+			t.Errorf("delivered %v: want %s, which was sent to us, and not %s, which is history", delivered, sent.ID(), kept.ID())
+		}
+		if diff := cmp.Diff([]ident.EventID{last.ID()}, a.extremities(room)); diff != "" {
+			t.Errorf("extremities: %s", diff)
+		}
+	})
+}
+
+// Parents that a liar has made up, and that nobody has, do not keep the true history from being fetched.
+func TestBackfillBeyondMadeUpGaps(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, room, topic, message, last := stranded(t, n)
+		liar := event.Proto{
+			RoomID: room, Sender: mal, Type: "m.room.message", Content: []byte(`{}`), OriginServerTS: time.Now().UnixMilli(), Depth: 20,
+		}
+		m := n.start("m.example")
+		n.setRefuse(nil)
+		m.join(room, mal, a)
+		n.deliver()
+		after := a.send(room, text(alice, "after the join"))
+		n.deliver()
+		n.setRefuse(notFound("event", "get_missing_events"))
+		for _, x := range a.authFor(room, createSlot, levelsSlot, memberOf(mal)) {
+			liar.AuthEvents = append(liar.AuthEvents, x.Ref())
+		}
+		for k := range 20 {
+			liar.PrevEvents = append(liar.PrevEvents, event.Ref{ID: ident.EventID(fmt.Sprintf("$AA%041d", k))})
+		}
+		made, err := event.Build(last.Version(), liar, "m.example", keyOf("m.example"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.setLie(func(to ident.ServerName, call transport.Call) string {
+			if call.Query.Get("event_id") != string(made.ID()) {
+				return ""
+			}
+			call.Query.Set("event_id", string(after.ID()))
+			body, err := n.servers["c.example"].request(t.Context(), "a.example", call)
+			if err != nil {
+				t.Error(err)
+			}
+			return string(body)
+		})
+		a.receive("m.example", made.JSON())
+		pass(2 * time.Minute)
+		a.wantOutcome(made, pdu.Accepted, "", "")
+		a.receive("b.example", last.JSON())
+		pass(2 * time.Minute)
+		a.wantOutcome(last, pdu.Accepted, "", "")
+		a.restart()
+		p, err := a.engine.Backfill(t.Context(), room, 10)
+		if err != nil || p.Found != 2 || len(p.Gaps) != 20 {
+			t.Errorf("backfill: %+v, %v; want two events", p, err)
+		}
+		for _, x := range []*event.Event{topic, message} {
+			if got, err := a.engine.Event(t.Context(), x.ID()); err != nil || got.Outlier {
+				t.Errorf("%s is %+v, %v: want it in the graph", x.ID(), got, err)
 			}
 		}
 	})

@@ -164,7 +164,7 @@ func (b *batch) setArrival(tx *persistence.Tx, row *persistence.Event) (err erro
 
 // judgedAt is when an event was judged, 0 if it was not, or not by all that it waits for.
 func (b *batch) judgedAt(r *record) int64 {
-	if !r.known() || b.waits[r.event.ID()] != nil {
+	if !r.known() || b.settled[r.event.ID()].verdict.Outcome == Quarantined {
 		return 0
 	}
 	return b.now.UnixMilli()

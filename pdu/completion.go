@@ -95,11 +95,22 @@ func (e *Engine) complete(p persistence.PartialRoom) {
 		retry := e.store.Update(e.stopped, func(tx *persistence.Tx) error {
 			return tx.RetryPartial(p.Room, attempts, time.Now().Add(retryAfter(attempts)).UnixMilli(), note)
 		})
-		if retry != nil {
+		if retry != nil { // or it would be due at once
 			note += "; " + retry.Error()
+			e.pause(retryFailure)
 		}
 	}
 	e.trace.Emit(trace.PDUCompleted{Room: string(p.ID), Attempts: p.Attempts + 1, Problem: note, Duration: time.Since(begun)})
+}
+
+// pause waits a while, or until the engine ends.
+func (e *Engine) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-e.stopped.Done():
+	case <-timer.C:
+	}
 }
 
 func (e *Engine) tryToComplete(ctx context.Context, p persistence.PartialRoom) error {

@@ -27,7 +27,7 @@
 // references are missing is quarantined: it is judged when the last of them arrives, from wherever, and until then the servers of
 // the room are asked, at once as long as that brings something, else at growing intervals, under a budget (see search.go). When
 // nobody gives its parents, the state before it is asked for, from several servers, and it has its place on that: the parents
-// become gaps of the room (see statefetch.go, placement.go). After 30 days it is given up, with a record (see quarantine.go).
+// become gaps of the room (see statefetch.go, placement.go). After 30 days, and not before 100 searches, it is given up, with a record (see quarantine.go).
 //
 // History, what is before a join of ours or a gap, is fetched when someone asks for it. It is verified and judged like anything else,
 // but not by the present, and is neither delivered nor ever an extremity (see backfill.go).

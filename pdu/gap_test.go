@@ -300,3 +300,21 @@ func TestQuarantineEnds(t *testing.T) {
 		}
 	})
 }
+
+// A server that was down for longer than events are kept looks for what they miss before it gives them up.
+func TestQuarantineOutlivesAnOutage(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		n.setRefuse(refuseAll)
+		a, _, _, sent := fork(t, n)
+		a.receive("b.example", sent[2].JSON())
+		pass(time.Hour)
+		a.close()
+		time.Sleep(40 * 24 * time.Hour)
+		n.setRefuse(nil)
+		a.restart()
+		pass(time.Minute)
+		for _, e := range sent {
+			a.wantOutcome(e, pdu.Accepted, "", "")
+		}
+	})
+}

@@ -242,7 +242,7 @@ func (b *batch) adoptGiven(g *givenState) (state.Root, error) {
 	}
 	accepted := maps.Clone(g.state)
 	for slot, id := range accepted {
-		if r, ok := b.fresh[id]; ok && r.outcome == Rejected {
+		if r, _ := b.have(id); r != nil && r.outcome == Rejected {
 			delete(accepted, slot) // it was judged here meanwhile
 		}
 	}

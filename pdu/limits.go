@@ -33,7 +33,8 @@ const maxOwnPrevEvents = 20 // P-04
 // Budgets of what other servers can make us keep or do.
 const (
 	maxStaged       = 20_000 // staged events of a room, quarantined ones included; beyond it PDUs are refused
-	maxFetched      = 40_000 // likewise for events that we asked for: those already staged may wait for nothing else
+	maxFetched      = 20_000 // likewise of those that we asked for: they take no places of what is sent to us
+	excessFetched   = 15_000 // beyond it the oldest of the server that gave most of them are given up
 	reservedStaged  = 5_000  // places beyond maxStaged, for servers that have few in the room
 	fairShare       = 500    // so many are few
 	maxQuarantined  = 5_000  // quarantined events of a room that one server sent; beyond it its PDUs are refused
@@ -162,4 +163,5 @@ const (
 	idleWait       = time.Hour           // the scheduler looks at its list at least this often
 	keptUnverified = 24 * time.Hour      // an event whose key is still not to be had after so long is dropped
 	keptWaiting    = 30 * 24 * time.Hour // likewise one whose references are
+	keptSearches   = 100                 // but not before so many searches, some four days: this server may have been down
 )

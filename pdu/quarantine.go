@@ -110,19 +110,20 @@ func waitingOf(tx *persistence.Tx, s persistence.Staging) (Waiting, error) {
 }
 
 // giveUpOverdue gives up quarantined events that have waited too long, and, when the room has more than its places, the oldest of
-// those of the server that has taken most of them. It leaves a record of each. So many servers that fill a room with
+// those of the server that has taken most of them; what was sent to us and what we asked for have their own places. It leaves a record of each. So many servers that fill a room with
 // what nobody can judge push out their own events, not those of the others.
 func (e *Engine) giveUpOverdue(ctx context.Context, head *room, now time.Time) error {
 	var overdue, excess []persistence.Staging
 	err := e.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		if overdue, err = tx.WaitingSince(head.nid, now.Add(-keptWaiting).UnixMilli(), maxGivenUp); err != nil {
+		if overdue, err = tx.WaitingSince(head.nid, now.Add(-keptWaiting).UnixMilli(), keptSearches, maxGivenUp); err != nil {
 			return err
 		}
-		staged, err := tx.StagedCount(head.nid, maxStaged+maxGivenUp)
-		if err != nil || staged <= maxStaged {
+		sent, err := excessOf(tx, head.nid, arrivedInTransaction, arrivedInTransaction, maxStaged)
+		if err != nil {
 			return err
 		}
-		excess, err = tx.LargestShare(head.nid, int(arrivedInTransaction), staged-maxStaged)
+		asked, err := excessOf(tx, head.nid, arrivedFromGap, arrivedAsAuthEvent, excessFetched)
+		excess = append(sent, asked...)
 		return err
 	})
 	if err != nil {
@@ -138,6 +139,15 @@ func (e *Engine) giveUpOverdue(ctx context.Context, head *room, now time.Time) e
 		}
 		return b.giveUp(excess, "the room has too many quarantined events, and most of them came from the same server")
 	})
+}
+
+// excessOf lists those to be given up so that no more than limit of the staged events came in one of the ways from first to last.
+func excessOf(tx *persistence.Tx, room int64, first, last Arrival, limit int) ([]persistence.Staging, error) {
+	staged, err := tx.StagedCount(room, int(first), int(last), limit+maxGivenUp)
+	if err != nil || staged <= limit {
+		return nil, err
+	}
+	return tx.LargestShare(room, int(first), int(last), staged-limit)
 }
 
 // giveUp ends the wait of quarantined events.

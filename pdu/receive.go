@@ -54,6 +54,7 @@ type incoming struct {
 	bad   bool  // it is not taken in
 	noKey bool  // because no key was to be had: it is kept unverified
 	full  bool  // because there is no space
+	count bool  // it takes a place among the staged events of its room
 }
 
 // take reads one PDU and finds its room. Only a failure of our own is an error.
@@ -158,8 +159,18 @@ func (i *intake) recognise(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			in.count = !found
 			if found {
 				in.nid, in.skip = nid, inGraph || i.arrival == arrivedAsAuthEvent
+			}
+			if found && !in.skip {
+				_, staged, err := tx.StagedEvent(nid)
+				if err != nil {
+					return err
+				}
+				in.count = !staged
+			}
+			if !in.count {
 				continue
 			}
 			if _, counted := full[in.room.nid]; !counted {
@@ -174,7 +185,7 @@ func (i *intake) recognise(ctx context.Context) error {
 		return fmt.Errorf("look for known events: %w", err)
 	}
 	for _, in := range i.arrived {
-		if in.nid == 0 && full[in.room.nid] && !in.skip {
+		if in.count && full[in.room.nid] {
 			in.bad, in.full = true, true
 			i.results[in.event.ID()] = "too many events of the room wait to be judged"
 		}
@@ -185,12 +196,13 @@ func (i *intake) recognise(ctx context.Context) error {
 // isFull says whether a room has no space for what is being taken in. No server can fill it alone, and however many do, there is some
 // left for servers that have taken little: a search then gives up what came from those that have taken most.
 func (i *intake) isFull(tx *persistence.Tx, room int64) (bool, error) {
-	limit := maxStaged + reservedStaged
 	if i.arrival != arrivedInTransaction {
-		limit = maxFetched
+		staged, err := tx.StagedCount(room, int(arrivedFromGap), int(arrivedAsAuthEvent), maxFetched)
+		return staged >= maxFetched, err
 	}
-	staged, err := tx.StagedCount(room, limit)
-	if err != nil || staged >= limit || staged < maxQuarantined || i.arrival != arrivedInTransaction {
+	const limit = maxStaged + reservedStaged
+	staged, err := tx.StagedCount(room, int(arrivedInTransaction), int(arrivedInTransaction), limit)
+	if err != nil || staged >= limit || staged < maxQuarantined {
 		return staged >= limit, err
 	}
 	most := maxQuarantined
@@ -282,8 +294,11 @@ func (i *intake) keep(tx *persistence.Tx, r *record, origin int64) (isNew, wante
 		}
 	}
 	nid, _, inGraph, found, err := tx.EventExists(r.event.ID())
+	if err == nil && !found {
+		err = fmt.Errorf("%s was given up while it was taken in anew", r.event.ID()) // it is sent again, and verified then
+	}
 	r.nid = nid
-	return false, found && !inGraph, err
+	return false, !inGraph, err
 }
 
 // keepDropped records a dropped event, unless there is a better copy of it: a bad copy says nothing about the event.

@@ -26,7 +26,8 @@ type schedule struct {
 	ready    []ident.RoomID         // those that wait for a turn, in order
 	turns    int                    // turns under way
 	due      map[ident.RoomID]time.Time
-	searches map[ident.RoomID]bool       // rooms for which missing events are being sought
+	searches map[ident.RoomID]bool       // rooms for which missing events are sought: true under way, false in line
+	line     []ident.RoomID              // those that wait for a search, in order
 	changed  chan struct{}               // due has changed; holds one token
 	merges   map[ident.RoomID]time.Time  // when extremities are to be merged
 	merging  int                         // merges under way
@@ -186,11 +187,18 @@ func (e *Engine) wakeDue(now time.Time) time.Duration {
 	return wait
 }
 
-// beginSearch says whether a search for missing events of the room may start now.
+// beginSearch says whether a search for missing events of the room may start now. If not, it has its turn after those that wait
+// already: rooms in which there is always something to seek must not keep others waiting.
 func (e *Engine) beginSearch(id ident.RoomID) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.plan.closed || e.plan.searches[id] || len(e.plan.searches) >= maxSearches {
+	if _, sought := e.plan.searches[id]; sought || e.plan.closed {
+		return false
+	}
+	underWay := len(e.plan.searches) - len(e.plan.line)
+	if underWay >= maxSearches {
+		e.plan.searches[id] = false
+		e.plan.line = append(e.plan.line, id)
 		return false
 	}
 	e.plan.searches[id] = true
@@ -198,10 +206,18 @@ func (e *Engine) beginSearch(id ident.RoomID) bool {
 	return true
 }
 
-// endSearch lets the room be searched for again. After a search that succeeded it is looked at for what comes next.
+// endSearch lets the room be searched for again, and the next in line now. After a search that succeeded the room is looked at for
+// what comes next.
 func (e *Engine) endSearch(id ident.RoomID, succeeded bool) {
 	e.mu.Lock()
 	delete(e.plan.searches, id)
+	if len(e.plan.line) > 0 && !e.plan.closed {
+		next := e.plan.line[0]
+		e.plan.line = e.plan.line[1:]
+		e.plan.searches[next] = true
+		e.running.Add(1)
+		go e.searchInTurn(next)
+	}
 	e.mu.Unlock()
 	if succeeded {
 		e.wake(id)

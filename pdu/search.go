@@ -35,12 +35,24 @@ func (e *Engine) seekLater(head room) error {
 		e.wakeAt(head.id, due)
 		return nil
 	}
-	if !e.beginSearch(head.id) {
-		e.wakeAt(head.id, now.Add(retryFailure))
-		return nil
+	if e.beginSearch(head.id) {
+		go e.search(&head)
 	}
-	go e.search(&head)
 	return nil
+}
+
+// searchInTurn is search for a room that has waited for its turn, as it is now.
+func (e *Engine) searchInTurn(id ident.RoomID) {
+	head, err := e.knownRoom(e.stopped, id)
+	if err == nil && head.membership == Joined {
+		e.search(head)
+		return
+	}
+	if err != nil && e.stopped.Err() == nil {
+		e.trace.Emit(trace.PDURoomFailed{Room: string(id), Err: err})
+		e.wakeAt(id, time.Now().Add(retryFailure))
+	}
+	e.endSearch(id, false)
 }
 
 // retryAfter is how long a quarantined event rests after so many searches for what it misses.
@@ -113,11 +125,13 @@ type sought struct {
 	absent  int  // and now
 	parents int  // those of them whose place in the graph is needed
 	placed  bool // on a state that was given
+	asked   bool // others were asked for its sake
 }
 
 // wanted is a missing event.
 type wanted struct {
 	parent bool // of one of them, else an auth event
+	turn   int  // how many others the first that misses it misses before it
 	by     []reference
 }
 
@@ -172,8 +186,10 @@ func (s *search) planFor(tx *persistence.Tx, w *sought) error {
 		if !m.InGraph || inGraph || Outcome(outcome) == Staged {
 			continue
 		}
-		if _, staged, err := tx.StagedEvent(nid); err != nil || staged {
+		if _, staged, err := tx.StagedEvent(nid); err != nil {
 			return err
+		} else if staged {
+			continue // it is sought for on its own account, the others that this one misses are not
 		}
 		s.here = append(s.here, persistence.Staging{
 			Event: nid, Room: w.Room, Origin: w.Origin, Arrival: int(arrivedFromGap), ReceivedAt: s.begun.UnixMilli(),
@@ -186,7 +202,7 @@ func (s *search) planFor(tx *persistence.Tx, w *sought) error {
 func (s *search) want(m persistence.Missing, by *sought) {
 	a := s.absent[m.ID]
 	if a == nil {
-		a = &wanted{}
+		a = &wanted{turn: by.before}
 		s.absent[m.ID] = a
 	}
 	a.parent = a.parent || m.InGraph

@@ -3,6 +3,7 @@
 package pdu
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ func (s *search) charge(w *sought, questions func() error) error {
 		c = &cost{answers: map[ident.ServerName]string{}}
 		s.costs[w.Event] = c
 	}
+	w.asked = true
 	before, begun := s.spent, time.Now()
 	s.asked = c.answers
 	err := questions()
@@ -42,7 +44,7 @@ func (s *search) run(ctx context.Context) error {
 		return nil
 	}
 	for _, w := range s.waiting {
-		if w.parents == 0 || s.tooLong(w) {
+		if w.parents == 0 || s.tooLong(w) || ctx.Err() != nil {
 			continue
 		}
 		if err := s.charge(w, func() error { return s.closeGap(ctx, w) }); err != nil {
@@ -94,16 +96,23 @@ func (s *search) closeGap(ctx context.Context, w *sought) error {
 	return nil
 }
 
-// fetchSingle asks for events by their ids. In a gap that is too long parents are not wanted.
+// fetchSingle asks for events by their ids, for each that waits the first that it misses before the second of any: what one of them
+// names must not use up what there is for all. In a gap that is too long parents are not wanted.
 func (s *search) fetchSingle(ctx context.Context) error {
 	budget := maxSingleEvents
-	for _, id := range slices.Sorted(maps.Keys(s.absent)) {
+	order := slices.SortedFunc(maps.Keys(s.absent), func(x, y ident.EventID) int {
+		return cmp.Or(cmp.Compare(s.absent[x].turn, s.absent[y].turn), cmp.Compare(x, y))
+	})
+	for _, id := range order {
 		want, still := s.absent[id]
 		if !still || want.parent && s.tooLong(want.by[0].from) {
 			continue
 		}
-		if budget--; budget < 0 {
+		if budget--; budget < 0 || ctx.Err() != nil {
 			return nil
+		}
+		for _, r := range want.by {
+			r.from.asked = true
 		}
 		if err := s.charge(want.by[0].from, func() error { return s.fetch(ctx, id, want) }); err != nil {
 			return err
@@ -272,6 +281,9 @@ func (s *search) concludeFor(tx *persistence.Tx, w *sought, now time.Time) error
 		return tx.Postpone(w.Event, s.until, "the room's budget for questions to other servers is used up for now")
 	case w.absent == 0:
 		return s.rest(tx, w, now)
+	}
+	if !w.asked {
+		return tx.Postpone(w.Event, now.Add(retryFirst).UnixMilli(), "the search was over before its turn came")
 	}
 	note := fmt.Sprintf("%d events found, %d of its references still missing", s.found, w.absent)
 	if s.problem != nil {

@@ -112,24 +112,27 @@ func (tx *Tx) SpentOnRoom(room int64) (since int64, cost SearchCost, err error) 
 }
 
 // DueByOrigin lists up to limit quarantined events of a room whose missing references are due to be asked for by now, in ms: of each
-// server that handed events to us its first one before the second of any other.
+// server that handed events to us its first one before the second of any other, and those that have waited longest since they were due
+// or came: a stream of new ones must not be before them for ever.
 func (tx *Tx) DueByOrigin(room, now int64, limit int) ([]Staging, error) {
-	return tx.stagings(` JOIN (SELECT event AS due, row_number() OVER (PARTITION BY origin ORDER BY retry_at, event) AS turn
+	return tx.stagings(` JOIN (SELECT event AS due, max(retry_at, received_at) AS since,
+			row_number() OVER (PARTITION BY origin ORDER BY max(retry_at, received_at), event) AS turn
 			FROM staging WHERE room = ? AND waits > 0 AND retry_at <= ?) d ON d.due = s.event
-		ORDER BY d.turn, s.retry_at, s.event LIMIT ?`, room, now, limit)
+		ORDER BY d.turn, d.since, s.event LIMIT ?`, room, now, limit)
 }
 
-// WaitingSince lists up to limit quarantined events of a room that arrived before a time, in ms.
-func (tx *Tx) WaitingSince(room, before int64, limit int) ([]Staging, error) {
-	return tx.stagings(` WHERE s.room = ? AND s.waits > 0 AND s.received_at < ? ORDER BY s.event LIMIT ?`, room, before, limit)
+// WaitingSince lists up to limit quarantined events of a room that arrived before a time, in ms, and have been sought for so often in vain.
+func (tx *Tx) WaitingSince(room, before int64, attempts, limit int) ([]Staging, error) {
+	return tx.stagings(` WHERE s.room = ? AND s.waits > 0 AND s.received_at < ? AND s.attempts >= ? ORDER BY s.event LIMIT ?`,
+		room, before, attempts, limit)
 }
 
-// LargestShare lists up to limit of the oldest quarantined events of a room that came in one way from the server from which most of
-// them did.
-func (tx *Tx) LargestShare(room int64, arrival, limit int) ([]Staging, error) {
-	return tx.stagings(` WHERE s.room = ?1 AND s.waits > 0 AND s.arrival = ?2 AND s.origin = (SELECT origin FROM staging
-			WHERE room = ?1 AND waits > 0 AND arrival = ?2 GROUP BY origin ORDER BY count(*) DESC, origin LIMIT 1)
-		ORDER BY s.event LIMIT ?3`, room, arrival, limit)
+// LargestShare lists up to limit of the oldest quarantined events of a room that came in one of the ways from first to last, from the
+// server from which most of them did.
+func (tx *Tx) LargestShare(room int64, first, last, limit int) ([]Staging, error) {
+	return tx.stagings(` WHERE s.room = ?1 AND s.waits > 0 AND s.arrival BETWEEN ?2 AND ?3 AND s.origin = (SELECT origin FROM staging
+			WHERE room = ?1 AND waits > 0 AND arrival BETWEEN ?2 AND ?3 GROUP BY origin ORDER BY count(*) DESC, origin LIMIT 1)
+		ORDER BY s.event LIMIT ?4`, room, first, last, limit)
 }
 
 // ArrivedCount counts the quarantined events of a room that came in one way, up to a limit.

@@ -22,8 +22,8 @@ CREATE TABLE staging (
 	retry_at    INTEGER NOT NULL DEFAULT 0, -- ms; missing references are not asked for, and the event is not judged, before
 	note        TEXT    NOT NULL DEFAULT '' -- how the last attempt ended
 ) STRICT;
-CREATE INDEX staging_ready ON staging (room, event) WHERE waits = 0;
-CREATE INDEX staging_waiting ON staging (room, retry_at) WHERE waits > 0;
+CREATE INDEX staging_ready ON staging (room, event, arrival) WHERE waits = 0;
+CREATE INDEX staging_waiting ON staging (room, retry_at, arrival) WHERE waits > 0;
 CREATE TABLE waiting (
 	missing  ANY     NOT NULL, -- key of the event waited for
 	event    INTEGER NOT NULL, -- staging.event
@@ -166,10 +166,11 @@ func (tx *Tx) NextRetry(room int64) (at int64, found bool, err error) {
 	return at, found, err
 }
 
-// StagedCount counts the staged events of a room, up to a limit.
-func (tx *Tx) StagedCount(room int64, limit int) (n int, err error) {
-	_, err = tx.queryRow(`SELECT (SELECT count(*) FROM (SELECT 1 FROM staging WHERE room = ? AND waits = 0 LIMIT ?))
-		+ (SELECT count(*) FROM (SELECT 1 FROM staging WHERE room = ? AND waits > 0 LIMIT ?))`, []any{room, limit, room, limit}, &n)
+// StagedCount counts the staged events of a room that came in one of the ways from first to last, up to a limit.
+func (tx *Tx) StagedCount(room int64, first, last, limit int) (n int, err error) {
+	_, err = tx.queryRow(`SELECT (SELECT count(*) FROM (SELECT 1 FROM staging WHERE room = ?1 AND waits = 0 AND arrival BETWEEN ?2 AND ?3 LIMIT ?4))
+		+ (SELECT count(*) FROM (SELECT 1 FROM staging WHERE room = ?1 AND waits > 0 AND arrival BETWEEN ?2 AND ?3 LIMIT ?4))`,
+		[]any{room, first, last, limit}, &n)
 	return n, err
 }
 

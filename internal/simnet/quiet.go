@@ -5,6 +5,7 @@ package simnet
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -112,7 +113,7 @@ func (n *node) undone(tx *persistence.Tx) (string, error) {
 // unjudged is the events of a room that are still to be judged. What liars made may wait for ever: for what no one has. But that
 // they make us find out, by asking all others, for each event; and what waits only for such events rests on what they find.
 func (n *node) unjudged(tx *persistence.Tx, room int64) (string, error) {
-	staged, err := tx.StagedCount(room, maxWaiting)
+	staged, err := tx.StagedCount(room, 0, math.MaxInt32, maxWaiting)
 	if err != nil || staged == 0 {
 		return "", err
 	}
