@@ -57,13 +57,13 @@ type node struct {
 	unsorted   bool // Object: its keys were not seen in strictly rising order
 }
 
-// scanner reads one source. It belongs to the Parse call that made it.
+// scanner reads one source. It belongs to the Parse call that made it. Where it stands is no field: each step is given the offset
+// to read at and returns the one it came to, so that this, which all else waits for, stays in a register.
 //
 // The containers whose end has not been read form a stack inside nodes: until then, next of such a node is the container
 // around it, and end, in an object, is the node of the key read last (0, which is no key's, before the first).
 type scanner struct {
 	src       []byte
-	pos       int
 	rules     Rules
 	canonical bool // nothing seen so far differs from canonical form
 	nodes     []node
@@ -77,107 +77,110 @@ type scanner struct {
 
 // scan reads the whole source.
 func (s *scanner) scan() error {
+	at := 0
 	for {
-		complete, err := s.value()
+		end, complete, err := s.value(at)
 		for complete && err == nil {
 			if s.depth == 0 {
-				return s.end()
+				return s.end(end)
 			}
 			if s.ignored != 0 && s.depth == 1 {
-				s.forget()
+				s.forget(end)
 			}
-			complete, err = s.separator()
+			end, complete, err = s.separator(end)
 		}
 		if err != nil {
 			return err
 		}
+		at = end
 	}
 }
 
 // value reads a scalar or an empty container, which is then complete, or the start of a container up to its first value.
-func (s *scanner) value() (complete bool, err error) {
-	switch c := s.peek(); c {
+func (s *scanner) value(at int) (end int, complete bool, err error) {
+	c, at := s.peek(at)
+	switch c {
 	case '{':
-		return s.enter(Object, '}')
+		return s.enter(at, Object, '}')
 	case '[':
-		return s.enter(Array, ']')
+		return s.enter(at, Array, ']')
 	case '"':
-		return true, s.text()
+		end, err = s.text(at)
 	case 't':
-		return true, s.literal("true", Bool)
+		end, err = s.literal(at, "true", Bool)
 	case 'f':
-		return true, s.literal("false", Bool)
+		end, err = s.literal(at, "false", Bool)
 	case 'n':
-		return true, s.literal("null", Null)
+		end, err = s.literal(at, "null", Null)
 	default:
-		return true, s.number()
+		end, err = s.number(at)
 	}
+	return end, true, err
 }
 
 // enter reads the opening bracket, and the first key of an object.
-func (s *scanner) enter(kind Kind, closing byte) (complete bool, err error) {
+func (s *scanner) enter(start int, kind Kind, closing byte) (end int, complete bool, err error) {
 	if s.depth == MaxDepth {
-		return false, s.fail(fmt.Sprintf("nested deeper than %d", MaxDepth))
+		return 0, false, fail(start, fmt.Sprintf("nested deeper than %d", MaxDepth))
 	}
 	self := uint32(len(s.nodes))
 	s.nodes = append(s.nodes, node{})
 	n := &s.nodes[self]
-	n.start, n.next, n.kind = uint32(s.pos), s.top, kind
-	s.pos++
-	if s.peek() == closing {
-		s.pos++
-		n.end, n.next = uint32(s.pos), self+1
-		return true, nil
+	n.start, n.next, n.kind = uint32(start), s.top, kind
+	c, at := s.peek(start + 1)
+	if c == closing {
+		n.end, n.next = uint32(at+1), self+1
+		return at + 1, true, nil
 	}
 	s.top = self
 	s.depth++
 	if kind == Object {
-		return false, s.key()
+		end, err = s.key(at)
+		return end, false, err
 	}
-	return false, nil
+	return at, false, nil
 }
 
 // separator reads what follows a value inside a container: the closing bracket, which completes the container, or a comma
 // and, in an object, the next key.
-func (s *scanner) separator() (complete bool, err error) {
+func (s *scanner) separator(at int) (end int, complete bool, err error) {
 	self := &s.nodes[s.top]
 	object := self.kind == Object
-	switch c := s.peek(); {
+	c, at := s.peek(at)
+	switch {
+	case c == ',' && object:
+		end, err = s.key(at + 1)
+		return end, false, err
 	case c == ',':
-		s.pos++
-		if object {
-			return false, s.key()
-		}
-		return false, nil
+		return at + 1, false, nil
 	case c == '}' && object, c == ']' && !object:
-		s.pos++
 		s.top = self.next
 		s.depth--
-		self.end, self.next = uint32(s.pos), uint32(len(s.nodes))
-		return true, nil
+		self.end, self.next = uint32(at+1), uint32(len(s.nodes))
+		return at + 1, true, nil
 	case object:
-		return false, s.fail("expected ',' or '}'")
+		return 0, false, fail(at, "expected ',' or '}'")
 	default:
-		return false, s.fail("expected ',' or ']'")
+		return 0, false, fail(at, "expected ',' or ']'")
 	}
 }
 
 // key reads a key and its colon, and notes whether the keys of the object still rise. Keys with escapes do not sort as they
 // are spelt, so they count as unsorted and are compared when the object is sorted.
-func (s *scanner) key() error {
-	if s.peek() != '"' {
-		return s.fail("expected a key")
+func (s *scanner) key(at int) (end int, err error) {
+	c, at := s.peek(at)
+	if c != '"' {
+		return 0, fail(at, "expected a key")
 	}
 	self := uint32(len(s.nodes))
-	if err := s.text(); err != nil {
-		return err
+	if at, err = s.text(at); err != nil {
+		return 0, err
 	}
-	if s.peek() != ':' {
-		return s.fail("expected ':'")
+	if c, at = s.peek(at); c != ':' {
+		return 0, fail(at, "expected ':'")
 	}
-	s.pos++
 	object, this := &s.nodes[s.top], &s.nodes[self]
-	if last := object.end; this.escaped || last != 0 && bytes.Compare(s.inner(&s.nodes[last]), s.inner(this)) >= 0 {
+	if last := object.end; this.escaped || last != 0 && !s.rises(&s.nodes[last], this) {
 		object.unsorted = true
 		s.canonical = false
 	}
@@ -185,7 +188,7 @@ func (s *scanner) key() error {
 	if s.depth == 1 && len(s.without) > 0 && s.unwanted(this) {
 		s.ignored, s.before = self, s.canonical
 	}
-	return nil
+	return at + 1, nil
 }
 
 // unwanted reports whether a key is one of those that are not wanted.
@@ -204,117 +207,142 @@ func (s *scanner) unwanted(key *node) bool {
 
 // forget makes one node, of no kind in particular, of an ignored value that is complete. What it holds shall not matter, so neither
 // its spelling counts nor what is in it.
-func (s *scanner) forget() {
+func (s *scanner) forget(end int) {
 	value := s.ignored + 1
 	s.nodes = s.nodes[:value+1]
 	n := &s.nodes[value]
-	n.end, n.next, n.kind, n.escaped, n.unsorted = uint32(s.pos), value+1, Null, false, false
+	n.end, n.next, n.kind, n.escaped, n.unsorted = uint32(end), value+1, Null, false, false
 	s.canonical, s.ignored = s.before, 0
 }
 
-// text reads a string: a value or a key.
-func (s *scanner) text() error {
-	src, start := s.src, s.pos
+// rises reports whether a key sorts after the one before it. The first byte mostly tells.
+func (s *scanner) rises(last, this *node) bool {
+	if a, b := s.src[last.start+1], s.src[this.start+1]; a < b && a != '"' && b != '"' {
+		return true
+	}
+	return bytes.Compare(s.inner(last), s.inner(this)) < 0
+}
+
+// text reads a string: a value or a key. Most hold nothing but plain bytes.
+func (s *scanner) text(start int) (end int, err error) {
+	at := start + 1
+	at += plainRun(s.src[at:])
+	if at < len(s.src) && s.src[at] == '"' {
+		s.leaf(start, at+1, String, false)
+		return at + 1, nil
+	}
+	return s.oddText(start, at)
+}
+
+// oddText is text from the first byte on that does not stand for itself.
+func (s *scanner) oddText(start, at int) (end int, err error) {
+	src := s.src
 	var escaped, high bool
-	i := start + 1
-	for {
-		i += plainRun(src[i:])
-		if i == len(src) {
-			s.pos = i
-			return s.fail("unterminated string")
+	for ; ; at += plainRun(src[at:]) {
+		if at == len(src) {
+			return 0, fail(at, "unterminated string")
 		}
-		switch c := src[i]; {
+		switch c := src[at]; {
 		case c == '"':
-			if high && !utf8.Valid(src[start+1:i]) {
-				return s.fail("invalid UTF-8")
+			if high && !utf8.Valid(src[start+1:at]) {
+				return 0, fail(start, "invalid UTF-8")
 			}
-			s.pos = i + 1
-			s.leaf(start, String, escaped)
-			return nil
+			s.leaf(start, at+1, String, escaped)
+			return at + 1, nil
 		case c == '\\':
-			width, canonical, reason := escape(src[i:])
+			width, canonical, reason := escape(src[at:])
 			if reason == loneSurrogate && s.ignored != 0 {
 				width, reason = 6, ""
 			}
 			if reason != "" {
-				s.pos = i
-				return s.fail(reason)
+				return 0, fail(at, reason)
 			}
 			s.canonical = s.canonical && canonical
 			escaped = true
-			i += width
+			at += width
 		case c >= utf8.RuneSelf:
 			high = true
-			for i < len(src) && src[i] >= utf8.RuneSelf {
-				i++
+			for at < len(src) && src[at] >= utf8.RuneSelf {
+				at++
 			}
 		default:
-			s.pos = i
-			return s.fail("control character in a string")
+			return 0, fail(at, "control character in a string")
 		}
 	}
 }
 
 // number reads a number and holds it against the rules.
-func (s *scanner) number() error {
-	start := s.pos
-	negative := s.take('-')
-	digits := s.pos
-	if !s.take('0') && s.digits() == 0 {
-		s.pos = start
-		return s.fail("expected a value")
+func (s *scanner) number(start int) (end int, err error) {
+	negative := s.is(start, '-')
+	digits := start
+	if negative {
+		digits++
 	}
-	integer := s.src[digits:s.pos]
-	whole := true
-	if s.take('.') {
-		whole = false
-		if s.digits() == 0 {
-			return s.fail("expected a digit after '.'")
+	end = digits + 1
+	if !s.is(digits, '0') {
+		if end = s.digits(digits); end == digits {
+			return 0, fail(start, "expected a value")
 		}
 	}
-	if s.take('e') || s.take('E') {
-		whole = false
-		_ = s.take('+') || s.take('-')
-		if s.digits() == 0 {
-			return s.fail("expected a digit in the exponent")
-		}
+	integer := s.src[digits:end]
+	whole := end
+	if end, err = s.fraction(end); err != nil {
+		return 0, err
 	}
-	zero := whole && negative && integer[0] == '0'
+	zero := end == whole && negative && integer[0] == '0'
 	if s.rules == Strict && s.ignored == 0 {
 		switch {
-		case !whole:
-			return s.fail("a number with a fraction or an exponent")
+		case end != whole:
+			return 0, fail(end, "a number with a fraction or an exponent")
 		case zero:
-			return s.fail("negative zero")
+			return 0, fail(end, "negative zero")
 		case !safe(integer):
-			return s.fail("an integer outside ±(2^53−1)")
+			return 0, fail(end, "an integer outside ±(2^53−1)")
 		}
 	}
 	s.canonical = s.canonical && !zero
-	s.leaf(start, Number, false)
-	return nil
+	s.leaf(start, end, Number, false)
+	return end, nil
 }
 
-func (s *scanner) take(c byte) bool {
-	if s.pos < len(s.src) && s.src[s.pos] == c {
-		s.pos++
-		return true
+// fraction reads the fraction and the exponent, if there are any.
+func (s *scanner) fraction(at int) (end int, err error) {
+	if s.is(at, '.') {
+		if end = s.digits(at + 1); end == at+1 {
+			return 0, fail(end, "expected a digit after '.'")
+		}
+		at = end
 	}
-	return false
+	if s.is(at, 'e') || s.is(at, 'E') {
+		at++
+		if s.is(at, '+') || s.is(at, '-') {
+			at++
+		}
+		if end = s.digits(at); end == at {
+			return 0, fail(end, "expected a digit in the exponent")
+		}
+		at = end
+	}
+	return at, nil
 }
 
-// digits reads a run of digits and returns how many there were.
-func (s *scanner) digits() int {
-	start := s.pos
-	for s.pos < len(s.src) && s.src[s.pos]-'0' <= 9 {
-		s.pos++
+// is reports whether this byte stands there.
+func (s *scanner) is(at int, c byte) bool { return at < len(s.src) && s.src[at] == c }
+
+// digits is where the run of digits that starts here ends.
+func (s *scanner) digits(at int) (end int) {
+	for at < len(s.src) && s.src[at]-'0' <= 9 {
+		at++
 	}
-	return s.pos - start
+	return at
 }
 
 // safe reports whether the digits, which have no leading zeros, name an integer up to 2^53−1.
 func safe(digits []byte) bool {
 	const longest = 16 // digits of 2^53−1
+	if len(digits) < longest {
+		return true
+	}
 	if len(digits) > longest {
 		return false
 	}
@@ -325,40 +353,44 @@ func safe(digits []byte) bool {
 	return n <= maxSafeInteger
 }
 
-func (s *scanner) literal(word string, kind Kind) error {
-	start := s.pos
-	if len(s.src)-start < len(word) || string(s.src[start:start+len(word)]) != word {
-		return s.fail("expected a value")
+func (s *scanner) literal(start int, word string, kind Kind) (end int, err error) {
+	end = start + len(word)
+	if len(s.src) < end || string(s.src[start:end]) != word {
+		return 0, fail(start, "expected a value")
 	}
-	s.pos += len(word)
-	s.leaf(start, kind, false)
-	return nil
+	s.leaf(start, end, kind, false)
+	return end, nil
 }
 
-// leaf adds the node of a scalar that ends here.
-func (s *scanner) leaf(start int, kind Kind, escaped bool) {
+// leaf adds the node of a scalar.
+func (s *scanner) leaf(start, end int, kind Kind, escaped bool) {
 	s.nodes = append(s.nodes, node{})
 	n := &s.nodes[len(s.nodes)-1]
-	n.start, n.end, n.next, n.kind, n.escaped = uint32(start), uint32(s.pos), uint32(len(s.nodes)), kind, escaped
+	n.start, n.end, n.next, n.kind, n.escaped = uint32(start), uint32(end), uint32(len(s.nodes)), kind, escaped
 }
 
-// peek skips blanks and returns the next byte without reading it; 0 at the end.
-func (s *scanner) peek() byte {
-	for s.pos < len(s.src) {
-		c := s.src[s.pos]
+// peek skips blanks and returns the next byte, 0 at the end, and where it is.
+func (s *scanner) peek(at int) (c byte, where int) {
+	if at < len(s.src) && s.src[at] > ' ' {
+		return s.src[at], at
+	}
+	return s.blanks(at)
+}
+
+func (s *scanner) blanks(at int) (c byte, where int) {
+	for ; at < len(s.src); at++ {
+		c := s.src[at]
 		if c != ' ' && c != '\n' && c != '\r' && c != '\t' {
-			return c
+			return c, at
 		}
 		s.canonical = false
-		s.pos++
 	}
-	return 0
+	return 0, at
 }
 
-func (s *scanner) end() error {
-	s.peek()
-	if s.pos != len(s.src) {
-		return s.fail("something follows the value")
+func (s *scanner) end(at int) error {
+	if _, at = s.peek(at); at != len(s.src) {
+		return fail(at, "something follows the value")
 	}
 	return nil
 }
@@ -366,4 +398,4 @@ func (s *scanner) end() error {
 // inner is the text of a String node without its quotes.
 func (s *scanner) inner(n *node) []byte { return s.src[n.start+1 : n.end-1] }
 
-func (s *scanner) fail(reason string) error { return &SyntaxError{Offset: s.pos, Reason: reason} }
+func fail(at int, reason string) error { return &SyntaxError{Offset: at, Reason: reason} }
