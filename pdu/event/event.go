@@ -50,7 +50,6 @@ type Event struct {
 	decoded   any   // *Member, *PowerLevels, *Create or *JoinRules, by type
 	decodeErr error // why decoded is nil
 
-	signed   []byte   // the signed message; nil if the event was stored, then it is made when asked for
 	signers  *signers // who has to sign, if content cannot tell any more because it is redacted
 	mismatch bool
 }
@@ -183,15 +182,13 @@ func (e *Event) Redact() *Event {
 	redacted := newEvent(e.version, root, &f)
 	redacted.setID(ident.EventID(strings.Clone(string(e.id)))) // a share in e's bytes would keep them alive
 	need := e.required().clone()
-	redacted.signed, redacted.signers, redacted.mismatch = e.signed, &need, e.mismatch
+	redacted.signers, redacted.mismatch = &need, e.mismatch
 	return redacted
 }
 
-// message is what servers sign and what the reference hash is of: the redacted event without signatures.
+// message is what servers sign and what the reference hash is of: the redacted event without signatures. It is made anew each
+// time: it is asked for once or twice, and kept it would be a third of the memory of an event.
 func (e *Event) message() []byte {
-	if e.signed != nil {
-		return e.signed
-	}
 	var f fields
 	f.read(e.root)
 	return e.version.redaction.appendRedacted(nil, &f, false)

@@ -3,7 +3,6 @@
 package event
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -58,8 +57,7 @@ func parse(v *Version, wire []byte, d demands) (*Event, error) {
 	}
 	named := f[fieldHashes].Get("sha256")
 	matches := named.Kind() == canonicaljson.Invalid || isContentHash(named, contentHash(buffer, root))
-	e.signed = bytes.Clone(v.redaction.appendRedacted(buffer, &f, false))
-	e.setID(eventID(v, &f, e.signed))
+	e.setID(eventID(v, &f, v.redaction.appendRedacted(buffer, &f, false)))
 	if matches {
 		return e, nil
 	}

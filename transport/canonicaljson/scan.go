@@ -3,7 +3,6 @@
 package canonicaljson
 
 import (
-	"bytes"
 	"fmt"
 	"unicode/utf8"
 )
@@ -180,7 +179,7 @@ func (s *scanner) key(at int) (end int, err error) {
 		return 0, fail(at, "expected ':'")
 	}
 	object, this := &s.nodes[s.top], &s.nodes[self]
-	if last := object.end; this.escaped || last != 0 && !s.rises(&s.nodes[last], this) {
+	if last := object.end; this.escaped || last != 0 && !before(s.inner(&s.nodes[last]), s.inner(this)) {
 		object.unsorted = true
 		s.canonical = false
 	}
@@ -213,14 +212,6 @@ func (s *scanner) forget(end int) {
 	n := &s.nodes[value]
 	n.end, n.next, n.kind, n.escaped, n.unsorted = uint32(end), value+1, Null, false, false
 	s.canonical, s.ignored = s.before, 0
-}
-
-// rises reports whether a key sorts after the one before it. The first byte mostly tells.
-func (s *scanner) rises(last, this *node) bool {
-	if a, b := s.src[last.start+1], s.src[this.start+1]; a < b && a != '"' && b != '"' {
-		return true
-	}
-	return bytes.Compare(s.inner(last), s.inner(this)) < 0
 }
 
 // text reads a string: a value or a key. Most hold nothing but plain bytes.

@@ -161,10 +161,7 @@ func (v Value) Select(into []Value, keys []string) {
 	nodes, next := v.doc.nodes, 0
 	for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i+1].next {
 		key := v.doc.string(&nodes[i])
-		for keys[next] != key {
-			if keys[next] > key {
-				break
-			}
+		for before(keys[next], key) {
 			if next++; next == len(keys) {
 				return
 			}
@@ -173,6 +170,14 @@ func (v Value) Select(into []Value, keys []string) {
 			into[next] = Value{v.doc, i + 1}
 		}
 	}
+}
+
+// before reports whether one key sorts before another. The first byte mostly tells.
+func before[T string | []byte](a, b T) bool {
+	if len(a) > 0 && len(b) > 0 && a[0] != b[0] {
+		return a[0] < b[0]
+	}
+	return string(a) < string(b)
 }
 
 // Has reports whether an object has a member with exactly this key, whatever its value.
@@ -264,10 +269,14 @@ func (d *document) span(n *node) string {
 // string is what a String node stands for.
 func (d *document) string(n *node) string {
 	if n.escaped {
-		inner := d.text[n.start+1 : n.end-1]
-		return string(appendUnescaped(make([]byte, 0, len(inner)), inner))
+		return d.unescaped(n)
 	}
 	return unsafe.String(&d.text[n.start+1], n.end-n.start-2)
+}
+
+func (d *document) unescaped(n *node) string {
+	inner := d.text[n.start+1 : n.end-1]
+	return string(appendUnescaped(make([]byte, 0, len(inner)), inner))
 }
 
 func (d *document) isText(n *node, s string) bool { return d.string(n) == s }
