@@ -93,7 +93,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 		loaded: map[ident.EventID]*record{}, fresh: map[ident.EventID]*record{}, nodes: map[state.Root][]byte{},
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
 		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{},
-		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{}, gaveUp: map[ident.EventID]bool{},
+		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{}, gaveUp: map[ident.EventID]bool{}, answers: map[ident.EventID]answer{},
 	}
 	was, err := e.readHead(ctx, id, true)
 	if err != nil {

@@ -3,13 +3,47 @@
 package pdu
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/strata-matrix/strata/pdu/state"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
+
+// placeGiven is placeOn outside of the room's turn: where the room's policy server has not signed the event, that is asked first. It
+// cannot be asked as about other events, which are judged anew when it has answered: this one would wait for its parents again.
+func (e *Engine) placeGiven(ctx context.Context, id ident.EventID, g *givenState) (placed bool, err error) {
+	place := func(b *batch) (err error) {
+		placed, err = b.placeOn(id, g)
+		return err
+	}
+	err = e.do(ctx, g.room, true, place)
+	var unsigned *unsignedError
+	if !errors.As(err, &unsigned) {
+		return placed, err
+	}
+	r, err := e.storedRecord(ctx, id)
+	if err != nil {
+		return false, err
+	}
+	begun, said := time.Now(), answer{event: id, server: unsigned.server}
+	signed, problem := e.askSignature(ctx, unsigned.server, r.event)
+	if cause := context.Cause(ctx); cause != nil {
+		return false, cause
+	}
+	said.problem = problem
+	e.tellAsked(g.room, []answer{said}, begun)
+	err = e.do(ctx, g.room, true, func(b *batch) error {
+		if _, err := b.takeAnswer(said, signed); err != nil {
+			return err
+		}
+		return place(b)
+	})
+	return placed, err
+}
 
 // placeOn judges a quarantined event some of whose parents nobody gives, on a state before it that other servers gave. What is
 // known here has its say: the given state is resolved with those after the parents that are here. The missing parents become
@@ -44,23 +78,16 @@ func (b *batch) placeOn(id ident.EventID, g *givenState) (placed bool, err error
 	return b.judgePlaced(r, s, v, root)
 }
 
-// judgePlaced judges an event on a given state, and then those that waited for it. It is not placed yet if the room's policy server is
-// to be asked first.
+// judgePlaced judges an event on a given state, and then those that waited for it.
 func (b *batch) judgePlaced(r *record, s persistence.Staging, v Verdict, given state.Root) (placed bool, err error) {
 	before, err := b.withKnownParents(r, given)
 	if err != nil {
 		return false, err
 	}
-	own, first, was := b.change(r), !r.known(), *r
+	own, first, was := b.change(r), !r.known(), r.outcome
 	b.fetched[own.event.ID()] = Arrival(s.Arrival) != arrivedInTransaction
 	b.onGiven = own.event.ID()
-	err = b.judgeOn(own, before, &v)
-	if unsigned := (*unsignedError)(nil); errors.As(err, &unsigned) {
-		*own = was
-		b.unsigned = append(b.unsigned, question{s, unsigned.server})
-		return false, nil
-	}
-	if err != nil {
+	if err := b.judgeOn(own, before, &v); err != nil {
 		return false, err
 	}
 	if first {
@@ -69,7 +96,7 @@ func (b *batch) judgePlaced(r *record, s persistence.Staging, v Verdict, given s
 	if err := b.explain(own, &v); err != nil {
 		return false, err
 	}
-	b.askIfTurned(was.outcome, own)
+	b.askIfTurned(was, own)
 	if err := b.openGaps(own.event); err != nil {
 		return false, err
 	}

@@ -196,7 +196,7 @@ func (a *policyAsker) work(questions []question) error {
 	if a.e.stopped.Err() != nil {
 		return nil
 	}
-	a.tell(answers, begun)
+	a.e.tellAsked(a.room, answers, begun)
 	return a.e.do(a.e.stopped, a.room, true, func(b *batch) error { return b.judgeAnswered(answers, signed) })
 }
 
@@ -217,8 +217,8 @@ func (a *policyAsker) ask(ctx context.Context, server policy.Server, unsigned *e
 	return signed, err
 }
 
-func (a *policyAsker) tell(answers []answer, begun time.Time) {
-	t := trace.PDUPolicyAsked{Room: string(a.room), Server: string(answers[0].server.Name), Asked: len(answers), Duration: time.Since(begun)}
+func (e *Engine) tellAsked(room ident.RoomID, answers []answer, begun time.Time) {
+	t := trace.PDUPolicyAsked{Room: string(room), Server: string(answers[0].server.Name), Asked: len(answers), Duration: time.Since(begun)}
 	for _, given := range answers {
 		if given.problem == nil {
 			t.Signed++
@@ -226,7 +226,7 @@ func (a *policyAsker) tell(answers []answer, begun time.Time) {
 			t.Problem = given.problem.Error()
 		}
 	}
-	a.e.trace.Emit(t)
+	e.trace.Emit(t)
 }
 
 func asked(questions []question) []ident.EventID {
@@ -237,28 +237,21 @@ func asked(questions []question) []ident.EventID {
 	return ids
 }
 
-// judgeAnswered judges events about which the policy server was asked, and those that have waited for them. A signature is
-// stored with the event's other ones, in the same job as the verdict (M-103).
+// judgeAnswered judges events about which the policy server was asked, and those that have waited for them.
 func (b *batch) judgeAnswered(answers []answer, signed []*event.Event) error {
 	if b.head.membership != Joined {
 		return nil
 	}
-	b.answers = make(map[ident.EventID]answer, len(answers))
 	var staged []persistence.Staging
 	for i, given := range answers {
-		r, err := b.record(given.event)
+		r, err := b.takeAnswer(given, signed[i])
 		if err != nil {
 			return err
 		}
-		if r == nil || r.inGraph {
+		if r == nil {
 			continue
 		}
-		b.answers[given.event] = given
-		if signed[i] != nil && r.by == "" {
-			own := b.change(r)
-			own.event, own.signed = signed[i], true
-		}
-		s, found, err := b.staging(r.nid)
+		s, found, err := b.stagingOf(r)
 		if err != nil {
 			return err
 		}
@@ -272,13 +265,17 @@ func (b *batch) judgeAnswered(answers []answer, signed []*event.Event) error {
 	return b.judgeWaiting()
 }
 
-func (b *batch) staging(nid int64) (s persistence.Staging, found bool, err error) {
-	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) error {
-		s, found, err = tx.StagedEvent(nid)
-		return err
-	})
-	if err != nil {
-		return persistence.Staging{}, false, fmt.Errorf("read staged event: %w", err)
+// takeAnswer notes what a policy server said about an event, and gives the event, nil if it has been judged. A signature is stored
+// with the event's other ones, in the same job as the verdict (M-103).
+func (b *batch) takeAnswer(given answer, signed *event.Event) (*record, error) {
+	r, err := b.record(given.event)
+	if err != nil || r == nil || r.inGraph {
+		return nil, err
 	}
-	return s, found, nil
+	b.answers[given.event] = given
+	if signed != nil && r.by == "" {
+		r = b.change(r)
+		r.event, r.signed = signed, true
+	}
+	return r, nil
 }

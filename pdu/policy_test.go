@@ -232,6 +232,39 @@ func TestPolicyServerIsAskedAboutReceivedEvents(t *testing.T) {
 	})
 }
 
+// An event whose parent nobody gives is placed on a state that was given. What its policy server says about it holds there too, and
+// is not asked for at every attempt (P-30, M-104).
+func TestPolicyServerAndGivenState(t *testing.T) {
+	for _, tt := range []struct {
+		fault       error
+		want        pdu.Outcome
+		check, rule string
+	}{{errForbidden, pdu.SoftFailed, "P-30", "M-104"}, {nil, pdu.Accepted, "", ""}} {
+		inBubble(t, func(t *testing.T, n *network) {
+			a, b, p, room := policed(t, n)
+			lost := b.send(room, text(bob, "lost"))
+			n.hold()
+			e := build(t, room, text(bob, "x"), []*event.Event{lost}, a.authFor(room, createSlot, levelsSlot, memberOf(bob)))
+			b.receive("b.example", e.JSON())
+			refusal, sign := notFound("event", "get_missing_events"), n.refuse
+			n.setRefuse(func(from, to ident.ServerName, call transport.Call) error {
+				return errors.Join(refusal(from, to, call), sign(from, to, call))
+			})
+			p.fault = func(*event.Event) error { return tt.fault }
+			before := p.asked.Load()
+			a.receive("b.example", e.JSON())
+			pass(time.Hour)
+			a.wantOutcome(e, tt.want, tt.check, tt.rule)
+			if asked, states := p.asked.Load()-before, n.requestsFor("state_ids"); asked != 1 || states > 3 {
+				t.Errorf("%v: the policy server was asked %d times, for the state %d times", tt.want, asked, states)
+			}
+			if got := signedByPolicy(a.stored(e.ID()).Event); got != (tt.fault == nil) {
+				t.Errorf("%v: signed %v", tt.want, got)
+			}
+		})
+	}
+}
+
 // A bad signature is as good as none.
 func TestBadPolicySignature(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {

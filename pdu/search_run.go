@@ -157,10 +157,7 @@ func (s *search) placeOnState(w *sought) error {
 	s.strict = s.begun.Sub(time.UnixMilli(w.ReceivedAt)) < keptUnverified
 	given, err := s.fetchState(ctx, w.ID, servers)
 	if err == nil {
-		err = s.e.do(ctx, s.head.id, true, func(b *batch) (err error) {
-			w.placed, err = b.placeOn(w.ID, given)
-			return err
-		})
+		w.placed, err = s.e.placeGiven(ctx, w.ID, given)
 	}
 	if err != nil {
 		s.problem = err
