@@ -115,28 +115,37 @@ func TestSynapseGetsWhatItMissed(t *testing.T) {
 
 // Each side goes on alone while the other is down; then both see both branches, and have the same state.
 func TestForksMerge(t *testing.T) {
+	ctx, cancel := bounded(t, outageTimeout)
+	defer cancel()
+	p := newPair(t)
+	rooms := map[string]string{}
 	for _, version := range []string{"1", "6", "12"} {
+		room := p.room(ctx, t, version)
+		if _, err := p.alice.SetState(ctx, room, "m.room.power_levels", "", powerLevels(p, version)); err != nil {
+			t.Fatal(err)
+		}
+		tell(ctx, t, room, p.alice, p.bob, "you may set the topic")
+		rooms[version] = room
+	}
+	p.synapse.Stop()
+	ours, theirs := map[string][]string{}, map[string][]string{}
+	for version, room := range rooms {
+		ours[version] = p.branch(ctx, t, room, p.alice, "of alice")
+	}
+	p.strata.Stop()
+	p.synapse.Restart(t)
+	for version, room := range rooms {
+		theirs[version] = p.branch(ctx, t, room, p.bob, "of bob")
+	}
+	p.strata.Restart(t)
+	for version, room := range rooms {
 		t.Run("v"+version, func(t *testing.T) {
-			ctx, cancel := bounded(t, outageTimeout)
-			defer cancel()
-			p := newPair(t)
-			room := p.room(ctx, t, version)
-			if _, err := p.alice.SetState(ctx, room, "m.room.power_levels", "", powerLevels(p, version)); err != nil {
-				t.Fatal(err)
-			}
-			tell(ctx, t, room, p.alice, p.bob, "you may set the topic")
-			p.synapse.Stop()
-			ours := p.branch(ctx, t, room, p.alice, "of alice")
-			p.strata.Stop()
-			p.synapse.Restart(t)
-			theirs := p.branch(ctx, t, room, p.bob, "of bob")
-			p.strata.Restart(t)
-			for _, id := range ours {
+			for _, id := range ours[version] {
 				if _, err := p.bob.Await(ctx, room, id); err != nil {
 					t.Error(err)
 				}
 			}
-			for _, id := range theirs {
+			for _, id := range theirs[version] {
 				if _, err := p.alice.Await(ctx, room, id); err != nil {
 					t.Error(err)
 				}

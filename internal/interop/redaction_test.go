@@ -14,11 +14,11 @@ import (
 
 // A redaction of either side empties the event on both.
 func TestRedactionsTakeEffect(t *testing.T) {
+	p := newPair(t)
 	for _, version := range []string{"1", "3", "10", "11", "12"} {
 		t.Run("v"+version, func(t *testing.T) {
 			ctx, cancel := bounded(t, scenarioTimeout)
 			defer cancel()
-			p := newPair(t)
 			room := p.room(ctx, t, version)
 			for _, turn := range []struct {
 				name            string
