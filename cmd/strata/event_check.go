@@ -22,7 +22,8 @@ auth_events, and the state before it; and optionally current_state, an array of 
 {"server": {"ed25519:id": "public key in base64"}}, without which signatures are not checked.
 
 The checks are those on receipt, in order: P-25 format, P-26 signatures and content hash, P-27 auth events, P-28 state before the event,
-P-29 current state. The verdict is accepted, soft_failed, rejected, dropped, or redacted where only the content hash does not match.
+P-29 current state, P-30 policy server: where current_state, or without it state, names one, its signature has to be there; a server
+would ask for it first. The verdict is accepted, soft_failed, rejected, dropped, or redacted where only the content hash does not match.
 Any other than accepted ends with exit code 1, a faulty file with 2. The events around the judged one need neither hashes nor
 signatures, and are taken as given. A check that was not made has ok null in JSON.
 

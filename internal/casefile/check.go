@@ -16,7 +16,7 @@ import (
 // The verdicts.
 const (
 	Accepted   = "accepted"
-	SoftFailed = "soft_failed" // refused by the current state only (P-33)
+	SoftFailed = "soft_failed" // refused by the current state only (P-33), or not signed by the policy server (M-104)
 	Rejected   = "rejected"    // refused by its auth events, or by the state before it (P-31)
 	Dropped    = "dropped"     // malformed, or not signed (P-15, P-25)
 	Redacted   = "redacted"    // the content hash does not match, and the redacted copy is accepted (P-15)
@@ -27,7 +27,7 @@ type Verdict struct {
 	EventID ident.EventID `json:"event_id"` // "" if the event is too malformed to have one
 	RoomID  ident.RoomID  `json:"room_id"`
 	Verdict string        `json:"verdict"`
-	Checks  []Check       `json:"checks"` // P-25 to P-29 in order; P-26 twice, for the signatures and for the content hash
+	Checks  []Check       `json:"checks"` // P-25 to P-30 in order; P-26 twice, for the signatures and for the content hash
 	// Redacted is the events around the judged one that were taken as their redacted copies (P-15).
 	Redacted []ident.EventID `json:"redacted,omitempty"`
 }
@@ -53,7 +53,7 @@ func (v *Verdict) Decisive() (c Check, ok bool) {
 	return Check{}, false
 }
 
-// CheckEvent makes the checks on receipt of a PDU (server-server API, "Checks performed on receipt of a PDU"; P-25 to P-29) on
+// CheckEvent makes the checks on receipt of a PDU (server-server API, "Checks performed on receipt of a PDU"; P-25 to P-30) on
 // the event of a file. The file is an object with room_version; event; auth_events and state, arrays of PDUs; and optionally
 // current_state, an array of PDUs, and keys, {"server": {"ed25519:id": "base64"}}. auth_events may hold more than the event
 // lists; what it lacks is looked for in state. The error says what is wrong with the file.
@@ -77,9 +77,9 @@ func CheckEvent(file []byte) (*Verdict, error) {
 type eventCase struct {
 	wire    json.RawMessage
 	pool    *pool
-	before  auth.State
-	current auth.State // nil if the file does not tell
-	keys    keyTable   // nil if the file has none
+	before  []*event.Event
+	current []*event.Event // nil if the file does not tell
+	keys    keyTable       // nil if the file has none
 
 	event    *event.Event // once it is parsed
 	verdict  Verdict
@@ -115,7 +115,7 @@ func (o object) eventCase() (*eventCase, error) {
 }
 
 // state reads an array of events that is a room state.
-func (o object) state(p *pool, member string) (auth.State, error) {
+func (o object) state(p *pool, member string) ([]*event.Event, error) {
 	list, err := o.pdus(member)
 	if err != nil {
 		return nil, err
@@ -129,10 +129,8 @@ func (o object) state(p *pool, member string) (auth.State, error) {
 			return nil, fmt.Errorf("%s[%d]: %s is of room %s, the event before it of %s", member, i, e.ID(), e.RoomID(), events[i-1].RoomID())
 		}
 	}
-	if _, err := state(member, events); err != nil {
-		return nil, err
-	}
-	return auth.StateOf(events), nil
+	_, err = state(member, events)
+	return events, err
 }
 
 // receiptChecks is the checks in order. One that says false ends the judging; those after it are listed as not reached.
@@ -146,6 +144,7 @@ var receiptChecks = []struct {
 	{"P-27", (*eventCase).checkAuthEvents},
 	{"P-28", (*eventCase).checkStateBefore},
 	{"P-29", (*eventCase).checkCurrentState},
+	{"P-30", (*eventCase).checkPolicy},
 }
 
 func (c *eventCase) judge() error {
@@ -264,11 +263,12 @@ func (c *eventCase) checkAuthEvents(id string) (bool, error) {
 }
 
 func (c *eventCase) checkStateBefore(id string) (bool, error) {
-	create := c.before.Event(createSlot)
+	before := auth.StateOf(c.before)
+	create := before.Event(createSlot)
 	if create != nil && create.RoomID() != c.event.RoomID() {
 		return false, fmt.Errorf("state is of room %s, the event of %s", create.RoomID(), c.event.RoomID())
 	}
-	return c.decide(id, auth.Check(c.event, c.before), Rejected), nil
+	return c.decide(id, auth.Check(c.event, before), Rejected), nil
 }
 
 func (c *eventCase) checkCurrentState(id string) (bool, error) {
@@ -276,7 +276,7 @@ func (c *eventCase) checkCurrentState(id string) (bool, error) {
 		c.skip(id, "not checked: the file gives no current_state")
 		return true, nil
 	}
-	return c.decide(id, auth.Check(c.event, c.current), SoftFailed), nil
+	return c.decide(id, auth.Check(c.event, auth.StateOf(c.current)), SoftFailed), nil
 }
 
 func (c *eventCase) decide(id string, result auth.Result, refused string) bool {

@@ -76,40 +76,40 @@ func marks(v *casefile.Verdict) string {
 	return strings.Join(words, " ")
 }
 
-// The good event of each room version with one thing changed, and what the checks on receipt then say (P-25 to P-29).
+// The good event of each room version with one thing changed, and what the checks on receipt then say (P-25 to P-30).
 func TestCheckEvent(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		change func(*checkCase)
 		want   string
 	}{
-		{"good", func(*checkCase) {}, "accepted P-25+ P-26+ P-26+ P-27+ P-28+ P-29+"},
-		{"no current state", func(c *checkCase) { delete(c.File, "current_state") }, "accepted P-25+ P-26+ P-26+ P-27+ P-28+ P-29?"},
+		{"good", func(*checkCase) {}, "accepted P-25+ P-26+ P-26+ P-27+ P-28+ P-29+ P-30?"},
+		{"no current state", func(c *checkCase) { delete(c.File, "current_state") }, "accepted P-25+ P-26+ P-26+ P-27+ P-28+ P-29? P-30?"},
 		{"no keys", func(c *checkCase) {
 			delete(c.File, "keys")
 			c.event()["signatures"] = map[string]any{}
-		}, "accepted P-25+ P-26? P-26+ P-27+ P-28+ P-29+"},
-		{"malformed", func(c *checkCase) { delete(c.event(), "depth") }, "dropped P-25-P-05 P-26? P-26? P-27? P-28? P-29?"},
-		{"not signed", func(c *checkCase) { c.event()["signatures"] = map[string]any{} }, "dropped P-25+ P-26-P-15 P-26? P-27? P-28? P-29?"},
+		}, "accepted P-25+ P-26? P-26+ P-27+ P-28+ P-29+ P-30?"},
+		{"malformed", func(c *checkCase) { delete(c.event(), "depth") }, "dropped P-25-P-05 P-26? P-26? P-27? P-28? P-29? P-30?"},
+		{"not signed", func(c *checkCase) { c.event()["signatures"] = map[string]any{} }, "dropped P-25+ P-26-P-15 P-26? P-27? P-28? P-29? P-30?"},
 		{"unknown key", func(c *checkCase) {
 			c.File["keys"].(map[string]any)["b.org"] = map[string]any{}
-		}, "dropped P-25+ P-26-P-15 P-26? P-27? P-28? P-29?"},
+		}, "dropped P-25+ P-26-P-15 P-26? P-27? P-28? P-29? P-30?"},
 		{"key of another", func(c *checkCase) {
 			keys := c.File["keys"].(map[string]any)
 			keys["b.org"] = keys["a.org"]
-		}, "dropped P-25+ P-26-P-15 P-26? P-27? P-28? P-29?"},
-		{"a field that is signed is changed", func(c *checkCase) { c.event()["depth"] = 7 }, "dropped P-25+ P-26-P-15 P-26? P-27? P-28? P-29?"},
+		}, "dropped P-25+ P-26-P-15 P-26? P-27? P-28? P-29? P-30?"},
+		{"a field that is signed is changed", func(c *checkCase) { c.event()["depth"] = 7 }, "dropped P-25+ P-26-P-15 P-26? P-27? P-28? P-29? P-30?"},
 		// Redaction takes body away, so the signature is still good: the redacted copy goes on (P-14, P-15).
 		{"content changed", func(c *checkCase) {
 			c.event()["content"].(map[string]any)["body"] = "Bye"
-		}, "redacted P-25+ P-26+ P-26-P-15 P-27+ P-28+ P-29+"},
-		{"banned before", func(c *checkCase) { c.File["state"] = c.banned() }, "rejected P-25+ P-26+ P-26+ P-27+ P-28-P-51 P-29?"},
-		{"banned by now", func(c *checkCase) { c.File["current_state"] = c.banned() }, "soft_failed P-25+ P-26+ P-26+ P-27+ P-28+ P-29-P-51"},
+		}, "redacted P-25+ P-26+ P-26-P-15 P-27+ P-28+ P-29+ P-30?"},
+		{"banned before", func(c *checkCase) { c.File["state"] = c.banned() }, "rejected P-25+ P-26+ P-26+ P-27+ P-28-P-51 P-29? P-30?"},
+		{"banned by now", func(c *checkCase) { c.File["current_state"] = c.banned() }, "soft_failed P-25+ P-26+ P-26+ P-27+ P-28+ P-29-P-51 P-30?"},
 		{"changed and banned by now", func(c *checkCase) {
 			c.event()["content"].(map[string]any)["body"] = "Bye"
 			c.File["current_state"] = c.banned()
-		}, "soft_failed P-25+ P-26+ P-26-P-15 P-27+ P-28+ P-29-P-51"},
-		{"auth events only in state", func(c *checkCase) { c.File["auth_events"] = []any{} }, "accepted P-25+ P-26+ P-26+ P-27+ P-28+ P-29+"},
+		}, "soft_failed P-25+ P-26+ P-26-P-15 P-27+ P-28+ P-29-P-51 P-30?"},
+		{"auth events only in state", func(c *checkCase) { c.File["auth_events"] = []any{} }, "accepted P-25+ P-26+ P-26+ P-27+ P-28+ P-29+ P-30?"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, c := range checkCases(t) {
@@ -157,7 +157,7 @@ func TestCheckEventAuthEvents(t *testing.T) {
 			t.Fatal(err)
 		}
 		// auth_events are hashed, so the content hash is wrong as well.
-		if got, want := marks(v), "rejected P-25+ P-26? P-26-P-15 P-27-P-41 P-28? P-29?"; got != want {
+		if got, want := marks(v), "rejected P-25+ P-26? P-26-P-15 P-27-P-41 P-28? P-29? P-30?"; got != want {
 			t.Errorf("version %s:\n got %s\nwant %s", c.File["room_version"], got, want)
 		}
 		if d, ok := v.Decisive(); !ok || d.ID != "P-27" {
@@ -176,7 +176,7 @@ func TestCheckCreateEvent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := marks(v), "accepted P-25+ P-26+ P-26+ P-27+ P-28+ P-29?"; got != want || v.RoomID != c.RoomID {
+		if got, want := marks(v), "accepted P-25+ P-26+ P-26+ P-27+ P-28+ P-29? P-30?"; got != want || v.RoomID != c.RoomID {
 			t.Errorf("version %s: room %s, want %s;\n got %s\nwant %s", c.File["room_version"], v.RoomID, c.RoomID, got, want)
 		}
 	}
@@ -242,7 +242,7 @@ func FuzzCheckEvent(f *testing.F) {
 		for _, c := range v.Checks {
 			failed = failed || c.OK != nil && !*c.OK
 		}
-		if _, decided := v.Decisive(); len(v.Checks) != 6 || failed != (v.Verdict != casefile.Accepted) || decided != failed {
+		if _, decided := v.Decisive(); len(v.Checks) != 7 || failed != (v.Verdict != casefile.Accepted) || decided != failed {
 			t.Errorf("%+v of %s", v, file)
 		}
 	})

@@ -41,7 +41,7 @@ internal/inspect        < pdu+
 internal/control        < messaging+ internal/inspect
 internal/simnet         < messaging+ internal/inspect
 internal/demo           < messaging+ internal/inspect
-internal/casefile       < pdu/resolve+
+internal/casefile       < pdu/resolve+ pdu/policy
 internal/interop        <
 internal/house          <
 cmd/strata              < internal/control+ internal/casefile internal/demo github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint golang.org/x/sync
