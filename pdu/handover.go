@@ -181,12 +181,17 @@ func (e *Engine) admission(ctx context.Context, admitted *record, before *room, 
 	if member, _ := admitted.event.Membership(); member.Membership == "leave" {
 		return a, nil // nobody is told the state for leaving
 	}
-	var err error
-	if a.StateBefore, err = e.stateEvents(ctx, admitted.before); err != nil {
+	state, err := e.stateIDs(ctx, admitted.before)
+	if err != nil {
 		return Admission{}, err
 	}
-	if omitMembers {
-		a.StateBefore, a.MembersOmitted = withoutMembers(a.StateBefore, admitted.event.Sender()), true
+	if a.MembersOmitted = omitMembers; omitMembers {
+		a.StateBefore, err = e.stateWithoutMembers(ctx, state, admitted.event.Sender())
+	} else {
+		a.StateBefore, err = e.eventsOf(ctx, slices.Collect(maps.Values(state)))
+	}
+	if err != nil {
+		return Admission{}, err
 	}
 	chain, err := e.authChain(ctx, append(idsOf(a.StateBefore), a.Event.ID()), nil)
 	if err != nil {

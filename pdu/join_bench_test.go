@@ -66,6 +66,7 @@ func makeLargeRoom(b *testing.B, members int) *largeRoom {
 	owner := build(alice, "m.room.member", string(alice), `{"membership":"join"}`, create)
 	levels := build(alice, "m.room.power_levels", "", `{"users":{"@alice:a.example":100}}`, create, owner)
 	rules := build(alice, "m.room.join_rules", "", `{"join_rule":"public"}`, create, owner, levels)
+	build(alice, "m.room.name", "", `{"name":"Large"}`, create, owner, levels)
 	for i := range members - 1 {
 		user := ident.UserID(fmt.Sprintf("@user%d:server%d.example", i, i%100))
 		build(user, "m.room.member", string(user), fmt.Sprintf(`{"displayname":"User %d","membership":"join"}`, i), create, levels, rules)
@@ -110,6 +111,59 @@ func BenchmarkJoin(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// BenchmarkAdmission answers a join to a room of 10,000 members that has a name, for one who wants no members (M-10). The floor is the
+// answer with them. Both come after a start, with nothing in the memory.
+func BenchmarkAdmission(b *testing.B) {
+	const members = 10_000
+	room := makeLargeRoom(b, members)
+	v, _ := event.VersionOf("10")
+	room.keys["c.example"] = keyOf("c.example").Public()
+	store := emptyStore(b)
+	engine := started(b, room.keys, store)
+	state := make([]*event.Event, len(room.state))
+	for i, wire := range room.state {
+		state[i] = parseWire(b, v, wire)
+	}
+	if err := engine.AdoptRoom(b.Context(), "10", parseWire(b, v, room.join), state, nil, "a.example"); err != nil {
+		b.Fatal(err)
+	}
+	template, _, err := engine.Template(b.Context(), room.id, member(carol, carol, "join"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	p, err := event.FromTemplate(v, template)
+	if err != nil {
+		b.Fatal(err)
+	}
+	join, err := event.Build(v, p, "c.example", keyOf("c.example"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	answer := func(omit bool) (time.Duration, int) {
+		engine := started(b, room.keys, store)
+		begun := cpuTime(b)
+		h := pdu.Handover{Room: room.id, EventID: join.ID(), Membership: "join", OmitMembers: omit}
+		admission, err := engine.AcceptMembership(b.Context(), "c.example", h, join.JSON())
+		if err != nil {
+			b.Fatal(err)
+		}
+		return cpuTime(b) - begun, len(admission.StateBefore)
+	}
+	answer(false)
+	var spent, floor time.Duration
+	for b.Loop() {
+		whole, all := answer(false)
+		partial, few := answer(true)
+		if all != members+5 || few != 4 {
+			b.Fatalf("%d and %d events of state", all, few)
+		}
+		spent, floor = spent+partial, floor+whole
+	}
+	b.ReportMetric(float64(spent)/float64(floor), "ratio")
+	b.ReportMetric(float64(spent.Microseconds())/float64(b.N), "cpu-µs/answer")
+	b.ReportMetric(0, "ns/op")
+}
+
 func parseWire(b *testing.B, v *event.Version, wire []byte) *event.Event {
 	b.Helper()
 	x, err := event.Parse(v, wire)
@@ -122,12 +176,24 @@ func parseWire(b *testing.B, v *event.Version, wire []byte) *event.Event {
 // joiner is the engine of b.example, with an empty store.
 func joiner(b *testing.B, held heldKeys) *pdu.Engine {
 	b.Helper()
+	return started(b, held, emptyStore(b))
+}
+
+func emptyStore(b *testing.B) *persistence.Store {
+	b.Helper()
 	store, err := persistence.Open(b.Context(), persistence.Options{
 		Path: filepath.Join(b.TempDir(), "store"), ServerName: "b.example",
 	})
 	if err != nil {
 		b.Fatal(err)
 	}
+	b.Cleanup(func() { _ = store.Close() })
+	return store
+}
+
+// started is an engine of b.example with nothing in its memory.
+func started(b *testing.B, held heldKeys, store *persistence.Store) *pdu.Engine {
+	b.Helper()
 	engine, err := pdu.NewEngine(pdu.EngineConfig{
 		Self: "b.example", Key: keyOf("b.example"), Store: store, Keys: noNotary{held}, Client: noNetwork{}, Outbox: noOutbox{},
 	})
@@ -143,7 +209,6 @@ func joiner(b *testing.B, held heldKeys) *pdu.Engine {
 	b.Cleanup(func() {
 		cancel()
 		<-ended
-		_ = store.Close()
 	})
 	return engine
 }

@@ -4,6 +4,7 @@ package pdu
 
 import (
 	"cmp"
+	"context"
 	"slices"
 
 	"github.com/strata-matrix/strata/pdu/event"
@@ -11,31 +12,39 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// withoutMembers leaves the member events out of the state that a joiner is given (M-10), but for those of the heroes, by whom
-// clients call a room that has neither name nor alias (M-11).
-func withoutMembers(state []*event.Event, joiner ident.UserID) []*event.Event {
-	kept := heroesOf(state, joiner)
-	for _, x := range state {
-		if x.Type() != memberType {
-			kept = append(kept, x)
+// stateWithoutMembers is the events of a state that a joiner is given who wants no members (M-10): of the member events only those
+// of the heroes, by whom clients call a room that has neither name nor alias (M-11). Only then is any member event read.
+func (e *Engine) stateWithoutMembers(ctx context.Context, all map[event.StateKey]ident.EventID, joiner ident.UserID) ([]*event.Event, error) {
+	var members, others []ident.EventID
+	for slot, id := range all {
+		switch {
+		case slot.Type != memberType:
+			others = append(others, id)
+		case slot.Key != string(joiner):
+			members = append(members, id)
 		}
 	}
-	return kept
+	state, err := e.eventsOf(ctx, others)
+	if err != nil || isNamed(state) {
+		return state, err
+	}
+	events, err := e.eventsOf(ctx, members)
+	return append(state, heroesOf(events)...), err
 }
 
-// heroesOf is the member events of the first few other users who are joined or invited; without any, of those who have left or
-// are banned (client-server API, "RoomSummary"). A room with a name or an alias needs none.
-func heroesOf(state []*event.Event, joiner ident.UserID) []*event.Event {
+// isNamed says whether a room has a name or an alias by a state.
+func isNamed(state []*event.Event) bool {
+	return slices.ContainsFunc(state, func(x *event.Event) bool {
+		return x.IsState(nameSlot) && names(x.Content().Get("name")) || x.IsState(aliasSlot) && names(x.Content().Get("alias"))
+	})
+}
+
+// heroesOf is the member events of the first few users who are joined or invited; without any, of those who have left or are banned
+// (client-server API, "RoomSummary").
+func heroesOf(members []*event.Event) []*event.Event {
 	var here, gone []*event.Event
-	for _, x := range state {
-		if x.IsState(nameSlot) && names(x.Content().Get("name")) || x.IsState(aliasSlot) && names(x.Content().Get("alias")) {
-			return nil
-		}
-		member, isMember := x.Membership()
-		if key, _ := x.StateKey(); !isMember || key == string(joiner) {
-			continue
-		}
-		switch member.Membership {
+	for _, x := range members {
+		switch member, _ := x.Membership(); member.Membership {
 		case "join", "invite":
 			here = append(here, x)
 		case "leave", "ban":
