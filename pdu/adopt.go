@@ -130,7 +130,7 @@ func (b *batch) adoptJoin(join *event.Event, root state.Root) error {
 	if err := b.openGaps(join); err != nil {
 		return err
 	}
-	b.head.extremities = []*extremity{extremityOf(own)}
+	b.head.extremities, b.head.held = []*extremity{extremityOf(own)}, nil
 	b.head.current = own.after
 	b.head.membership, b.adopted = Joined, true
 	return nil

@@ -3,6 +3,7 @@
 package pdu
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -122,31 +123,32 @@ func (q *inquiry) stateIDs(ctx context.Context, server ident.ServerName, at iden
 	if err != nil {
 		return nil, nil, err
 	}
-	var answer struct {
-		State []string `json:"pdu_ids"`
-		Chain []string `json:"auth_chain_ids"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, nil, fmt.Errorf("read state ids: %w", err)
-	}
-	if state, err = givenIDs(answer.State); err == nil {
-		chain, err = givenIDs(answer.Chain)
+	if state, err = givenIDs(body, "pdu_ids"); err == nil {
+		chain, err = givenIDs(body, "auth_chain_ids")
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, fmt.Errorf("read state ids: %w", err)
 	}
 	q.note(server, "state_ids", fmt.Sprintf("%d events, %d in the auth chain", len(state), len(chain)))
 	return state, chain, nil
 }
 
 // givenIDs reads a list of event ids. One that is longer than any real one is refused whole: a part of a state is no state.
-func givenIDs(list []string) ([]ident.EventID, error) {
+func givenIDs(body []byte, member string) ([]ident.EventID, error) {
+	list, _, err := listIn(body, member, maxGivenState+1)
+	if err != nil {
+		return nil, err
+	}
 	if len(list) > maxGivenState {
-		return nil, fmt.Errorf("the answer names %d events, at most %d are looked at", len(list), maxGivenState)
+		return nil, fmt.Errorf("the answer names more than %d events", maxGivenState)
 	}
 	ids := make([]ident.EventID, 0, len(list))
 	seen := make(map[ident.EventID]bool, len(list))
-	for _, text := range list {
+	for _, element := range list {
+		var text string
+		if err := json.Unmarshal(element, &text); err != nil {
+			return nil, err
+		}
 		id, err := ident.ParseEventID(text)
 		if err != nil {
 			return nil, err
@@ -186,17 +188,74 @@ func federationPath(segments ...string) string {
 
 // eventList is the events in one member of an answer; more than were asked for are ignored.
 func eventList(body []byte, member string, limit int) ([][]byte, error) {
-	var answer map[string]json.RawMessage
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("read answer: %w", err)
+	list, found, err := listIn(body, member, limit)
+	if err == nil && !found {
+		err = errors.New("there is none")
 	}
-	var events []json.RawMessage
-	if err := json.Unmarshal(answer[member], &events); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("read %s of the answer: %w", member, err)
-	}
-	list := make([][]byte, 0, min(len(events), limit))
-	for _, wire := range events[:min(len(events), limit)] {
-		list = append(list, wire)
 	}
 	return list, nil
 }
+
+// listIn is the first few elements of the list in one member of an object; null is a list without any. What comes after them is not
+// read: a list of a million zeros takes two megabytes on the wire, and must not take fifty here.
+func listIn(body []byte, member string, limit int) (list [][]byte, found bool, err error) {
+	in := json.NewDecoder(bytes.NewReader(body))
+	if err := enter(in, '{'); err != nil {
+		return nil, false, err
+	}
+	for in.More() {
+		name, err := in.Token()
+		if err != nil {
+			return nil, false, err
+		}
+		if name != member {
+			var other skipped
+			if err := in.Decode(&other); err != nil {
+				return nil, false, err
+			}
+			continue
+		}
+		list, err = elements(in, limit)
+		return list, err == nil, err
+	}
+	_, err = in.Token()
+	return nil, false, err
+}
+
+func elements(in *json.Decoder, limit int) (list [][]byte, err error) {
+	switch start, err := in.Token(); {
+	case err != nil:
+		return nil, err
+	case start == nil:
+		return nil, nil
+	case start != json.Delim('['):
+		return nil, errors.New("not a list")
+	}
+	for in.More() && len(list) < limit {
+		var element json.RawMessage
+		if err := in.Decode(&element); err != nil {
+			return nil, err
+		}
+		list = append(list, element)
+	}
+	if len(list) < limit {
+		_, err = in.Token()
+	}
+	return list, err
+}
+
+func enter(in *json.Decoder, delim json.Delim) error {
+	start, err := in.Token()
+	if err == nil && start != delim {
+		err = fmt.Errorf("not a %s", delim)
+	}
+	return err
+}
+
+// skipped is a value that is not looked at.
+type skipped struct{}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (skipped) UnmarshalJSON([]byte) error { return nil }

@@ -225,7 +225,7 @@ func TestAnswersThatAreNoState(t *testing.T) {
 			{`[]`, "read state ids"},
 			{`{"pdu_ids":[7]}`, "read state ids"},
 			{`{"pdu_ids":["x"]}`, "event id"},
-			{`{"pdu_ids":["` + string(create) + `"],"auth_chain_ids":[` + strings.Join(endless, ",") + `]}`, "200001 events"},
+			{`{"pdu_ids":["` + string(create) + `"],"auth_chain_ids":[` + strings.Join(endless, ",") + `]}`, "more than 200000 events"},
 			{`{"pdu_ids":["` + string(create) + `"],"auth_chain_ids":[` + strings.Join(endless[:1000], ",") + `]}`, "not given"},
 			{`{"pdu_ids":["` + string(create) + `"],"auth_chain_ids":[` + endless[0] + `]}`, "404"},
 			{`{"pdu_ids":["` + string(stray) + `"]}`, "is of room"},
@@ -315,6 +315,44 @@ func TestQuarantineOutlivesAnOutage(t *testing.T) {
 		pass(time.Minute)
 		for _, e := range sent {
 			a.wantOutcome(e, pdu.Accepted, "", "")
+		}
+	})
+}
+
+// What was held back for an event that is then given up is an extremity, and what it says is in the current state.
+func TestHeldForWhatIsGivenUp(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b := n.start("a.example"), n.start("b.example")
+		room := a.createPublic("10", alice)
+		join := b.join(room, bob, a)
+		n.deliver()
+		a.send(room, stateDraft(alice, "m.room.power_levels", `{"users":{"@alice:a.example":100,"@bob:b.example":50}}`))
+		n.deliver()
+		auth := a.authFor(room, createSlot, levelsSlot, memberOf(bob))
+		root := a.stateEvent(room, levelsSlot)
+		a.send(room, text(alice, "beside it"))
+		n.deliver()
+		topic := build(t, room, stateDraft(bob, "m.room.topic", `{"topic":"t"}`), []*event.Event{root}, auth)
+		never := build(t, room, text(bob, "never given"), []*event.Event{join}, auth)
+		last := build(t, room, text(bob, "last"), []*event.Event{topic, never}, auth)
+		refusal := notFound("event", "state_ids", "state")
+		n.setRefuse(refusal)
+		n.setLie(func(_ ident.ServerName, call transport.Call) string {
+			if strings.Contains(call.Path, "/get_missing_events/") {
+				return `{"events":[` + string(topic.JSON()) + `]}`
+			}
+			return ""
+		})
+		a.receive("b.example", last.JSON())
+		pass(time.Minute)
+		a.wantOutcome(topic, pdu.Accepted, "", "")
+		if got := a.stateEvent(room, topicSlot); got != nil {
+			t.Fatal("the topic is not held back: nothing is tested")
+		}
+		pass(31 * 24 * time.Hour)
+		a.wantOutcome(last, pdu.Dropped, "P-93", "P-93")
+		if got := a.stateEvent(room, topicSlot); got == nil || got.ID() != topic.ID() {
+			t.Errorf("the topic is %v, want %s", got, topic.ID())
 		}
 	})
 }

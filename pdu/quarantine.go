@@ -175,6 +175,9 @@ func (b *batch) giveUp(list []persistence.Staging, why string) error {
 		}
 		b.settled[s.ID] = judged{verdict: v, waited: true}
 		b.gaveUp[s.ID] = v.Outcome == Dropped
+		if err := b.letGo(r); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (b *batch) holds(id ident.EventID) (bool, error) {
 	return b.awaited(id)
 }
 
-// letGo makes extremities of events that were held back for one that was then not accepted, unless they are held for others.
+// letGo makes extremities of events that were held back for one that was then not accepted, or given up, unless they are held for others.
 func (b *batch) letGo(refused *record) error {
 	if len(b.head.held) == 0 {
 		return nil

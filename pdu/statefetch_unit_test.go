@@ -52,13 +52,13 @@ func TestRankAnswers(t *testing.T) {
 
 // A list of ids is refused whole when it is longer than any real one, or when one of its members is no id (P-93).
 func TestGivenIDs(t *testing.T) {
-	if _, err := givenIDs(make([]string, maxGivenState+1)); err == nil {
+	if _, err := givenIDs([]byte(`{"x":[`+strings.Repeat(`"$a",`, maxGivenState)+`"$a"]}`), "x"); err == nil {
 		t.Error("an endless list was taken")
 	}
-	if _, err := givenIDs([]string{"$a", "b"}); err == nil {
+	if _, err := givenIDs([]byte(`{"x":["$a","b"]}`), "x"); err == nil {
 		t.Error("a list with something else in it was taken")
 	}
-	got, err := givenIDs([]string{"$b", "$a", "$b"})
+	got, err := givenIDs([]byte(`{"x":["$b","$a","$b"]}`), "x")
 	if diff := cmp.Diff(ids("ba"), got); diff != "" || err != nil {
 		t.Errorf("ids: %s, %v", diff, err)
 	}

@@ -4,6 +4,8 @@ package pdu
 
 import (
 	"net/url"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +69,28 @@ func FuzzPeek(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a list costs is bounded by what is wanted of it, not by how many elements another server crams into its answer (P-93).
+func TestCrammedAnswers(t *testing.T) {
+	const size = 1 << 20
+	for _, body := range []string{
+		`{"pdus":[` + strings.Repeat("0,", size) + `0]}`, `{"x":[` + strings.Repeat("0,", size) + `0],"pdus":[0,0,0]}`,
+	} {
+		if list, err := eventList([]byte(body), "pdus", 3); len(list) != 3 || err != nil {
+			t.Errorf("%.20s…: %d, %v; want 3", body, len(list), err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, _ = eventList([]byte(body), "pdus", 3)
+		runtime.ReadMemStats(&after)
+		if got := after.TotalAlloc - before.TotalAlloc; got > 8*uint64(len(body)) {
+			t.Errorf("%.20s…: %d bytes allocated for %d", body, got, len(body))
+		}
+	}
+	if ids, err := givenIDs([]byte(`{"pdu_ids":[`+strings.Repeat(`"",`, size)+`""]}`), "pdu_ids"); err == nil {
+		t.Errorf("%d ids, want a refusal", len(ids))
+	}
 }
 
 func FuzzEventList(f *testing.F) {
