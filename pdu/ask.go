@@ -30,19 +30,20 @@ type spending struct {
 
 // inquiry is what one piece of work asks other servers about a room, within a budget. It belongs to one goroutine.
 type inquiry struct {
-	notary ident.ServerName // asked for keys that their owners do not give; "" for nobody
-	e      *Engine
-	head   *room
-	budget spending
-	spent  spending
-	silent map[ident.ServerName]bool      // did not answer: they are not asked again, since that may take long
-	asked  map[ident.ServerName]string    // how the last question to each ended
-	strict bool                           // a state is refused when a key is not to be had now
-	chunk  map[ident.EventID]*event.Event // events that states are asked for and that are not stored
+	notary  ident.ServerName // asked for keys that their owners do not give; "" for nobody
+	e       *Engine
+	head    *room
+	budget  spending
+	spent   spending
+	silent  map[ident.ServerName]bool      // did not answer: they are not asked again, since that may take long
+	refused map[ident.ServerName]bool      // gave nothing because we are not in the room
+	asked   map[ident.ServerName]string    // how the last question to each ended
+	strict  bool                           // a state is refused when a key is not to be had now
+	chunk   map[ident.EventID]*event.Event // events that states are asked for and that are not stored
 }
 
 func (e *Engine) inquire(head *room, budget spending) *inquiry {
-	return &inquiry{e: e, head: head, budget: budget, silent: map[ident.ServerName]bool{}, asked: map[ident.ServerName]string{}}
+	return &inquiry{e: e, head: head, budget: budget, silent: map[ident.ServerName]bool{}, refused: map[ident.ServerName]bool{}, asked: map[ident.ServerName]string{}}
 }
 
 // ask sends one request. what names it in records.
@@ -64,6 +65,9 @@ func (q *inquiry) ask(ctx context.Context, server ident.ServerName, what string,
 		var failure *transport.Failure
 		if errors.As(err, &failure) && failure.Class != transport.Class4xxContent {
 			q.silent[server] = true
+		}
+		if isRefusal(err) {
+			q.refused[server] = true
 		}
 		q.note(server, what, err.Error())
 		return nil, fmt.Errorf("ask %s for %s: %w", server, what, err)

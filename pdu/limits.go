@@ -54,6 +54,7 @@ const (
 	maxGap            = 5_000     // events of gaps that wait in a room; before the next one the state is asked for instead
 	stateAfter        = 2         // searches that were in vain before the state before an event is asked for
 	stateAfterSilence = 8         // likewise, when servers did not answer: some 40 minutes
+	maxRemovals       = 1_000     // quarantined events among which a removal of ours is looked for
 	maxGivenUp        = 200       // quarantined events that are given up in one job
 
 	maxUnverified         = 5_000 // events that wait for a key, of all origins: at most some 320 MB; beyond it they are dropped

@@ -170,6 +170,9 @@ func (s *server) Do(ctx context.Context, to ident.ServerName, call transport.Cal
 		return transport.Answer{}, errors.New("no such server")
 	}
 	body, err := other.request(ctx, s.name, call)
+	if refusal := (*transport.Error)(nil); errors.As(err, &refusal) {
+		err = &transport.Failure{Class: transport.Class4xxContent, Status: refusal.Status, Code: refusal.Code, Message: refusal.Message}
+	}
 	return transport.Answer{Status: http.StatusOK, Body: body}, err
 }
 

@@ -62,7 +62,7 @@ func (s *search) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return s.believeRemoval(ctx)
 }
 
 // stranded says whether an event's parents have been asked for in vain often enough, or follow a gap that is too long. A server that

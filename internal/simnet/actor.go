@@ -7,10 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"time"
 
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -99,8 +101,17 @@ func (a *actor) until(what string, want pdu.Membership, do func(*messaging.Serve
 			a.world.Timeline.Add(string(a.node.name), "%s: %v", what, err)
 			time.Sleep(tryAgain)
 		}
+		if a.world.keptOut(err) {
+			return
+		}
 	}
 	a.world.fault("%s: %s did not work in %d attempts: %v", a.node.name, what, maxAttempts, err)
+}
+
+// keptOut says whether a join was refused because the user was banned meanwhile.
+func (w *World) keptOut(err error) bool {
+	var failure *transport.Failure
+	return w.Script.Revokes && errors.As(err, &failure) && failure.Status == http.StatusForbidden
 }
 
 // say sends messages.
@@ -130,7 +141,7 @@ func (a *actor) note(id ident.EventID, err error) {
 		if a.node.liar == nil {
 			a.world.acknowledge(a.node.name, id)
 		}
-	case dying(err), a.node.liar != nil, a.world.Script.Revokes && (errors.As(err, &refused) || errors.Is(err, pdu.ErrNotJoined)):
+	case dying(err), a.node.liar != nil, a.world.Script.Revokes && (errors.As(err, &refused) || errors.Is(err, pdu.ErrNotJoined) || errors.Is(err, pdu.ErrUnknownRoom)):
 		a.world.Timeline.Add(string(a.node.name), "not sent: %v", err)
 	default:
 		a.world.fault("%s: %v", a.node.name, err)

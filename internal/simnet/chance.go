@@ -113,10 +113,13 @@ func (p *page) act() {
 	acts[p.rand.IntN(len(acts))]()
 }
 
+// mighty is the first few of the honest servers, who may have been given power.
+func (p *page) mighty() []string { return p.honest[:min(3, len(p.honest))] }
+
 func (p *page) talk() {
 	p.line("%s say %d", p.some(p.honest), 1+p.rand.IntN(4))
 	if p.rand.IntN(2) == 0 {
-		p.line("%s set %d", p.some(p.honest[:3]), 1+p.rand.IntN(2))
+		p.line("%s set %d", p.some(p.mighty()), 1+p.rand.IntN(2))
 	}
 }
 
@@ -147,7 +150,7 @@ func (p *page) fall() {
 
 // moderate is what those with power do to each other. Whether they may is for the rules to say.
 func (p *page) moderate() {
-	by, target := p.oneOf(p.honest[:3]), p.oneOf(append(slices.Clone(p.honest[1:]), p.liars...))
+	by, target := p.oneOf(p.mighty()), p.oneOf(append(slices.Clone(p.honest[1:]), p.liars...))
 	switch p.rand.IntN(7) {
 	case 0:
 		p.line("%s bans %s", by, target)

@@ -104,13 +104,13 @@ func liarsTakeLittle(e End) (wrong []string) {
 }
 
 // putOut takes those for out of the room whom a liar with the power to do so put out, and whom it did not tell: the others do not
-// send them anything any more.
+// send them anything any more. So are those who were put out before they had found the whole state: by whom, they cannot know.
 func (e End) putOut() {
 	joined := e.joined()
 	for i, s := range e.Snapshots {
 		for _, other := range joined {
 			k := other.Events[other.Slots[event.StateKey{Type: "m.room.member", Key: string(s.User)}]]
-			if k.Leave == s.User && e.lies(k.Sender.Server()) {
+			if k.Leave == s.User && (s.Partial || e.lies(k.Sender.Server())) {
 				e.Snapshots[i].Joined = false
 			}
 		}

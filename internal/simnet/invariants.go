@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -78,13 +79,26 @@ func serversConverge(e End) (wrong []string) {
 		names = append(names, s.Server)
 	}
 	for _, s := range joined {
-		honest := slices.DeleteFunc(slices.Clone(s.Servers), e.lies)
+		honest := slices.DeleteFunc(slices.Clone(s.Servers), func(name ident.ServerName) bool { return e.lies(name) || e.unawares(name) })
 		if !slices.Equal(honest, names) || !slices.Equal(s.Servers, first.Servers) {
 			wrong = append(wrong, fmt.Sprintf("servers in the room: %s says %v, %s %v; honest ones are %v",
 				s.Server, s.Servers, first.Server, first.Servers, names))
 		}
 	}
 	return wrong
+}
+
+// unawares says whether a server is out of the room by an event that did not last with the others: what came of it after that,
+// nobody can make it believe.
+func (e End) unawares(name ident.ServerName) bool {
+	for _, s := range e.Snapshots {
+		if s.Server == name && !s.Joined && e.Revokes {
+			slot := event.StateKey{Type: "m.room.member", Key: string(s.User)}
+			k := s.Events[s.Slots[slot]]
+			return k.Leave == s.User && k.Sender != s.User
+		}
+	}
+	return false
 }
 
 // sameEvents: what one server accepted, every server accepted that was in the room then: for which the event comes after its
@@ -269,7 +283,7 @@ func (e End) joined() (list []Snapshot) {
 }
 
 // arrival is the event with which the server came into the room for the last time: its join, or "" for the creator who never
-// left.
+// left. Who was put out by what did not last came with the join that is current.
 func (s Snapshot) arrival() (arrival ident.EventID) {
 	created := false
 	for i, c := range s.Delivered {
@@ -281,6 +295,9 @@ func (s Snapshot) arrival() (arrival ident.EventID) {
 		case k.Join == s.User && arrival == "" && !created:
 			arrival = k.ID
 		}
+	}
+	if arrival == "" && !created {
+		return s.Slots[event.StateKey{Type: "m.room.member", Key: string(s.User)}]
 	}
 	return arrival
 }

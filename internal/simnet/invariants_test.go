@@ -64,6 +64,22 @@ func TestInvariantsFind(t *testing.T) {
 		}, []string{"servers converge"}},
 		{"other extremities", func(a, _ *simnet.Snapshot, _ *simnet.End) { a.Extremities = nil }, []string{"servers converge"}},
 		{"other servers", func(a, _ *simnet.Snapshot, _ *simnet.End) { a.Servers = a.Servers[:1] }, []string{"servers converge"}},
+		{"b is out by a kick that did not last with a", func(_, b *simnet.Snapshot, e *simnet.End) {
+			kick := simnet.Known{ID: "$kick", Outcome: pdu.Accepted, InGraph: true, Sender: "@a:a.example", Leave: b.User}
+			b.Joined, b.Events["$kick"] = false, kick
+			b.Slots[event.StateKey{Type: "m.room.member", Key: string(b.User)}] = "$kick"
+			e.Revokes = true
+		}, nil},
+		{"b is out and nothing is taken away", func(_, b *simnet.Snapshot, _ *simnet.End) { b.Joined = false }, []string{"servers converge"}},
+		{"history from before b's join is not with b, whom a kick from before it did not put out", func(_, b *simnet.Snapshot, _ *simnet.End) {
+			delete(b.Events, "$a")
+			b.Slots[event.StateKey{Type: "m.room.member", Key: string(b.User)}] = "$b"
+			b.Events["$kick"] = simnet.Known{ID: "$kick", Outcome: pdu.Accepted, InGraph: true, Sender: "@a:a.example", Leave: b.User}
+			kick := simnet.Callback{Position: 9, Event: "$kick"}
+			b.Delivered = append(b.Delivered, kick)
+			kick.Life = 1
+			b.Callbacks = append(b.Callbacks, kick)
+		}, []string{"servers converge", "servers hold the same events"}},
 		{"nobody is left", func(a, b *simnet.Snapshot, _ *simnet.End) { a.Joined, b.Joined = false, false }, []string{"servers converge"}},
 		{"an event that b says is not with a", func(a, _ *simnet.Snapshot, _ *simnet.End) {
 			delete(a.Events, "$said")

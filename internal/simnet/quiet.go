@@ -95,6 +95,9 @@ func (n *node) undone(tx *persistence.Tx) (string, error) {
 		if room.Membership == persistence.RoomLeft {
 			continue // what is staged for it stays until it is joined again
 		}
+		if lost, err := n.lost(tx, room.NID); err != nil || lost {
+			return "", err
+		}
 		if why, err := n.unjudged(tx, room.NID); err != nil || why != "" {
 			return why, err
 		}
@@ -108,6 +111,30 @@ func (n *node) undone(tx *persistence.Tx) (string, error) {
 		return fmt.Sprintf("%d events are not called back", len(rest)), err
 	}
 	return "", nil
+}
+
+// lost says whether a server was put out of a room of which it has never found the whole state: nobody gives it that now, nor
+// what follows.
+func (n *node) lost(tx *persistence.Tx, room int64) (bool, error) {
+	p, found, err := tx.Partial(room)
+	if err != nil || !found || p.Attempts < triedOften {
+		return false, err
+	}
+	slot := event.StateKey{Type: "m.room.member", Key: string(n.user)}
+	for _, other := range n.world.honest() {
+		server := other.await()
+		if other == n || server == nil {
+			continue
+		}
+		e, err := server.Engine().StateEvent(context.Background(), n.world.Room(), slot)
+		if err != nil || e == nil {
+			continue // it does not know either
+		}
+		if m, _ := e.Membership(); m.Membership != "join" {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // unjudged is the events of a room that are still to be judged. What liars made may wait for ever: for what no one has. But that

@@ -4,6 +4,7 @@ package simnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -18,6 +19,7 @@ type Snapshot struct {
 	Server      ident.ServerName
 	User        ident.UserID
 	Joined      bool
+	Partial     bool   // its whole state was not found
 	Root        string // of the current state, in hex
 	Slots       map[event.StateKey]ident.EventID
 	Extremities []ident.EventID
@@ -75,6 +77,9 @@ func (n *node) snapshot() (Snapshot, error) {
 		return Snapshot{}, err
 	}
 	info, err := server.Engine().Room(ctx, room)
+	if errors.Is(err, pdu.ErrUnknownRoom) { // it was kept out from the beginning
+		return s, nil
+	}
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -118,7 +123,10 @@ func powerOf(state []*event.Event) (Power, error) {
 func (s *Snapshot) read(tx *persistence.Tx, world *World, id ident.RoomID) error {
 	room, found, err := tx.Room(id)
 	if err != nil || !found {
-		return fmt.Errorf("room %s: found %t, %w", id, found, err)
+		return err
+	}
+	if _, s.Partial, err = tx.Partial(room.NID); err != nil {
+		return err
 	}
 	s.Root = fmt.Sprintf("%x", room.State)
 	if err := s.readEvents(tx, world); err != nil {
