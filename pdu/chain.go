@@ -77,7 +77,7 @@ func (e *Engine) storedTexts(ctx context.Context, ids []ident.EventID) ([]json.R
 			missing = append(missing, id)
 		}
 	}
-	rows, err := e.readTexts(ctx, missing)
+	rows, err := e.readRows(ctx, missing)
 	if err != nil {
 		return nil, err
 	}
@@ -88,21 +88,6 @@ func (e *Engine) storedTexts(ctx context.Context, ids []ident.EventID) ([]json.R
 		return nil, fmt.Errorf("%w: %d events of a state or auth chain are not stored", persistence.ErrCorrupt, len(ids)-len(list))
 	}
 	return list, nil
-}
-
-// readTexts reads the text of those events that are stored.
-func (e *Engine) readTexts(ctx context.Context, ids []ident.EventID) (all []persistence.Event, err error) {
-	for chunk := range slices.Chunk(ids, loadChunk) {
-		err := e.store.View(ctx, func(tx *persistence.Tx) error {
-			rows, err := tx.EventTexts(chunk)
-			all = append(all, rows...)
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("read events: %w", err)
-		}
-	}
-	return all, nil
 }
 
 // authChain is the events that the given ones rest on, all the way down, each once, after those that are known to be among them with
@@ -185,7 +170,7 @@ func (e *Engine) readAuthEvents(ctx context.Context, ids []ident.EventID) (map[i
 			missing = append(missing, id)
 		}
 	}
-	rows, err := e.readTexts(ctx, missing)
+	rows, err := e.readRows(ctx, missing)
 	for _, row := range rows {
 		r, err := recordOf(row)
 		if err != nil {

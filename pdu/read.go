@@ -5,6 +5,7 @@ package pdu
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
@@ -120,26 +121,31 @@ func recordOf(stored persistence.Event) (*record, error) {
 	return r, nil
 }
 
-// readRecords reads events from the store; those that are not stored are left out.
-func (e *Engine) readRecords(ctx context.Context, ids []ident.EventID) ([]*record, error) {
-	found := make([]*record, 0, len(ids))
-	for len(ids) > 0 {
-		chunk := ids[:min(len(ids), loadChunk)]
-		ids = ids[len(chunk):]
-		var rows []persistence.Event
-		err := e.store.View(ctx, func(tx *persistence.Tx) (err error) {
-			rows, err = tx.Events(chunk)
+// readRows reads events from the store; those that are not stored are left out.
+func (e *Engine) readRows(ctx context.Context, ids []ident.EventID) (all []persistence.Event, err error) {
+	for chunk := range slices.Chunk(ids, loadChunk) {
+		err := e.store.View(ctx, func(tx *persistence.Tx) error {
+			rows, err := tx.Events(chunk)
+			all = append(all, rows...)
 			return err
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read events: %w", err)
 		}
-		for _, row := range rows {
-			r, err := recordOf(row)
-			if err != nil {
-				return nil, err
-			}
-			found = append(found, r)
+	}
+	return all, nil
+}
+
+// readRecords is readRows, parsed.
+func (e *Engine) readRecords(ctx context.Context, ids []ident.EventID) ([]*record, error) {
+	rows, err := e.readRows(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]*record, len(rows))
+	for i, row := range rows {
+		if found[i], err = recordOf(row); err != nil {
+			return nil, err
 		}
 	}
 	return found, nil
