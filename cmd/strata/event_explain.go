@@ -122,7 +122,7 @@ type eventJudgeCmd struct {
 // Help implements kong.HelpProvider.
 func (eventJudgeCmd) Help() string {
 	return `The event, and what rests on it or follows it, is judged by what is known now: it may come out otherwise when an event that
-it hangs on does. The room waits meanwhile, some 30 s for a million events. Strata does this by itself when a cause that it knows of
+it hangs on does. For one that the policy server has not signed, that server is asked again. The room waits meanwhile, some 30 s for a million events. Strata does this by itself when a cause that it knows of
 disappears. Prints what event explain prints.
 
   strata event judge '$abc'`

@@ -74,6 +74,7 @@ func Explain(err error) *Error {
 func kindOf(err error) Kind {
 	var refused *pdu.NotAllowed
 	var failure *transport.Failure
+	var unsigned *pdu.PolicyError
 	var malformed *event.FormatError // of an event that was to be made: peers' are verdicts
 	switch {
 	case errors.Is(err, inspect.ErrQuery), errors.Is(err, messaging.ErrNotOurs), errors.Is(err, messaging.ErrNoServer):
@@ -85,6 +86,10 @@ func kindOf(err error) Kind {
 		return NotFound
 	case errors.As(err, &refused), errors.Is(err, pdu.ErrNotJoined), errors.Is(err, pdu.ErrAccepted):
 		return Refused
+	case errors.As(err, &unsigned) && unsigned.Refused:
+		return Refused
+	case errors.As(err, &unsigned):
+		return Unreachable
 	case errors.As(err, &failure):
 		return kindOfFailure(failure.Class)
 	case errors.Is(err, context.DeadlineExceeded):

@@ -292,7 +292,14 @@ func (h *handler) judge(ctx context.Context, q EventRef) (inspect.Explanation, e
 	if err != nil {
 		return inspect.Explanation{}, usage(err)
 	}
-	if _, err := h.server.Engine().JudgeAgain(ctx, id); err != nil {
+	engine := h.server.Engine()
+	judge := engine.JudgeAgain
+	if before, _, err := engine.Verdict(ctx, id); err != nil {
+		return inspect.Explanation{}, err
+	} else if before.Decisive().ID == "P-30" {
+		judge = engine.AskPolicy // only the policy server's signature can change it
+	}
+	if _, err := judge(ctx, id); err != nil {
 		return inspect.Explanation{}, err
 	}
 	return h.look.Explain(ctx, q.EventID)
