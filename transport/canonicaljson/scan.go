@@ -72,6 +72,7 @@ type scanner struct {
 	without []string // the keys of the outermost object that are not wanted
 	ignored uint32   // the node of the one whose value is being read, 0 if none is
 	before  bool     // what canonical was before that value
+	found   bool     // one of them was there
 }
 
 // scan reads the whole source.
@@ -185,7 +186,7 @@ func (s *scanner) key(at int) (end int, err error) {
 	}
 	object.end = self
 	if s.depth == 1 && len(s.without) > 0 && s.unwanted(this) {
-		s.ignored, s.before = self, s.canonical
+		s.ignored, s.before, s.found = self, s.canonical, true
 	}
 	return at + 1, nil
 }

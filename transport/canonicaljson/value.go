@@ -85,10 +85,10 @@ func parse(src []byte, rules Rules, without []string) (Value, error) {
 		text, nodes = e.out, e.nodes
 	}
 	root := Value{doc: &document{text: text, nodes: nodes}}
-	if len(without) == 0 || root.Kind() != Object {
-		return root.clone(), nil
+	if s.found {
+		return root.without(without), nil
 	}
-	return root.without(without), nil
+	return root.clone(), nil
 }
 
 // clone is a whole document again, in memory of its own.
