@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -57,7 +58,12 @@ func (e *Event) Membership() (m Member, ok bool) {
 
 // PowerLevels is the content of an m.room.power_levels event. The error says which level is none by the rules of the room
 // version. The result is shared and must not be modified.
-func (e *Event) PowerLevels() (*PowerLevels, error) { return decodedAs[PowerLevels](e) }
+func (e *Event) PowerLevels() (*PowerLevels, error) {
+	if e.levels == nil {
+		return nil, fmt.Errorf("%w: %s", ErrOtherType, e.typ)
+	}
+	return e.levels()
+}
 
 // Create is the content of an m.room.create event. The result is shared and must not be modified.
 func (e *Event) Create() (*Create, error) { return decodedAs[Create](e) }
@@ -81,7 +87,8 @@ func (e *Event) decode() {
 	case typeMember:
 		store(e, decodeMember)
 	case typePowerLevels:
-		store(e, func(e *Event) (*PowerLevels, error) { return decodePowerLevels(e.version, e.content) })
+		// Those of a large room cost more to decode than all the rest of the event, and of the events of a long history few are asked.
+		e.levels = sync.OnceValues(func() (*PowerLevels, error) { return decodePowerLevels(e.version, e.content) })
 	case typeCreate:
 		store(e, decodeCreate)
 	case typeJoinRules:

@@ -8,7 +8,7 @@
 //	                │ redacted bytes ──▶ reference hash ──▶ event id        │
 //	                │        └─────────▶ the signed message                │ kept for VerifySignatures
 //	                │ content hash: a mismatch leaves the redacted event   ┘ (P-15)
-//	                └ membership, power levels, create, join rules: decoded once
+//	                └ membership, create, join rules: decoded once; power levels: when first asked for
 //
 //	Proto ─▶ Build ─▶ content hash ─▶ redact ─▶ sign ─▶ Parse ─▶ *Event
 //

@@ -47,8 +47,9 @@ type Event struct {
 	prev    []ident.EventID
 	auth    []ident.EventID
 
-	decoded   any   // *Member, *PowerLevels, *Create or *JoinRules, by type
-	decodeErr error // why decoded is nil
+	decoded   any                          // *Member, *Create or *JoinRules, by type
+	decodeErr error                        // why decoded is nil
+	levels    func() (*PowerLevels, error) // decoded when first asked for; nil for other types
 
 	signers  *signers // who has to sign, if content cannot tell any more because it is redacted
 	mismatch bool
