@@ -18,17 +18,11 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// plainRun is how many plain bytes src starts with. It looks at eight at a time: a byte is not plain if its highest bit is set,
-// if subtracting ' ' from it borrows, or if it differs from '"' or '\\' in nothing, in which case subtracting 1 from the
-// difference borrows: a borrow sets the highest bit. It may mark the byte after it wrongly, never one before.
+// plainRun is how many plain bytes src starts with.
 func plainRun(src []byte) int {
-	const ones, highs = 0x0101010101010101, 0x8080808080808080
 	i := 0
 	for ; i+8 <= len(src); i += 8 {
-		w := binary.LittleEndian.Uint64(src[i:])
-		quote, backslash := w^ones*'"', w^ones*'\\'
-		special := (w | (w - ones*' ') | (quote - ones) | (backslash - ones)) & highs
-		if special != 0 {
+		if special := specials(binary.LittleEndian.Uint64(src[i:])); special != 0 {
 			return i + bits.TrailingZeros64(special)/8
 		}
 	}
@@ -36,6 +30,15 @@ func plainRun(src []byte) int {
 		i++
 	}
 	return i
+}
+
+// specials marks, by their highest bits, which of eight bytes are not plain. Such a byte has its highest bit set, or subtracting
+// ' ' from it borrows, or it differs from '"' or '\\' in nothing, in which case subtracting 1 from the difference borrows: a
+// borrow sets the highest bit. The byte after it may be marked wrongly, never one before: the first mark is right.
+func specials(w uint64) uint64 {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	quote, backslash := w^ones*'"', w^ones*'\\'
+	return (w | (w - ones*' ') | (quote - ones) | (backslash - ones)) & highs
 }
 
 const lowerHex = "0123456789abcdef"
