@@ -112,5 +112,14 @@ func TestFetchEvent(t *testing.T) {
 		if _, err := b.engine.FetchEvent(t.Context(), "a.example", missed.ID(), true); err == nil {
 			t.Error("what is no event was kept")
 		}
+
+		n.lie = nil
+		b.send(room, member("@b:b.example", "@b:b.example", "leave"))
+		n.deliver()
+		late := a.send(room, text("@a:a.example", "late"))
+		n.lie = func(ident.ServerName, transport.Call) string { return `{"pdus":[` + string(late.JSON()) + `]}` }
+		if _, err := b.engine.FetchEvent(t.Context(), "a.example", late.ID(), true); err == nil {
+			t.Error("an event of a room that was left is said to be kept")
+		}
 	})
 }

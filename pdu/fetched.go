@@ -110,5 +110,8 @@ func (e *Engine) takeInFetched(ctx context.Context, f Fetched) error {
 	if err := e.store.Update(ctx, i.stage); err != nil {
 		return fmt.Errorf("stage %s: %w", f.Event.ID(), err)
 	}
+	if problem := i.results[f.Event.ID()]; problem != "" {
+		return fmt.Errorf("it is not taken in: %s", problem)
+	}
 	return nil
 }

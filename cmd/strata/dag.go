@@ -224,9 +224,9 @@ func mermaid(nodes []inspect.Node) string {
 	return b.String()
 }
 
-// mermaidText leaves nothing in a label that means something in the language.
+// mermaidText leaves nothing in a label that means something in the language: mermaid.js looks for %%{directives} in strings too.
 func mermaidText(s string) string {
-	return strings.NewReplacer(`"`, "#quot;", "#", "#35;", "<", "#lt;", ">", "#gt;", "`", "#96;").Replace(harmless(s))
+	return strings.NewReplacer(`"`, "#quot;", "#", "#35;", "<", "#lt;", ">", "#gt;", "`", "#96;", "%", "#37;").Replace(harmless(s))
 }
 
 // dot is the graph in the language of Graphviz.

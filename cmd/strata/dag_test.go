@@ -90,7 +90,8 @@ func TestDraw(t *testing.T) {
 func TestGraphLabelsAreInert(t *testing.T) {
 	nodes := graphOf("$a")
 	nodes[0].Type, nodes[0].Sender = "\"]; click e0 \"javascript:x\"\n", `\" ] evil [`
-	if got := mermaid(nodes); strings.Count(got, `"`) != 2 || strings.Count(got, "\n") != 4 {
+	nodes[0].Type += `%%{init: {'themeCSS': 'x'}}%%`
+	if got := mermaid(nodes); strings.Count(got, `"`) != 2 || strings.Count(got, "\n") != 4 || strings.Contains(got, "%") {
 		t.Errorf("mermaid: %s", got)
 	}
 	got := dot(nodes)
