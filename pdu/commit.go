@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -238,7 +239,7 @@ func writeVerdict(tx *persistence.Tx, j judged) error {
 
 func verdictRow(v Verdict) (persistence.Verdict, error) {
 	for i := range v.Checks {
-		v.Checks[i].Detail = shortened(v.Checks[i].Detail)
+		v.Checks[i].Detail = auth.Shortened(v.Checks[i].Detail)
 	}
 	checks, err := json.Marshal(v.Checks)
 	if err != nil {

@@ -12,9 +12,6 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// maxDetail bounds the sentence that a check leaves in a record: it quotes what other servers wrote.
-const maxDetail = 1_000
-
 // explain adds to a verdict that is kept which events each check looked at, and on which of them the outcome hangs. It runs before
 // the event has its effect on the room: the current state is still the one that it was judged at.
 func (b *batch) explain(r *record, v *Verdict) (err error) {
@@ -92,16 +89,4 @@ func rejectedOf(e *event.Event, rejected func(ident.EventID) bool) (list []ident
 		}
 	}
 	return list
-}
-
-// shortened is a detail as it is kept.
-func shortened(detail string) string {
-	if len(detail) <= maxDetail {
-		return detail
-	}
-	cut := maxDetail
-	for cut > 0 && detail[cut]&0xC0 == 0x80 { // not within a character
-		cut--
-	}
-	return detail[:cut] + " …"
 }

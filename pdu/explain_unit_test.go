@@ -3,7 +3,6 @@
 package pdu
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/strata-matrix/strata/transport/ident"
@@ -33,18 +32,6 @@ func TestPermanent(t *testing.T) {
 	} {
 		if got := tt.v.Permanent(); got != tt.want {
 			t.Errorf("%s: permanent is %v", tt.name, got)
-		}
-	}
-}
-
-func TestShortened(t *testing.T) {
-	for _, tt := range []struct{ in, want string }{
-		{"", ""}, {strings.Repeat("x", maxDetail), strings.Repeat("x", maxDetail)},
-		{strings.Repeat("x", maxDetail+1), strings.Repeat("x", maxDetail) + " …"},
-		{strings.Repeat("x", maxDetail-1) + "é" + "y", strings.Repeat("x", maxDetail-1) + " …"},
-	} {
-		if got := shortened(tt.in); got != tt.want {
-			t.Errorf("of %d bytes: %d, want %d", len(tt.in), len(got), len(tt.want))
 		}
 	}
 }

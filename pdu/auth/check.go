@@ -4,6 +4,7 @@ package auth
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -65,7 +66,23 @@ type Result struct {
 func allow(rule, detail string) Result { return Result{OK: true, Rule: rule, Detail: detail} }
 
 func deny(rule, format string, args ...any) Result {
-	return Result{Rule: rule, Detail: fmt.Sprintf(format, args...)}
+	return Result{Rule: rule, Detail: Shortened(fmt.Sprintf(format, args...))}
+}
+
+// maxDetail bounds the sentence of a refusal in bytes: it quotes what other servers wrote, and a state resolution holds one for each
+// of its checks.
+const maxDetail = 1_000
+
+// Shortened is a detail as it is kept.
+func Shortened(detail string) string {
+	if len(detail) <= maxDetail {
+		return detail
+	}
+	cut := maxDetail
+	for cut > 0 && !utf8.RuneStart(detail[cut]) {
+		cut--
+	}
+	return detail[:cut] + " …"
 }
 
 // Check applies the authorisation rules that depend on room state to e (rooms/vN, "Authorisation rules", without the rule
