@@ -175,3 +175,36 @@ func TestExtremitiesAfterAFall(t *testing.T) {
 		a.wantOutcome(after, pdu.Accepted, "", "")
 	})
 }
+
+// An event that is quarantined stays so, and its record says so, when what it rests on is judged again.
+func TestQuarantinedWhileOthersAreJudgedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b, _, room, _ := crowded(n, "10")
+		n.withholdState()
+		if _, err := b.joinPartially(room, bob, a); err != nil {
+			t.Fatal(err)
+		}
+		n.deliver()
+		a.send(room, stateDraft(alice, "m.room.power_levels", `{"users":{"@alice:a.example":100,"@bob:b.example":50}}`))
+		n.deliver()
+		auth := a.authFor(room, createSlot, levelsSlot, memberOf(alice))
+		never := build(t, room, text(alice, "never given"), auth[1:2], auth)
+		waits := build(t, room, text(alice, "waits"), []*event.Event{never}, auth)
+		refusal := notFound("event", "get_missing_events")
+		n.setRefuse(func(from, to ident.ServerName, call transport.Call) error {
+			if call.Query.Get("event_id") == string(waits.ID()) {
+				return refusal(from, to, transport.Call{Path: "/event/"})
+			}
+			return refusal(from, to, call)
+		})
+		b.receive("a.example", waits.JSON())
+		pass(time.Hour)
+		b.wantWhole(room, a)
+		b.wantOutcome(waits, pdu.Quarantined, "", "")
+		if came, err := b.engine.Came(t.Context(), waits.ID()); err != nil || came.JudgedAt != 0 {
+			t.Errorf("it came %+v, %v: want it not judged", came, err)
+		}
+		b.receive("a.example", never.JSON())
+		b.wantOutcome(waits, pdu.Accepted, "", "")
+	})
+}
