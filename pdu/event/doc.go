@@ -6,7 +6,6 @@
 //	                │ canonical form (transport/canonicaljson), unsigned dropped
 //	                │ shape and size, by room version (P-01 … P-09)        ┐ else *FormatError: drop
 //	                │ redacted bytes ──▶ reference hash ──▶ event id        │
-//	                │        └─────────▶ the signed message                │ kept for VerifySignatures
 //	                │ content hash: a mismatch leaves the redacted event   ┘ (P-15)
 //	                └ membership, create, join rules: decoded once; power levels: when first asked for
 //
@@ -15,8 +14,8 @@
 // What differs between room versions 1 to 12 is in one table, version.go: each version is the one before it and a few changes.
 // No code asks for a version by name.
 //
-// The redacted form without signatures is made once and serves twice: its hash is the event's id, and it is what servers sign.
-// Numbers are never converted on the way there.
+// The redacted form without signatures serves twice: its hash is the event's id, and it is what servers sign. It is not kept: who
+// verifies has it made again, which costs little beside a signature. Numbers are never converted on the way there.
 //
 // An Event is safe to share between goroutines and never changes; Redact and Sign return new ones. Its content is untrusted: a
 // field that the caller needs to be of some type may be of any other (P-08).

@@ -174,7 +174,7 @@ func (e *Event) HashMismatch() bool { return e.mismatch }
 func (e *Event) Redact() *Event {
 	var f fields
 	f.read(e.root)
-	root, err := canonicaljson.Parse(e.version.redaction.appendRedacted(nil, &f, true), e.version.Rules)
+	root, err := canonicaljson.Parse(e.version.redaction.appendRedacted(make([]byte, 0, len(e.JSON())), &f, true), e.version.Rules)
 	if err != nil {
 		return e // a selection from canonical JSON is canonical JSON
 	}
@@ -192,7 +192,7 @@ func (e *Event) Redact() *Event {
 func (e *Event) message() []byte {
 	var f fields
 	f.read(e.root)
-	return e.version.redaction.appendRedacted(nil, &f, false)
+	return e.version.redaction.appendRedacted(make([]byte, 0, len(e.JSON())), &f, false)
 }
 
 // encodedHashSize is the length of a SHA-256 in unpadded base64.
