@@ -60,11 +60,12 @@ func (s *Server) join(ctx context.Context, user ident.UserID, room ident.RoomID,
 // joinAnew joins a room that this server is not in. While one server after the other is asked the room stays known, so that what
 // arrives in between is not refused.
 func (s *Server) joinAnew(ctx context.Context, h handshake, via []ident.ServerName) error {
-	var taken ident.ServerName // has taken our join, of which nothing came
+	var most handedOver
+	var taker ident.ServerName // has taken our join, of which nothing came, as far as is known
 	err := s.overOthers(ctx, h, via, func(ctx context.Context, h handshake, via ident.ServerName) error {
-		handedOver, err := s.joinOver(ctx, h, via)
-		if handedOver && err != nil {
-			taken = via
+		taken, err := s.joinOver(ctx, h, via)
+		if taken > most {
+			most, taker = taken, via
 		}
 		return err
 	})
@@ -76,13 +77,35 @@ func (s *Server) joinAnew(ctx context.Context, h handshake, via []ident.ServerNa
 	if errors.Is(abandoned, pdu.ErrUnknownRoom) {
 		abandoned = nil
 	}
-	if taken != "" {
-		s.takeBack(ctx, h, taken)
+	if taker != "" {
+		s.takeBack(ctx, h, taker)
 	}
 	return errors.Join(err, abandoned)
 }
 
-// takeBack tells a server that believes us to be in a room that we are not. It can only be tried.
+// handedOver is whether a server has taken our join.
+type handedOver int
+
+const (
+	notTaken handedOver = iota
+	perhapsTaken
+	surelyTaken
+)
+
+// takenDespite is what an error of send_join leaves open: an answer that is lost may have been a yes.
+func takenDespite(err error) handedOver {
+	failure, ok := errors.AsType[*transport.Failure](err)
+	if !ok {
+		return notTaken
+	}
+	switch failure.Class {
+	case transport.ClassDial, transport.ClassTimeout, transport.ClassCanceled, transport.Class5xx, transport.ClassNotJSON:
+		return perhapsTaken
+	}
+	return notTaken
+}
+
+// takeBack tells a server that may believe us to be in a room that we are not. It can only be tried.
 func (s *Server) takeBack(ctx context.Context, h handshake, via ident.ServerName) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout)
 	defer cancel()
@@ -165,33 +188,33 @@ func (s *Server) candidates(ctx context.Context, room ident.RoomID, via []ident.
 }
 
 // joinOver joins over one server: make_join, our event, send_join, and everything of the reply verified before the room counts
-// as joined (M-17). handedOver says that the server has taken our join, whatever came after.
-func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName) (handedOver bool, err error) {
+// as joined (M-17). taken says whether the server has taken our join, whatever came after.
+func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName) (taken handedOver, err error) {
 	begun := time.Now()
 	join, err := s.makeEvent(ctx, h, via)
 	if err != nil {
-		return false, err
+		return notTaken, err
 	}
 	version := join.Version()
 	if err := s.engine.BeginJoin(ctx, h.room, version.ID); err != nil {
-		return false, err
+		return notTaken, err
 	}
 	answer, err := s.sendMembership(ctx, h, via, join)
 	if err != nil {
-		return false, err
+		return takenDespite(err), err
 	}
 	reply, err := readJoinReply(join, answer)
 	if err != nil {
-		return true, fmt.Errorf("answer of send_join: %w", err)
+		return surelyTaken, fmt.Errorf("answer of send_join: %w", err)
 	}
 	if err := s.adopt(ctx, version.ID, reply, via); err != nil {
-		return true, err
+		return surelyTaken, err
 	}
 	s.trace.Emit(trace.MessagingJoined{
 		Room: string(h.room), User: string(h.user), Via: string(via), State: len(reply.state), AuthChain: len(reply.authChain),
 		Unreadable: reply.unreadable, Took: time.Since(begun),
 	})
-	return true, nil
+	return surelyTaken, nil
 }
 
 func (s *Server) adopt(ctx context.Context, version string, reply joinReply, via ident.ServerName) error {

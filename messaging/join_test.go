@@ -114,6 +114,61 @@ func TestJoinOverALiar(t *testing.T) {
 	}
 }
 
+// A join whose answer was lost, over all servers that were asked, is taken back: the room would have us as a member for ever. One that
+// was refused is not.
+func TestJoinWithoutAnswerIsTakenBack(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		outcome http.HandlerFunc
+		leaves  int
+	}{
+		{"a proxy gave up waiting", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusGatewayTimeout) }, 1},
+		{"no answer in time", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, 1},
+		{"refused", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = w.Write([]byte(`{"errcode":"M_FORBIDDEN","error":"no"}`))
+		}, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, n *network) {
+				ctx := t.Context()
+				a, b := n.open("a.example", ""), n.open("b.example", "")
+				room := versionTen(t, a, true)
+				n.put("a.example", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if !strings.Contains(r.URL.Path, "send_join") {
+						a.Handler().ServeHTTP(w, r)
+						return
+					}
+					if test.leaves > 0 {
+						a.Handler().ServeHTTP(httptest.NewRecorder(), r)
+					}
+					test.outcome(w, r)
+				}))
+				if err := b.Join(ctx, bob, room, []ident.ServerName{"a.example", "down.example"}); err == nil {
+					t.Fatal("joined without an answer")
+				}
+				settle()
+				leaves := 0
+				for _, request := range n.asked() {
+					if strings.Contains(request, "send_leave") {
+						leaves++
+					}
+				}
+				if leaves != test.leaves {
+					t.Errorf("%d times taken back, want %d", leaves, test.leaves)
+				}
+				member := must[*event.Event](t)(a.Engine().StateEvent(ctx, room, event.StateKey{Type: "m.room.member", Key: string(bob)}))
+				if test.leaves == 0 && member != nil {
+					t.Errorf("bob is a member: %s", member.Content().Canonical())
+				}
+				if test.leaves > 0 && !member.Content().Get("membership").IsText("leave") {
+					t.Errorf("bob is still a member: %s", member.Content().Canonical())
+				}
+			})
+		})
+	}
+}
+
 // The caller can tell why a server refused.
 func TestJoinRefusedByAll(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
