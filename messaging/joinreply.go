@@ -5,15 +5,17 @@ package messaging
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/pdu/policy"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // joinReply is the answer to a send_join, read but not verified.
 type joinReply struct {
-	join       *event.Event // ours, or the copy that the resident signed as well
+	join       *event.Event // ours, with the signatures that the resident added and that are needed
 	state      []*event.Event
 	authChain  []*event.Event
 	unreadable int // events left out because their format is not valid (P-25)
@@ -57,7 +59,26 @@ func readJoinReply(join *event.Event, body []byte) (joinReply, error) {
 			*list.into = append(*list.into, read)
 		}
 	}
+	reply.join = policySigned(reply.join, root.Get("event"), reply.state)
 	return reply, nil
+}
+
+// policySigned is the join with the signature of the room's policy server, which the resident got for it, if its copy has one
+// (M-103): others who are given the join from here need not ask. Nothing else of the copy counts.
+func policySigned(join *event.Event, returned canonicaljson.Value, state []*event.Event) *event.Event {
+	i := slices.IndexFunc(state, func(x *event.Event) bool { return x.IsState(policy.Slot) })
+	if i < 0 {
+		return join
+	}
+	server, ok := policy.Of(state[i].Content())
+	if !ok || server.Check(join) == nil {
+		return join
+	}
+	signed, err := server.Merge(join, returned.Get("signatures").Canonical())
+	if err != nil {
+		return join
+	}
+	return signed
 }
 
 // serversIn reads a list of servers. What is no name is left out.

@@ -96,6 +96,56 @@ func TestJoinReplyOfARestrictedRoom(t *testing.T) {
 	}
 }
 
+// M-103: of the resident's copy of a join the policy server's signature is kept, if it is good, and nothing else: not what it lacks, and
+// no other event.
+func TestJoinReplyOfAPolicedRoom(t *testing.T) {
+	join := memberEvent(t, "@bob:b.example", `{"membership":"join"}`)
+	key, err := signing.NewKey("ed25519:policy_server", []byte("a policy server, and its own key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	version, name := join.Version(), ""
+	named, err := event.Build(version, event.Proto{
+		RoomID: "!r:a.example", Sender: "@alice:a.example", Type: "m.room.policy", StateKey: &name, Depth: 6, OriginServerTS: 1,
+		Content:    []byte(`{"via":"p.example","public_keys":{"ed25519":"` + signing.EncodeBase64(key.Public()) + `"}}`),
+		PrevEvents: []event.Ref{{ID: "$p"}}, AuthEvents: []event.Ref{{ID: "$a"}},
+	}, "a.example", key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign := func(e *event.Event) string {
+		signed, err := e.Sign("p.example", key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(signed.JSON())
+	}
+	signed := sign(join)
+	for name, tt := range map[string]struct {
+		state, copy string
+		want        bool
+	}{
+		"signed":            {string(named.JSON()), signed, true},
+		"without the rest":  {string(named.JSON()), strings.Replace(signed, `"b.example":`, `"c.example":`, 1), true},
+		"no policy server":  {"", signed, false},
+		"no copy":           {string(named.JSON()), `null`, false},
+		"not signed":        {string(named.JSON()), string(join.JSON()), false},
+		"bad signature":     {string(named.JSON()), strings.Replace(signed, `"ed25519:policy_server":"`, `"ed25519:policy_server":"AAAA`, 1), false},
+		"of another event":  {string(named.JSON()), sign(memberEvent(t, "@bob:b.example", `{"displayname":"x","membership":"leave"}`)), false},
+		"signatures absent": {string(named.JSON()), `{"signatures":7}`, false},
+	} {
+		reply, err := readJoinReply(join, []byte(`{"state":[`+tt.state+`],"auth_chain":[],"event":`+tt.copy+`}`))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		all := reply.join.Signatures()
+		if got := all.Get("p.example").Has("ed25519:policy_server"); got != tt.want || !all.Has("b.example") || all.Has("c.example") || reply.join.ID() != join.ID() {
+			t.Errorf("%s: signatures %s", name, all.Canonical())
+		}
+	}
+}
+
 func FuzzJoinReply(f *testing.F) {
 	join := memberEvent(f, "@bob:b.example", `{"join_authorised_via_users_server":"@mod:a.example","membership":"join"}`)
 	f.Add([]byte(`{"state":[` + string(join.JSON()) + `],"auth_chain":[],"event":` + string(join.JSON()) + `}`))
