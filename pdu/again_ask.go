@@ -106,7 +106,7 @@ func (b *batch) keepPromises() (done bool, err error) {
 		b.e.wakeAt(b.id, at)
 		return false, nil
 	}
-	if err := b.judgeAgainFrom("an event that it rests on was judged anew", due == atOnce, true, ids...); err != nil {
+	if err := b.judgeAgainFrom("what it was judged by is otherwise now", due == atOnce, true, ids...); err != nil {
 		return false, err
 	}
 	b.kept, b.head.again = true, false

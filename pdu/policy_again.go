@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/policy"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -55,4 +56,55 @@ func (e *Engine) mergeSignature(ctx context.Context, id ident.EventID) error {
 		own.event, own.signed = signed, true
 		return nil
 	})
+}
+
+// noteSigned notes a copy of an event that was soft-failed if a policy server has signed it since.
+func (i *intake) noteSigned(in *incoming, outcome Outcome) {
+	if outcome != SoftFailed {
+		return
+	}
+	for _, keys := range in.event.Signatures().Members() {
+		if keys.Has(string(policy.KeyID)) {
+			if i.signed == nil {
+				i.signed = map[ident.RoomID][]*event.Event{}
+			}
+			i.signed[in.room.id] = append(i.signed[in.room.id], in.event)
+			return
+		}
+	}
+}
+
+// takeSignatures adds the policy server's signature on such copies to what is stored, and promises to judge those events again. Of a
+// room that has too much to do nothing is taken: the next copy will do.
+func (e *Engine) takeSignatures(id ident.RoomID, copies []*event.Event) {
+	run := func(b *batch) error {
+		for _, x := range copies {
+			if err := b.takeSignature(x); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	_ = e.submit(id, &task{ctx: e.stopped, alone: true, run: run, done: make(chan struct{})})
+}
+
+// takeSignature takes over no more of a copy than the policy server's signature, and that only if it is good: each event is judged
+// again once for it. Those that come in a row are judged together.
+func (b *batch) takeSignature(x *event.Event) error {
+	now, err := b.stored(x.ID())
+	if err != nil || now.outcome != SoftFailed || now.by != "" {
+		return err
+	}
+	server, enabled, err := b.policyServer()
+	if err != nil || !enabled || server.Check(now.event) == nil || server.Check(x) != nil {
+		return err
+	}
+	signed, err := server.Merge(now.event, x.Signatures().Canonical())
+	if err != nil {
+		return nil // it has no space for the signature
+	}
+	own := b.change(now)
+	own.event, own.signed = signed, true
+	b.askAgain(b.now.Add(rescueAfter).UnixMilli(), x.ID())
+	return nil
 }

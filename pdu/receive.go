@@ -42,7 +42,8 @@ type intake struct {
 	arrived []*incoming              // well-formed
 	results map[ident.EventID]string // an id with a good copy has a good result, whatever else came under it
 	dropped []Verdict
-	again   bool // the events are those that were kept unverified
+	signed  map[ident.RoomID][]*event.Event // copies of soft-failed events with a signature of a policy server
+	again   bool                            // the events are those that were kept unverified
 }
 
 // incoming is one event that is being taken in.
@@ -153,12 +154,14 @@ func (i *intake) recognise(ctx context.Context) error {
 		for _, in := range i.arrived {
 			if r, ok := i.e.cache.record(in.event.ID()); ok && r.inGraph {
 				in.skip = true
+				i.noteSigned(in, r.outcome)
 				continue
 			}
-			nid, _, inGraph, found, err := tx.EventExists(in.event.ID())
+			nid, outcome, inGraph, found, err := tx.EventExists(in.event.ID())
 			if err != nil {
 				return err
 			}
+			i.noteSigned(in, Outcome(outcome))
 			in.count = !found
 			if found {
 				in.nid, in.skip = nid, inGraph || i.arrival == arrivedAsAuthEvent
@@ -277,6 +280,9 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		i.e.cache.putRecords(added...)
 		for id := range rooms {
 			i.e.wake(id)
+		}
+		for id, copies := range i.signed {
+			i.e.takeSignatures(id, copies)
 		}
 	})
 	return nil
