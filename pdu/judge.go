@@ -99,6 +99,7 @@ func (b *batch) judgeOn(own *record, before state.Root, v *Verdict) (err error) 
 		if err != nil {
 			return err
 		}
+		result = keptAllowed(own, result)
 		v.Checks = append(v.Checks, checkOf(stage.id, result))
 		if !result.OK {
 			own.outcome = stage.fails
@@ -122,6 +123,7 @@ func (b *batch) judgeAsOutlier(own *record, v *Verdict) error {
 	if err != nil {
 		return err
 	}
+	result = keptAllowed(own, result)
 	v.Checks = append(v.Checks, checkOf("P-27", result))
 	v.Outcome = Accepted
 	if !result.OK {
