@@ -26,6 +26,9 @@
 // Open builds the layers bottom-up and Close takes them down in reverse. Between them the server owns its goroutines: the outbox's,
 // the engine's, the store's. If one of those gives up the server ends: see Server.Done.
 //
-// Not here: accounts, profiles, client sync (a homeserver's core has them); invitations, knocking, server ACLs, policy servers
-// and EDUs; how events are judged (pdu) and delivered (transaction).
+// A join asks for no members: the room is usable at once, pdu fetches the rest, and meanwhile joins and leaves of further users go over
+// a server that knows all (M-10, M-12). One that came to nothing, though a server has taken it or may have, is taken back.
+//
+// Not here: accounts, profiles, client sync (a homeserver's core has them); invitations, knocking and EDUs; how events are judged,
+// server ACLs kept and policy servers asked (pdu), and how events are delivered (transaction).
 package messaging
