@@ -48,7 +48,7 @@ type view struct {
 // lies are what a liar can be told to do with what it is asked for.
 var lies = map[string]string{
 	"withholds":          "has nothing of what it is asked for",
-	"lies about state":   "leaves bans out of states, gives old power levels and members that it made up",
+	"lies about state":   "leaves bans out of states, of those for joiners too, gives old power levels and members that it made up",
 	"answers garbage":    "answers with what is no answer",
 	"never ends":         "answers without an end",
 	"answers with lots":  "answers with more than it was asked for",

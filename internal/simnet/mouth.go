@@ -55,6 +55,10 @@ func (drip) Close() error { return nil }
 // around is the liar's mouth: what others ask for about rooms goes through it, the rest to the honest server behind it.
 func (l *liar) around(honest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.EscapedPath(), "/_matrix/federation/v2/send_join/") {
+			l.bend(w, r, "send_join", honest)
+			return
+		}
 		rest, about := strings.CutPrefix(r.URL.EscapedPath(), "/_matrix/federation/v1/")
 		what, arg, _ := strings.Cut(rest, "/")
 		switch what {
@@ -151,6 +155,9 @@ func lists(all map[string]json.RawMessage) map[string][]json.RawMessage {
 func (l *liar) bendLists(what string, members map[string][]json.RawMessage) {
 	if l.lies["lies about state"] && what == "state" {
 		members["pdus"] = l.bentState(members["pdus"])
+	}
+	if l.lies["lies about state"] && what == "send_join" {
+		members["state"] = l.bentState(members["state"])
 	}
 	if l.lies["lies about state"] && what == "state_ids" {
 		members["pdu_ids"] = l.bentIDs(members["pdu_ids"])
