@@ -3,6 +3,7 @@
 package messaging
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/strata-matrix/strata/pdu/policy"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/jsonstream"
 )
 
 // joinReply is the answer to a send_join, read but not verified.
@@ -26,41 +28,91 @@ type joinReply struct {
 
 // readJoinReply reads the answer that a resident gave for join (E-15).
 func readJoinReply(join *event.Event, body []byte) (joinReply, error) {
-	// Lenient: what numbers an event may hold is for the room version, and event.Parse, to say.
-	root, err := canonicaljson.Parse(body, canonicaljson.Lenient)
+	reply := joinReply{}
+	var returned canonicaljson.Value
+	whole := map[string]bool{}
+	listOf := func(name string, into *[]*event.Event) jsonstream.Member {
+		return func(in *json.Decoder) (err error) {
+			whole[name], err = true, reply.readEvents(in, join.Version(), into)
+			return err
+		}
+	}
+	err := jsonstream.Object(body, map[string]jsonstream.Member{
+		"state": listOf("state", &reply.state), "auth_chain": listOf("auth_chain", &reply.authChain),
+		"members_omitted": func(in *json.Decoder) error { return in.Decode(&lenientBool{&reply.omitted}) },
+		"servers_in_room": reply.readServers,
+		"event": func(in *json.Decoder) error {
+			var text json.RawMessage
+			if err := in.Decode(&text); err != nil || len(text) > maxEventBody {
+				return err
+			}
+			// Lenient: what numbers an event may hold is for the room version, and event.Parse, to say.
+			returned, _ = canonicaljson.Parse(text, canonicaljson.Lenient)
+			return nil
+		},
+	})
+	if err == nil && !(whole["state"] && whole["auth_chain"]) {
+		err = errors.New("state or auth_chain is missing")
+	}
 	if err != nil {
 		return joinReply{}, err
 	}
-	reply := joinReply{}
-	if reply.omitted, _ = root.Get("members_omitted").Bool(); reply.omitted { // absent, the state is whole (M-12)
-		reply.servers = serversIn(root.Get("servers_in_room"))
+	if !reply.omitted { // absent, the state is whole (M-12)
+		reply.servers = nil
 	}
-	if reply.join, err = countersigned(join, root.Get("event")); err != nil {
+	if reply.join, err = countersigned(join, returned); err != nil {
 		return joinReply{}, err
 	}
-	for _, list := range []struct {
-		name string
-		into *[]*event.Event
-	}{
-		{"state", &reply.state},
-		{"auth_chain", &reply.authChain},
-	} {
-		events := root.Get(list.name)
-		if events.Kind() != canonicaljson.Array {
-			return joinReply{}, fmt.Errorf("%s is not an array", list.name)
-		}
-		*list.into = make([]*event.Event, 0, events.Len())
-		for element := range events.Elements() {
-			read, err := event.Parse(join.Version(), element.Canonical())
-			if err != nil {
-				reply.unreadable++
-				continue
-			}
-			*list.into = append(*list.into, read)
-		}
-	}
-	reply.join = policySigned(reply.join, root.Get("event"), reply.state)
+	reply.join = policySigned(reply.join, returned, reply.state)
 	return reply, nil
+}
+
+// readEvents reads a list of events. Of more than the largest rooms have none would do: a part of a state is no state.
+func (r *joinReply) readEvents(in *json.Decoder, v *event.Version, into *[]*event.Event) error {
+	more, err := jsonstream.List(in, maxJoinEvents, func(text json.RawMessage) error {
+		if len(text) > maxEventBody {
+			r.unreadable++
+			return nil
+		}
+		read, err := event.Parse(v, text)
+		if err != nil {
+			r.unreadable++
+			return nil
+		}
+		*into = append(*into, read)
+		return nil
+	})
+	if more {
+		return fmt.Errorf("more than %d events", maxJoinEvents)
+	}
+	return err
+}
+
+// readServers reads a list of servers. What is no name is left out.
+func (r *joinReply) readServers(in *json.Decoder) error {
+	more, err := jsonstream.List(in, maxServersInRoom, func(text json.RawMessage) error {
+		var name string
+		if json.Unmarshal(text, &name) != nil {
+			return nil
+		}
+		if server, err := ident.ParseServerName(name); err == nil {
+			r.servers = append(r.servers, server)
+		}
+		return nil
+	})
+	if more {
+		return fmt.Errorf("more than %d servers", maxServersInRoom)
+	}
+	return err
+}
+
+// lenientBool reads true as true and whatever else as false.
+type lenientBool struct{ into *bool }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (b *lenientBool) UnmarshalJSON(text []byte) error {
+	*b.into = string(text) == "true"
+	return nil
 }
 
 // policySigned is the join with the signature of the room's policy server, which the resident got for it, if its copy has one
@@ -79,20 +131,6 @@ func policySigned(join *event.Event, returned canonicaljson.Value, state []*even
 		return join
 	}
 	return signed
-}
-
-// serversIn reads a list of servers. What is no name is left out.
-func serversIn(list canonicaljson.Value) (servers []ident.ServerName) {
-	for element := range list.Elements() {
-		if len(servers) == maxServersInRoom {
-			break
-		}
-		text, _ := element.Text()
-		if name, err := ident.ParseServerName(text); err == nil {
-			servers = append(servers, name)
-		}
-	}
-	return servers
 }
 
 // countersigned is the copy of join to use. Where another server's user authorised it, that server's signature is needed, which

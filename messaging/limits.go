@@ -9,6 +9,9 @@ const (
 	// one, takes replies of 500 MB.
 	maxJoinReply = 500 << 20
 
+	// maxJoinEvents is how many events the state and the auth chain in it may have each; the largest known rooms have some 100,000.
+	maxJoinEvents = 200_000
+
 	// joinTimeout is for a whole send_join: a resident has minutes of work with a large room, and patient peers give it so
 	// many.
 	joinTimeout = 10 * time.Minute

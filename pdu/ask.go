@@ -3,7 +3,6 @@
 package pdu
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/jsonstream"
 )
 
 var (
@@ -138,31 +138,27 @@ func (q *inquiry) stateIDs(ctx context.Context, server ident.ServerName, at iden
 }
 
 // givenIDs reads a list of event ids. One that is longer than any real one is refused whole: a part of a state is no state.
-func givenIDs(body []byte, member string) ([]ident.EventID, error) {
-	list, _, err := listIn(body, member, maxGivenState+1)
-	if err != nil {
-		return nil, err
-	}
-	if len(list) > maxGivenState {
-		return nil, fmt.Errorf("the answer names more than %d events", maxGivenState)
-	}
-	ids := make([]ident.EventID, 0, len(list))
-	seen := make(map[ident.EventID]bool, len(list))
-	for _, element := range list {
-		var text string
-		if err := json.Unmarshal(element, &text); err != nil {
-			return nil, err
+func givenIDs(body []byte, member string) (ids []ident.EventID, err error) {
+	seen := map[ident.EventID]bool{}
+	err = jsonstream.Object(body, map[string]jsonstream.Member{member: func(in *json.Decoder) error {
+		more, err := jsonstream.List(in, maxGivenState, func(element json.RawMessage) error {
+			var text string
+			if err := json.Unmarshal(element, &text); err != nil {
+				return err
+			}
+			id, err := ident.ParseEventID(text)
+			if err == nil && !seen[id] {
+				seen[id] = true
+				ids = append(ids, id)
+			}
+			return err
+		})
+		if more {
+			return fmt.Errorf("the answer names more than %d events", maxGivenState)
 		}
-		id, err := ident.ParseEventID(text)
-		if err != nil {
-			return nil, err
-		}
-		if !seen[id] {
-			seen[id] = true
-			ids = append(ids, id)
-		}
-	}
-	return ids, nil
+		return err
+	}})
+	return ids, err
 }
 
 // state asks a server for the events that stateIDs names (E-10).
@@ -190,9 +186,22 @@ func federationPath(segments ...string) string {
 	return transport.Path(append([]string{"_matrix", "federation", "v1"}, segments...)...)
 }
 
-// eventList is the events in one member of an answer; more than were asked for are ignored.
-func eventList(body []byte, member string, limit int) ([][]byte, error) {
-	list, found, err := listIn(body, member, limit)
+// eventList is the events in one member of an answer; more than were asked for are ignored, and so is what is longer than any event.
+func eventList(body []byte, member string, limit int) (list [][]byte, err error) {
+	found := false
+	err = jsonstream.Object(body, map[string]jsonstream.Member{member: func(in *json.Decoder) error {
+		found = true
+		more, err := jsonstream.List(in, limit, func(element json.RawMessage) error {
+			if len(element) <= maxEventText {
+				list = append(list, element)
+			}
+			return nil
+		})
+		if more {
+			return jsonstream.Done
+		}
+		return err
+	}})
 	if err == nil && !found {
 		err = errors.New("there is none")
 	}
@@ -201,65 +210,3 @@ func eventList(body []byte, member string, limit int) ([][]byte, error) {
 	}
 	return list, nil
 }
-
-// listIn is the first few elements of the list in one member of an object; null is a list without any. What comes after them is not
-// read: a list of a million zeros takes two megabytes on the wire, and must not take fifty here.
-func listIn(body []byte, member string, limit int) (list [][]byte, found bool, err error) {
-	in := json.NewDecoder(bytes.NewReader(body))
-	if err := enter(in, '{'); err != nil {
-		return nil, false, err
-	}
-	for in.More() {
-		name, err := in.Token()
-		if err != nil {
-			return nil, false, err
-		}
-		if name != member {
-			var other skipped
-			if err := in.Decode(&other); err != nil {
-				return nil, false, err
-			}
-			continue
-		}
-		list, err = elements(in, limit)
-		return list, err == nil, err
-	}
-	_, err = in.Token()
-	return nil, false, err
-}
-
-func elements(in *json.Decoder, limit int) (list [][]byte, err error) {
-	switch start, err := in.Token(); {
-	case err != nil:
-		return nil, err
-	case start == nil:
-		return nil, nil
-	case start != json.Delim('['):
-		return nil, errors.New("not a list")
-	}
-	for in.More() && len(list) < limit {
-		var element json.RawMessage
-		if err := in.Decode(&element); err != nil {
-			return nil, err
-		}
-		list = append(list, element)
-	}
-	if len(list) < limit {
-		_, err = in.Token()
-	}
-	return list, err
-}
-
-func enter(in *json.Decoder, delim json.Delim) error {
-	start, err := in.Token()
-	if err == nil && start != delim {
-		err = fmt.Errorf("not a %s", delim)
-	}
-	return err
-}
-
-// skipped is a value that is not looked at.
-type skipped struct{}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (skipped) UnmarshalJSON([]byte) error { return nil }

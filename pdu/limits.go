@@ -67,6 +67,7 @@ const (
 const (
 	maxStateServers  = 6       // servers asked for the state at one event
 	maxStateAnswers  = 3       // answers that are compared; one liar among them is outvoted
+	maxEventText     = 1 << 20 // of one event in an answer: 64 KiB in canonical form, with escapes six times as long, and unsigned
 	maxGivenState    = 200_000 // events of a state, and of its auth chain; the largest known rooms have some 100,000
 	maxStateIDsReply = 32 << 20
 	maxStateReply    = 256 << 20 // as much as for a join in all: 200,000 events of 1.3 KiB

@@ -22,6 +22,7 @@ trace                   <
 transport/ident         < github.com/matrix-org/gomatrixserverlib/spec
 transport/canonicaljson <
 transport/signing       < transport/ident+ transport/canonicaljson github.com/oasisprotocol/curve25519-voi
+transport/jsonstream    <
 persistence             < trace transport/ident modernc.org/sqlite
 persistence/storetest   < persistence+
 transport/keys          < transport/signing+ persistence trace
@@ -35,7 +36,7 @@ pdu/resolve             < pdu/auth+
 pdu/acl                 < pdu/event+
 pdu/policy              < pdu/event+
 pdu/visibility          < pdu/event+
-pdu                     < pdu/resolve+ pdu/acl pdu/policy pdu/visibility pdu/state transport+ transaction persistence trace
+pdu                     < transport/jsonstream pdu/resolve+ pdu/acl pdu/policy pdu/visibility pdu/state transport+ transaction persistence trace
 messaging               < pdu+
 internal/inspect        < pdu+
 internal/control        < messaging+ internal/inspect
