@@ -29,7 +29,7 @@
 // nobody gives its parents, the state before it is asked for, from several servers, and it has its place on that: the parents
 // become gaps of the room (see statefetch.go, placement.go). After 30 days, and not before 100 searches, it is given up, with a record (see quarantine.go).
 //
-// Who is removed from a room is given nothing of it any more: a removal of our users that waits is judged without what it follows
+// Who is removed from a room is given nothing of it any more: a removal of our users that waits is believed, and the room left,
 // when its server refuses us (see removal.go).
 //
 // History, what is before a join of ours or a gap, is fetched when someone asks for it. It is verified and judged like anything else,

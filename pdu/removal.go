@@ -15,8 +15,9 @@ import (
 )
 
 // Who is removed from a room while it lacks events will not be given them: the others refuse all that they are asked for by a server
-// that is not in the room (P-89), so that the removal would wait for ever, and our users would speak to nobody. It is believed
-// without what it follows if the server whose user made it refuses us too, and the room as we know it allows it.
+// that is not in the room (P-89), so that the removal would wait for ever, and our users would speak to nobody. It is believed if the
+// server whose user made it refuses us too, and the room as we know it allows it: then the room is left. The event still waits, since
+// the state before it is not known: what it makes of the room is found out should we join again.
 
 // isRefusal says whether an answer is that of a server which gives us nothing of a room.
 func isRefusal(err error) bool {
@@ -50,7 +51,7 @@ func (s *search) believeRemoval(ctx context.Context) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	err = s.e.do(ctx, s.head.id, true, func(b *batch) error { return b.placeRemovals(ids) })
+	err = s.e.do(ctx, s.head.id, true, func(b *batch) error { return b.leaveRemoved(ids) })
 	if err != nil {
 		s.problem = err
 		return s.ownFailure(err)
@@ -68,17 +69,17 @@ func (s *search) removesUs(r *record) bool {
 	return is && (m.Membership == "leave" || m.Membership == "ban") && ident.UserID(user).Server() == s.e.self
 }
 
-// placeRemovals judges events by the current state, those that it allows. What they follow becomes gaps of the room.
-func (b *batch) placeRemovals(ids []ident.EventID) error {
+// leaveRemoved leaves the room if the current state allows one of the events that remove us.
+func (b *batch) leaveRemoved(ids []ident.EventID) error {
+	if b.mustBeJoined() != nil {
+		return nil
+	}
 	for _, id := range ids {
-		if b.mustBeJoined() != nil {
-			return nil // an earlier one, or another cause, has taken us out
-		}
 		r, err := b.stored(id)
 		if err != nil {
 			return err
 		}
-		s, staged, err := b.stagingOf(r)
+		_, staged, err := b.stagingOf(r)
 		if err != nil {
 			return err
 		}
@@ -96,11 +97,8 @@ func (b *batch) placeRemovals(ids []ident.EventID) error {
 		if !result.OK {
 			continue
 		}
-		v := b.newVerdict(r, s)
-		v.Checks = append(v.Checks, Check{ID: "P-91", OK: true, Rule: "P-89", Detail: "parents are missing, and its server gives us nothing of the room any more"})
-		if _, err := b.judgePlaced(r, s, v, b.head.current); err != nil {
-			return err
-		}
+		b.head.membership = Left
+		return nil
 	}
 	return nil
 }

@@ -60,6 +60,7 @@ func TestRegressions(t *testing.T) {
 		{"a search stages events again that were judged while it ran", "storm", 9, "10"},
 		{"the only extremity gives way to an event that is held back", "crash-join", 584367457444680476, "9"},
 		{"a partial join never ends: the parents of the join are not known", "rejoin", 7880735391945347223, "11"},
+		{"a removal has its place on a guessed state", "bans", 14693207079263535264, "1"},
 		{"a removal is not known that follows a gap", byChance, 4502187260790036955, "9"},
 		{"members whose keys cannot be had are missing from the state that ends a partial join", "ten", 7567728705975891012, "12"},
 	} {
