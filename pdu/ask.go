@@ -198,7 +198,7 @@ func eventList(body []byte, member string, limit int) (list [][]byte, err error)
 			return nil
 		})
 		if more {
-			return jsonstream.Done
+			return jsonstream.ErrEnough
 		}
 		return err
 	}})

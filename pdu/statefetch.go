@@ -16,12 +16,6 @@ import (
 // fetchState gets the state before an event from other servers, and verifies it (P-87, P-91). The first few servers that answer
 // count: where they differ, the answer that differs least from the others is taken, so that one liar among three is
 // outvoted. Events whose signatures cannot be verified are left out. Nothing is stored.
-func (e *Engine) fetchState(ctx context.Context, head *room, at ident.EventID, servers []ident.ServerName) (*givenState, error) {
-	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
-	defer cancel()
-	return e.inquire(head, spending{maxStateRequests, maxStateBytes}).fetchState(ctx, at, servers)
-}
-
 func (q *inquiry) fetchState(ctx context.Context, at ident.EventID, servers []ident.ServerName) (*givenState, error) {
 	answers, problem := q.stateAnswers(ctx, at, servers)
 	for _, a := range answers {

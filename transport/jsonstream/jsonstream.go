@@ -13,11 +13,11 @@ import (
 // Member reads one value from in.
 type Member func(in *json.Decoder) error
 
-// Done is what a Member returns when nothing more of the object is wanted: it is not even looked at.
-var Done = errors.New("done")
+// ErrEnough is what a Member returns when nothing more of the object is wanted: it is not even looked at.
+var ErrEnough = errors.New("enough")
 
 // Object goes once over a JSON object and has each member that is named read by its function; others are passed over. Errors: not
-// a JSON object; a named member that comes twice; those of the functions, with the member's name. Done is none.
+// a JSON object; a named member that comes twice; those of the functions, with the member's name. ErrEnough is none.
 func Object(body []byte, members map[string]Member) error {
 	in := json.NewDecoder(bytes.NewReader(body))
 	if err := enter(in, '{'); err != nil {
@@ -39,7 +39,7 @@ func Object(body []byte, members map[string]Member) error {
 		}
 		seen[name] = true
 		switch err := read(in); {
-		case err == Done:
+		case err == ErrEnough:
 			return nil
 		case err != nil:
 			return fmt.Errorf("%s: %w", name, err)
@@ -55,7 +55,7 @@ func Object(body []byte, members map[string]Member) error {
 }
 
 // List hands the elements of a list to take, up to limit. more says that there are others: they were not read, so that the Member has
-// to end with Done or another error. null is a list without any.
+// to end with ErrEnough or another error. null is a list without any.
 func List(in *json.Decoder, limit int, take func(json.RawMessage) error) (more bool, err error) {
 	switch start, err := in.Token(); {
 	case err != nil:

@@ -19,7 +19,7 @@ func read(body string, limit int) (list []string, more bool, err error) {
 			return nil
 		})
 		if more {
-			return Done
+			return ErrEnough
 		}
 		return err
 	}})
