@@ -4,6 +4,7 @@ package messaging
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -103,13 +104,14 @@ func userAgent(version string) string {
 // atClose registers what Close does, last first.
 func (s *Server) atClose(f func() error) { s.closers = append(s.closers, f) }
 
-// drive runs a layer's loop until Close. A loop that gives up ends the server.
+// drive runs a layer's loop until Close. A loop that gives up ends the server, unless it is for the end of the store: that ends the
+// server itself, and knows the cause (see watchStore).
 func (s *Server) drive(name string, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		if err := run(ctx); err != nil {
+		if err := run(ctx); err != nil && !errors.Is(err, persistence.ErrClosed) {
 			s.fail(fmt.Errorf("%s: %w", name, err))
 		}
 	}()
