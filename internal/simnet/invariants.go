@@ -292,7 +292,7 @@ func (s Snapshot) arrival() (arrival ident.EventID) {
 		switch {
 		case k.Leave == s.User:
 			arrival, created = "", false
-		case k.Join == s.User && arrival == "" && !created:
+		case k.Join == s.User && !created: // again, should it not have heard how it was put out
 			arrival = k.ID
 		}
 	}
