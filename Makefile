@@ -3,11 +3,11 @@
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 8000x
-SEEDS       ?= 3
+SEEDS       ?= 20
 
 .PHONY: check format vet race bench fuzz simulate interop demo
 
-check: format vet race simulate bench fuzz demo interop
+check: format vet race bench fuzz demo interop
 	git diff --exit-code
 
 format:
@@ -21,8 +21,8 @@ vet:
 race:
 	go test -race ./...
 
-# The simulated network on SEEDS fresh seeds; a failing one is printed with the command that
-# replays it.
+# The simulated network on SEEDS fresh seeds; a failing one is printed with the command that replays it, and becomes a fixed seed
+# with its mending. No part of check, which runs the fixed seeds: a change is to be judged by what it does, not by the draw.
 simulate:
 	go test -count 1 ./internal/simnet -run TestScenarios -seeds $(SEEDS)
 

@@ -28,7 +28,7 @@
 // each server says one last thing, so that all have seen the same. Then the invariants are judged, by what the servers' files
 // hold and not by what happened on the way.
 //
-//	go test ./internal/simnet                                    fixed seeds and a fresh one
+//	go test ./internal/simnet                                    fixed seeds
 //	go test ./internal/simnet -run TestScenarios -seeds 50       fresh seeds only
 //	go test ./internal/simnet -run TestScenarios -scenario storm -seed 7 -timeline
 //
