@@ -33,13 +33,14 @@ var fixedSeeds = []uint64{1, 5, 10}
 
 const (
 	byChance = "chance" // the scenario that each seed makes up
+	largest  = "twenty" // takes more than a minute under the race detector, and shows it nothing that others do not
 	maxTexts = 3        // violations of one invariant that are printed: the first few tell
 )
 
 func TestScenarios(t *testing.T) {
 	for _, seed := range chosenSeeds() {
 		for i, name := range scenarios(t) {
-			if *scenario == name || *scenario == "" {
+			if *scenario == name || *scenario == "" && !(underRace && name == largest) {
 				t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) { play(t, name, simnet.Seed(seed), versionOf(seed, i)) })
 			}
 		}
