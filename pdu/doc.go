@@ -55,6 +55,21 @@
 // A room that was joined without its members is partial (see partial.go): its whole state is fetched in the background, and what came
 // meanwhile is judged again. So is, on demand or of itself, what rests on an event that ended otherwise than before (see again.go).
 //
+// Where things are:
+//
+//	receipt              receive stage_format stage_signature unverified arrival
+//	a room's work        engine schedule turn batch commit; what is read and kept in memory: room rooms read memory
+//	judging              judge stage_authevents stage_statebefore stage_current stage_policy; policy; verdicts: verdict explain dependents
+//	state                resolution alarm; the graph's ends: extremities
+//	missing references   search search_run ask quarantine removal; a state from elsewhere: statefetch given placement
+//	history              backfill backfill_place tenure near
+//	redactions           redaction
+//	judging again        again again_ask again_heads policy_again
+//	joins                own adopt adoption handover; partial rooms: partial partial_answer completion
+//	serving              routes history walk sight chain near access turnstile
+//	at an operator's word  fetched compare
+//	limits               limits, all of them
+//
 // The package sends no transaction (the Outbox does), conducts no handshake and calls nobody back (messaging does), and does not act
 // as a policy server.
 package pdu
