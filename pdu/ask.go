@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport"
@@ -123,7 +124,7 @@ func (q *inquiry) event(ctx context.Context, server ident.ServerName, id ident.E
 
 // stateIDs asks a server for the ids of the state before an event and of its auth chain (E-11, P-87).
 func (q *inquiry) stateIDs(ctx context.Context, server ident.ServerName, at ident.EventID) (state, chain []ident.EventID, err error) {
-	body, err := q.askState(ctx, server, "state_ids", at, maxStateIDsReply)
+	body, err := q.askState(ctx, server, "state_ids", at, maxStateIDsReply, stateIDsTimeout)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -163,7 +164,7 @@ func givenIDs(body []byte, member string) (ids []ident.EventID, err error) {
 
 // state asks a server for the events that stateIDs names (E-10).
 func (q *inquiry) state(ctx context.Context, server ident.ServerName, at ident.EventID) ([][]byte, error) {
-	body, err := q.askState(ctx, server, "state", at, maxStateReply)
+	body, err := q.askState(ctx, server, "state", at, maxStateReply, wholeTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -175,10 +176,12 @@ func (q *inquiry) state(ctx context.Context, server ident.ServerName, at ident.E
 	return append(events, chain...), err
 }
 
-func (q *inquiry) askState(ctx context.Context, server ident.ServerName, what string, at ident.EventID, most int64) ([]byte, error) {
+func (q *inquiry) askState(ctx context.Context, server ident.ServerName, what string, at ident.EventID, most int64, timeout time.Duration) (
+	[]byte, error,
+) {
 	return q.ask(ctx, server, what, transport.Call{
 		Method: http.MethodGet, Path: federationPath(what, string(q.head.id)), Query: url.Values{"event_id": {string(at)}},
-		MaxReply: most, Timeout: stateTimeout,
+		MaxReply: most, Timeout: timeout,
 	})
 }
 

@@ -59,10 +59,8 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 			return 0, err
 		}
 	}
-	for _, r := range b.order {
-		if err := b.writeEvent(tx, r); err != nil {
-			return 0, err
-		}
+	if err := b.writeEvents(tx); err != nil {
+		return 0, err
 	}
 	if err := b.writeEffects(tx); err != nil {
 		return 0, err
@@ -79,6 +77,21 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 		}
 	}
 	return released, b.writeHead(tx)
+}
+
+// writeEvents stores what became of the events. Of those that did not come by themselves, but with a state, say, a copy may have
+// been dropped or waits for a key: that is not so any more.
+func (b *batch) writeEvents(tx *persistence.Tx) error {
+	var given []ident.EventID
+	for _, r := range b.order {
+		if r.nid == 0 && r.event.Sender().Server() != b.e.self {
+			given = append(given, r.event.ID())
+		}
+		if err := b.writeEvent(tx, r); err != nil {
+			return err
+		}
+	}
+	return tx.ForgetDropped(given)
 }
 
 // writeEvent stores what became of an event, and gives it its position if it is to be delivered and has none.

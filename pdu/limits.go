@@ -70,11 +70,13 @@ const (
 	maxEventText     = 1 << 20 // of one event in an answer: 64 KiB in canonical form, with escapes six times as long, and unsigned
 	maxGivenState    = 200_000 // events of a state, and of its auth chain; the largest known rooms have some 100,000
 	maxStateIDsReply = 32 << 20
-	maxStateReply    = 256 << 20 // as much as for a join in all: 200,000 events of 1.3 KiB
-	fewSingleEvents  = 10        // so many missing events are fetched one by one however small the state is
-	wholeStateFrom   = 10        // from one missing event in ten on the whole state is asked for, as Synapse does
-	maxStateSingles  = 200       // missing events that are fetched one by one
-	stateTimeout     = 5 * time.Minute
+	maxStateReply    = 256 << 20        // as much as for a join in all: 200,000 events of 1.3 KiB
+	fewSingleEvents  = 10               // so many missing events are fetched one by one however small the state is
+	wholeStateFrom   = 10               // from one missing event in ten on the whole state is asked for, as Synapse does
+	maxStateSingles  = 200              // missing events that are fetched one by one
+	stateTimeout     = 12 * time.Minute // for all that one state takes: a server that never ends must leave time for the others
+	stateIDsTimeout  = time.Minute      // for the ids by one server, of which maxStateServers are asked
+	wholeTimeout     = 3 * time.Minute  // for the events by one server
 
 	maxStateRequests = maxStateServers + maxStateAnswers + 2*maxStateSingles // ids, the whole from those that agree, single events
 	maxStateBytes    = maxStateServers*maxStateIDsReply + maxStateReply

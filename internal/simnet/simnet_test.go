@@ -62,6 +62,8 @@ func TestRegressions(t *testing.T) {
 		{"a partial join never ends: the parents of the join are not known", "rejoin", 7880735391945347223, "11"},
 		{"a removal has its place on a guessed state", "bans", 14693207079263535264, "1"},
 		{"a removal is not known that follows a gap", byChance, 4502187260790036955, "9"},
+		{"a server that never ends its answer takes the time of the others", byChance, 11719743718786653191, "2"},
+		{"a record says that an event waits for a key, which has come with a state", byChance, 7735224297600885456, "3"},
 		{"members whose keys cannot be had are missing from the state that ends a partial join", "ten", 7567728705975891012, "12"},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
