@@ -62,10 +62,11 @@
 //	judging              judge stage_authevents stage_statebefore stage_current stage_policy; policy; verdicts: verdict explain dependents
 //	state                resolution alarm; the graph's ends: extremities
 //	missing references   search search_run ask quarantine removal; a state from elsewhere: statefetch given placement
-//	history              backfill backfill_place tenure near
+//	history asked for    backfill backfill_place tenure near
 //	redactions           redaction
 //	judging again        again again_ask again_heads policy_again
-//	joins                own adopt adoption handover; partial rooms: partial partial_answer completion
+//	own events           own
+//	joins                adopt adoption handover; partial rooms: partial partial_answer completion
 //	serving              routes history walk sight chain near access turnstile
 //	at an operator's word  fetched compare
 //	limits               limits, all of them
