@@ -229,6 +229,9 @@ func (d *decoder) unknown(key, name string, known []string) {
 }
 
 func join(key, name string) string {
+	if name == "" {
+		name = `""` // as TOML has it
+	}
 	if key == "" {
 		return name
 	}

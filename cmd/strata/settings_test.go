@@ -142,6 +142,7 @@ func FuzzParseSettings(f *testing.F) {
 	f.Add(`server_name = "example.org"`)
 	f.Add("[[listeners]]\nport = 8448\ntls = true\nbind_addresses = ['::']\n[acme]\ndomains = ['a.example']")
 	f.Add("listeners = [{port = 1}, 5]\nfederation = 7\nold_signing_keys = {a = {key = 'b'}, c = 1}")
+	f.Add("['']")
 	f.Add("federation.client_timeout = 1979-05-27T07:32:00Z\nfederation.destination_retry_multiplier = nan")
 	f.Fuzz(func(t *testing.T, text string) {
 		s := defaultSettings()
