@@ -33,14 +33,13 @@ var fixedSeeds = []uint64{1, 5, 10}
 
 const (
 	byChance = "chance" // the scenario that each seed makes up
-	raced    = 4        // one scenario in so many is run under the race detector, which makes all of them take minutes
 	maxTexts = 3        // violations of one invariant that are printed: the first few tell
 )
 
 func TestScenarios(t *testing.T) {
 	for _, seed := range chosenSeeds() {
 		for i, name := range scenarios(t) {
-			if *scenario == name || *scenario == "" && !(underRace && i%raced != 0) {
+			if *scenario == name || *scenario == "" {
 				t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) { play(t, name, simnet.Seed(seed), versionOf(seed, i)) })
 			}
 		}
@@ -49,9 +48,6 @@ func TestScenarios(t *testing.T) {
 
 // Seeds that once found a fault.
 func TestRegressions(t *testing.T) {
-	if underRace {
-		t.Skip("faults that were none of timing")
-	}
 	for _, r := range []struct {
 		fault, scenario string
 		seed            uint64
