@@ -20,24 +20,18 @@ CREATE TABLE sent_transactions (
 	frozen_at INTEGER NOT NULL,
 	ended_at  INTEGER NOT NULL DEFAULT 0,
 	attempts  INTEGER NOT NULL DEFAULT 0,
-	reply     BLOB
+	reply     BLOB,
+
+	-- the last attempt
+	started_at  INTEGER NOT NULL DEFAULT 0,
+	duration_us INTEGER NOT NULL DEFAULT 0,
+	class       TEXT NOT NULL DEFAULT '',
+	phase       TEXT NOT NULL DEFAULT '',
+	status      INTEGER NOT NULL DEFAULT 0,
+	message     TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX sent_transactions_open ON sent_transactions (server) WHERE ended_at = 0;
-CREATE INDEX sent_transactions_id ON sent_transactions (txn_id);
-CREATE TABLE attempts (
-	transaction_position INTEGER NOT NULL,
-	number               INTEGER NOT NULL,
-	started_at           INTEGER NOT NULL,
-	duration_us          INTEGER NOT NULL,
-	class                TEXT NOT NULL,
-	status               INTEGER NOT NULL,
-	message              TEXT NOT NULL,
-	PRIMARY KEY (transaction_position, number)
-) WITHOUT ROWID;`
-
-// KeptAttempts is how many attempts of one transaction are kept, the latest ones: enough to see a pattern, bounded whatever
-// the length of an outage.
-const KeptAttempts = 16
+CREATE INDEX sent_transactions_id ON sent_transactions (txn_id);`
 
 // SentTransaction is one outbound transaction. Its body never changes once stored.
 type SentTransaction struct {
@@ -50,18 +44,8 @@ type SentTransaction struct {
 	FrozenAt    int64    // ms
 	EndedAt     int64    // ms; 0 while it is not answered
 	Attempts    int
-	Reply       []byte // the 200 body; nil in listings, and when it was too long to be kept
-	Last        Attempt
-}
-
-// Attempt is one try to deliver a transaction.
-type Attempt struct {
-	Number     int    // 1 for the first
-	StartedAt  int64  // ms
-	DurationUS int64  // microseconds
-	Class      string // "ok" or the class of the failure
-	Status     int    // HTTP status, 0 when there was none
-	Message    string // what the peer or the network said
+	Reply       []byte  // the 200 body; nil in listings, and when it was too long to be kept
+	Last        Attempt // the latest; Number 0 before the first
 }
 
 // Freeze stores a transaction before its first attempt and gives it its position.
@@ -93,24 +77,33 @@ func (tx *Tx) OpenTransaction(server ident.ServerName) (t SentTransaction, found
 	return t, found, err
 }
 
-// RecordAttempt appends an attempt to a transaction and counts it. Only the latest KeptAttempts are kept.
-func (tx *Tx) RecordAttempt(transaction Position, a Attempt) error {
-	err := tx.exec(`INSERT INTO attempts (transaction_position, number, started_at, duration_us, class, status, message)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		int64(transaction), a.Number, a.StartedAt, a.DurationUS, a.Class, a.Status, a.Message)
+// RecordFailure keeps an attempt that failed; the transaction stays open.
+func (tx *Tx) RecordFailure(t SentTransaction, a Attempt) error {
+	server, err := tx.noteAttempt(t, a, 0, nil)
 	if err != nil {
 		return err
 	}
-	err = tx.exec(`DELETE FROM attempts WHERE transaction_position = ? AND number <= ?`, int64(transaction), a.Number-KeptAttempts)
-	if err != nil {
-		return err
-	}
-	return tx.exec(`UPDATE sent_transactions SET attempts = ? WHERE position = ?`, a.Number, int64(transaction))
+	return tx.keepFailure(server, t.Position, a)
 }
 
-// EndTransaction keeps the reply of a transaction: it has been delivered.
-func (tx *Tx) EndTransaction(transaction Position, endedAt int64, reply []byte) error {
-	return tx.exec(`UPDATE sent_transactions SET ended_at = ?, reply = ? WHERE position = ?`, endedAt, reply, int64(transaction))
+// RecordSuccess ends a transaction with the attempt that was answered, and keeps the reply, nil for none.
+func (tx *Tx) RecordSuccess(t SentTransaction, a Attempt, endedAt int64, reply []byte) error {
+	_, err := tx.noteAttempt(t, a, endedAt, reply)
+	return err
+}
+
+// noteAttempt makes an attempt the last one of its transaction and counts it.
+func (tx *Tx) noteAttempt(t SentTransaction, a Attempt, endedAt int64, reply []byte) (server int64, err error) {
+	if server, err = tx.internServer(t.Destination); err != nil {
+		return 0, err
+	}
+	err = tx.exec(`UPDATE sent_transactions SET attempts = ?, started_at = ?, duration_us = ?, class = ?, phase = ?, status = ?, message = ?,
+		ended_at = ?, reply = ? WHERE position = ?`,
+		a.Number, a.StartedAt, a.DurationUS, a.Class, a.Phase, a.Status, a.Message, endedAt, reply, int64(t.Position))
+	if err != nil {
+		return 0, err
+	}
+	return server, tx.countAttempt(server, a)
 }
 
 // SentTransactions lists outbound transactions, newest first, those before a position when it is not 0. An empty
@@ -136,31 +129,21 @@ func (tx *Tx) SentTransactionsByID(txnID string) (list []SentTransaction, err er
 	return list, err
 }
 
-// Attempts lists the kept attempts of a transaction, oldest first.
-func (tx *Tx) Attempts(transaction Position) (list []Attempt, err error) {
-	err = tx.query(`SELECT number, started_at, duration_us, class, status, message FROM attempts
-		WHERE transaction_position = ? ORDER BY number`, []any{int64(transaction)}, func(r rowScanner) error {
-		var a Attempt
-		err := r.Scan(&a.Number, &a.StartedAt, &a.DurationUS, &a.Class, &a.Status, &a.Message)
-		list = append(list, a)
-		return err
-	})
-	return list, err
-}
-
-// sentColumns selects a transaction with its latest attempt; listings leave the bodies where they are.
+// sentColumns selects transactions; listings leave the bodies where they are.
 func sentColumns(bodies bool) string {
-	content := `NULL, NULL`
+	content := `NULL, length(t.body), NULL`
 	if bodies {
-		content = `t.body, t.reply`
+		content = `t.body, length(t.body), t.reply`
 	}
 	return `SELECT t.position, s.name, t.txn_id, t.pdus, t.edus, t.through, t.frozen_at, t.ended_at, t.attempts, ` + content + `,
-		COALESCE(a.number, 0), COALESCE(a.started_at, 0), COALESCE(a.duration_us, 0), COALESCE(a.class, ''), COALESCE(a.status, 0), COALESCE(a.message, '')
-		FROM sent_transactions t JOIN servers s ON s.nid = t.server
-		LEFT JOIN attempts a ON a.transaction_position = t.position AND a.number = t.attempts`
+		t.started_at, t.duration_us, t.class, t.phase, t.status, t.message
+		FROM sent_transactions t JOIN servers s ON s.nid = t.server`
 }
 
 func scanSent(r rowScanner) (t SentTransaction, err error) {
-	return t, r.Scan(&t.Position, &t.Destination, &t.TxnID, &t.PDUs, &t.EDUs, &t.Through, &t.FrozenAt, &t.EndedAt, &t.Attempts,
-		&t.Body, &t.Reply, &t.Last.Number, &t.Last.StartedAt, &t.Last.DurationUS, &t.Last.Class, &t.Last.Status, &t.Last.Message)
+	last := &t.Last
+	err = r.Scan(&t.Position, &t.Destination, &t.TxnID, &t.PDUs, &t.EDUs, &t.Through, &t.FrozenAt, &t.EndedAt, &t.Attempts,
+		&t.Body, &last.Bytes, &t.Reply, &last.StartedAt, &last.DurationUS, &last.Class, &last.Phase, &last.Status, &last.Message)
+	last.Number = t.Attempts
+	return t, err
 }

@@ -27,6 +27,7 @@ var schema = []string{
 	alarmsSchema,
 	outboxSchema,
 	sentSchema,
+	attemptsSchema,
 	inboxSchema,
 	subscriptionsSchema,
 }

@@ -121,10 +121,8 @@ func rowsOf(b *testing.B, servers []ident.ServerName, event []byte) func() {
 		})
 		answer, _ := sender.Do(context.Background(), server, transport.Call{})
 		must(func(tx *persistence.Tx) error {
-			if err := tx.RecordAttempt(txn.Position, persistence.Attempt{Number: 1, StartedAt: 1, Class: "ok", Status: 200}); err != nil {
-				return err
-			}
-			if err := tx.EndTransaction(txn.Position, 2, answer.Body); err != nil {
+			attempt := persistence.Attempt{Number: 1, StartedAt: 1, Bytes: len(body), Class: persistence.ClassOK, Status: 200}
+			if err := tx.RecordSuccess(txn, attempt, 2, answer.Body); err != nil {
 				return err
 			}
 			return tx.SetDestination(persistence.Destination{Server: server, Cursor: through, LastSuccess: 2})

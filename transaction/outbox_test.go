@@ -313,9 +313,25 @@ func TestOutboxKeepsAttempts(t *testing.T) {
 			if got := full[0]; got.Attempts != 20 || got.EndedAt == 0 || got.Last.Class != "ok" || string(got.Reply) != `{"pdus":{"$0":{"error":"no"}}}` {
 				t.Errorf("transaction = %+v", got)
 			}
-			attempts, err := tx.Attempts(sent[0].Position)
-			if len(attempts) != persistence.KeptAttempts || attempts[0].Number != 5 || attempts[0].Class != "timeout" {
+			attempts, err := tx.Attempts(sent[0])
+			if len(attempts) != 20 || attempts[0].Number != 1 || attempts[0].Class != "timeout" || attempts[19].Class != "ok" {
 				t.Errorf("%d attempts kept, the first %+v", len(attempts), attempts[0])
+			}
+			if err != nil {
+				return err
+			}
+			days, err := tx.AttemptDays("a.example")
+			failed, ok, bytes := 0, 0, int64(0)
+			for _, day := range days {
+				bytes += day.Bytes
+				if day.Class == "ok" {
+					ok += day.Attempts
+				} else {
+					failed += day.Attempts
+				}
+			}
+			if failed != 19 || ok != 1 || bytes != int64(20*len(full[0].Body)) {
+				t.Errorf("counted %d failures and %d successes of %d bytes in %+v", failed, ok, bytes, days)
 			}
 			return err
 		})

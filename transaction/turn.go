@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/strata-matrix/strata/persistence"
@@ -105,7 +106,7 @@ type answer struct {
 // attempt sends the transaction once.
 func (t turn) attempt(ctx context.Context, txn persistence.SentTransaction) answer {
 	start := time.Now()
-	a := persistence.Attempt{Number: txn.Attempts + 1, StartedAt: start.UnixMilli()}
+	a := persistence.Attempt{Number: txn.Attempts + 1, StartedAt: start.UnixMilli(), Bytes: len(txn.Body)}
 	name := string(txn.Destination)
 	t.outbox.trace.Emit(trace.TransactionSending{
 		Destination: name, TxnID: txn.TxnID, PDUs: txn.PDUs, EDUs: txn.EDUs, Attempt: a.Number,
@@ -117,9 +118,9 @@ func (t turn) attempt(ctx context.Context, txn persistence.SentTransaction) answ
 		Timeout: t.outbox.policy.AttemptTimeout,
 	})
 	result := answer{delivered: err == nil, reply: got.Body}
-	a.Class, a.Status = "ok", got.Status
+	a.Class, a.Status = persistence.ClassOK, got.Status
 	if err != nil {
-		a.Class, a.Status, a.Message, result.retryAfter = describe(err)
+		result.retryAfter = describe(err, &a)
 	} else if len(got.Body) > MaxKeptReply {
 		a.Message, result.reply = fmt.Sprintf("the reply of %d bytes was not kept", len(got.Body)), nil
 	}
@@ -132,17 +133,18 @@ func (t turn) attempt(ctx context.Context, txn persistence.SentTransaction) answ
 	return result
 }
 
-// describe takes from a failed request what is kept with the attempt.
-func describe(err error) (class string, status int, message string, retryAfter time.Duration) {
-	message = err.Error()
-	if len(message) > maxFailureMessage {
-		message = message[:maxFailureMessage] + "…"
+// describe puts into an attempt what is kept of a failed request, and gives the wait that the peer asked for.
+func describe(err error, a *persistence.Attempt) (retryAfter time.Duration) {
+	a.Class, a.Status, a.Message = "internal", 0, err.Error()
+	if len(a.Message) > maxFailureMessage {
+		a.Message = strings.ToValidUTF8(a.Message[:maxFailureMessage], "") + "…"
 	}
 	var failure *transport.Failure
 	if !errors.As(err, &failure) {
-		return "internal", 0, message, 0
+		return 0
 	}
-	return string(failure.Class), failure.Status, message, failure.RetryAfter
+	a.Class, a.Phase, a.Status = string(failure.Class), string(failure.Phase), failure.Status
+	return failure.RetryAfter
 }
 
 // record stores the outcome of an attempt and gives the destination as it now stands.
@@ -150,13 +152,14 @@ func (t turn) record(ctx context.Context, txn persistence.SentTransaction, answe
 	now := time.Now()
 	d := t.after(txn, answer, now)
 	err := t.outbox.store.Update(ctx, func(tx *persistence.Tx) error {
-		if err := tx.RecordAttempt(txn.Position, answer.attempt); err != nil {
-			return err
-		}
+		var err error
 		if answer.delivered {
-			if err := tx.EndTransaction(txn.Position, now.UnixMilli(), answer.reply); err != nil {
-				return err
-			}
+			err = tx.RecordSuccess(txn, answer.attempt, now.UnixMilli(), answer.reply)
+		} else {
+			err = tx.RecordFailure(txn, answer.attempt)
+		}
+		if err != nil {
+			return err
 		}
 		return tx.SetDestination(d)
 	})

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/strata-matrix/strata/trace"
@@ -58,7 +60,7 @@ func (c *Client) Do(ctx context.Context, dest ident.ServerName, call Call) (Answ
 	begun := time.Now()
 	attempt, cancel := context.WithTimeout(ctx, positive(call.Timeout, c.limits.Timeout))
 	defer cancel()
-	x := exchange{client: c, dest: dest, call: call}
+	x := &exchange{client: c, dest: dest, call: call}
 	answer, err := x.run(attempt)
 	sent := trace.TransportSent{
 		Destination: string(dest), Method: call.Method, Path: call.Path, Step: x.step,
@@ -69,6 +71,7 @@ func (c *Client) Do(ctx context.Context, dest ident.ServerName, call Call) (Answ
 		return answer, nil
 	}
 	failure := failureOf(attempt, err)
+	failure.Phase = x.phase()
 	sent.Status, sent.Class, sent.Error = failure.Status, string(failure.Class), failure.Error()
 	c.trace.Emit(sent)
 	return Answer{}, fmt.Errorf("%s %s of %s: %w", call.Method, call.Path, dest, failure)
@@ -80,6 +83,31 @@ type exchange struct {
 	dest   ident.ServerName
 	call   Call
 	step   string
+
+	connected, written atomic.Bool // set by net/http's goroutines
+}
+
+// phase is how far the request has come.
+func (x *exchange) phase() Phase {
+	switch {
+	case x.client.resolver == nil:
+		return "" // a network that is not ours tells nothing
+	case x.written.Load():
+		return PhaseReply
+	case x.connected.Load():
+		return PhaseSend
+	case x.step != "":
+		return PhaseConnect
+	}
+	return PhaseResolve
+}
+
+// watched has net/http tell how far the request has come.
+func (x *exchange) watched(ctx context.Context) context.Context {
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn:      func(httptrace.GotConnInfo) { x.connected.Store(true) },
+		WroteRequest: func(info httptrace.WroteRequestInfo) { x.written.Store(info.Err == nil) },
+	})
 }
 
 func (x *exchange) run(ctx context.Context) (Answer, error) {
@@ -93,7 +121,7 @@ func (x *exchange) run(ctx context.Context) (Answer, error) {
 			return Answer{}, &classified{classOfResolution(err), err}
 		}
 		x.step = targets[0].Step
-		request = pooled(request, targets)
+		request = pooled(request.WithContext(x.watched(ctx)), targets)
 	}
 	response, err := x.client.roundTripper.RoundTrip(request)
 	if err != nil {
@@ -112,7 +140,7 @@ func (x *exchange) run(ctx context.Context) (Answer, error) {
 func (x *exchange) unanswered(failure *Failure, targets []discovery.Target) *Failure {
 	switch failure.Class {
 	case ClassDNS, ClassDial, ClassTLS, ClassTimeout, ClassPolicy:
-		if len(targets) > 0 && targets[0].WellKnown != "" && failure.Class != ClassTimeout {
+		if len(targets) > 0 && targets[0].WellKnown != "" && failure.Class != ClassTimeout && failure.Class != ClassPolicy {
 			failure.Class = ClassWellKnown
 			failure.Err = fmt.Errorf("well-known document: %s; without it: %w", targets[0].WellKnown, failure.Err)
 		}

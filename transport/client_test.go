@@ -192,6 +192,7 @@ func TestReplyClasses(t *testing.T) {
 				t.Error("neither code nor cause")
 			}
 			got.Err = nil
+			tt.want.Phase = PhaseReply
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
@@ -253,8 +254,8 @@ func TestTimeoutAndCancel(t *testing.T) {
 	}, "s.example")
 	client := newTestClient(t, ca, at("s.example", p.port))
 	_, err := client.Do(t.Context(), "s.example", Call{Method: "GET", Path: "/x", Timeout: 50 * time.Millisecond})
-	if got := failed(t, err); got.Class != ClassTimeout {
-		t.Errorf("got %v, want timeout", err)
+	if got := failed(t, err); got.Class != ClassTimeout || got.Phase != PhaseReply {
+		t.Errorf("got %v in phase %q, want timeout of the reply", err, got.Phase)
 	}
 	<-arrived
 	ctx, cancel := context.WithCancel(t.Context())

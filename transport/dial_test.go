@@ -22,7 +22,7 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// What goes wrong before there is a reply, with its class.
+// What goes wrong before there is a reply: its class, how far it came, and whether the server looks gone for good.
 func TestConnectionClasses(t *testing.T) {
 	ca := newIssuer(t)
 	good := newPeer(t, ca, ok, "s.example")
@@ -37,21 +37,23 @@ func TestConnectionClasses(t *testing.T) {
 		dns    *fakeDNS
 		change func(*ClientConfig)
 		want   Class
+		phase  Phase
+		gone   bool
 	}{
-		{"no such host", "s.example", &fakeDNS{}, nil, ClassDNS},
-		{"DNS down", "s.example:1", &fakeDNS{fail: errors.New("server misbehaving")}, nil, ClassDNS},
-		{"DNS slow", "s.example:1", &fakeDNS{fail: &net.DNSError{IsTimeout: true}}, nil, ClassDNS},
-		{"no service", "s.example", &fakeDNS{srv: map[string][]*net.SRV{"_matrix-fed._tcp.s.example": {{Target: "."}}}}, nil, ClassSRV},
-		{"refused", "s.example", at("s.example", closedPort), nil, ClassDial},
-		{"certificate for another name", "s.example", at("s.example", otherName.port), nil, ClassTLS},
-		{"certificate of a stranger", "s.example", at("s.example", stranger.port), nil, ClassTLS},
-		{"no TLS", "s.example", at("s.example", plainPort(t)), nil, ClassTLS},
-		{"SRV target is private", "s.example", at("s.example", good.port), private, ClassPolicy},
-		{"IP literal is private", good.address(), &fakeDNS{}, private, ClassPolicy},
-		{"host is private", fmt.Sprintf("s.example:%d", good.port), at("s.example"), private, ClassPolicy},
-		{"invalid name", "s example", &fakeDNS{}, nil, ClassPolicy},
-		{"no such port", "s.example:0", &fakeDNS{}, nil, ClassPolicy},
-		{"ourselves", "origin.example", &fakeDNS{}, nil, ClassPolicy},
+		{"no such host", "s.example", &fakeDNS{}, nil, ClassDNS, PhaseConnect, true},
+		{"DNS down", "s.example:1", &fakeDNS{fail: errors.New("server misbehaving")}, nil, ClassDNS, PhaseConnect, false},
+		{"DNS slow", "s.example:1", &fakeDNS{fail: &net.DNSError{IsTimeout: true}}, nil, ClassDNS, PhaseConnect, false},
+		{"no service", "s.example", &fakeDNS{srv: map[string][]*net.SRV{"_matrix-fed._tcp.s.example": {{Target: "."}}}}, nil, ClassSRV, PhaseResolve, true},
+		{"refused", "s.example", at("s.example", closedPort), nil, ClassDial, PhaseConnect, false},
+		{"certificate for another name", "s.example", at("s.example", otherName.port), nil, ClassTLS, PhaseConnect, false},
+		{"certificate of a stranger", "s.example", at("s.example", stranger.port), nil, ClassTLS, PhaseConnect, false},
+		{"no TLS", "s.example", at("s.example", plainPort(t)), nil, ClassTLS, PhaseConnect, false},
+		{"SRV target is private", "s.example", at("s.example", good.port), private, ClassPolicy, PhaseConnect, false},
+		{"IP literal is private", good.address(), &fakeDNS{}, private, ClassPolicy, PhaseConnect, false},
+		{"host is private", fmt.Sprintf("s.example:%d", good.port), at("s.example"), private, ClassPolicy, PhaseConnect, false},
+		{"invalid name", "s example", &fakeDNS{}, nil, ClassPolicy, PhaseResolve, false},
+		{"no such port", "s.example:0", &fakeDNS{}, nil, ClassPolicy, PhaseResolve, false},
+		{"ourselves", "origin.example", &fakeDNS{}, nil, ClassPolicy, PhaseResolve, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events := &recorder{}
@@ -64,6 +66,8 @@ func TestConnectionClasses(t *testing.T) {
 			_, err := client.Do(t.Context(), ident.ServerName(tt.dest), Call{Method: "GET", Path: "/_matrix/x"})
 			if got := failed(t, err); got.Class != tt.want || got.Err == nil {
 				t.Errorf("got %v, want class %s", err, tt.want)
+			} else if got.Phase != tt.phase || got.Gone() != tt.gone {
+				t.Errorf("got phase %q, gone: %t, want %q, %t", got.Phase, got.Gone(), tt.phase, tt.gone)
 			}
 			if sent := recorded[trace.TransportSent](events); len(sent) != 1 || sent[0].Class != string(tt.want) || sent[0].Error == "" {
 				t.Errorf("trace: %+v", sent)

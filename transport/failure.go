@@ -53,6 +53,17 @@ const (
 	ClassCanceled Class = "canceled"
 )
 
+// Phase is how far a request came before it failed: with ClassTimeout, what did not end in time.
+type Phase string
+
+// The phases, in their order.
+const (
+	PhaseResolve Phase = "resolve" // where the server is
+	PhaseConnect Phase = "connect" // look-up of addresses, connection and handshake
+	PhaseSend    Phase = "send"    // the connection stands, the request is not written yet
+	PhaseReply   Phase = "reply"   // the request is written: the peer may have worked on it
+)
+
 // CodeUnauthorized and CodeTooLarge complete the error codes of package spec.
 const (
 	CodeUnauthorized spec.MatrixErrorCode = "M_UNAUTHORIZED"
@@ -62,6 +73,8 @@ const (
 // Failure is the error of Client.Do, found with errors.As.
 type Failure struct {
 	Class Class
+	// Phase is how far the request had come, "" when the network is not ours and does not tell.
+	Phase Phase
 	// Status is the HTTP status, 0 when there was no reply.
 	Status int
 	// Code and Message are errcode and error of a Matrix error reply. Unlike other texts, Message is the peer's.
@@ -91,6 +104,13 @@ func (f *Failure) Error() string {
 
 // Unwrap gives Err.
 func (f *Failure) Unwrap() error { return f.Err }
+
+// Gone tells whether the server looks gone for good rather than down: its name is not in the DNS, it says that it offers no
+// federation, or it answers 410.
+func (f *Failure) Gone() bool {
+	var lookup *net.DNSError
+	return f.Status == http.StatusGone || errors.Is(f.Err, discovery.ErrNoService) || errors.As(f.Err, &lookup) && lookup.IsNotFound
+}
 
 // classified marks an error with the class of the point at which it arose, for failureOf to find through net/http.
 type classified struct {

@@ -120,7 +120,7 @@ func showTransaction(o *output, t inspect.TransactionDetail) {
 	var tries, results [][]string
 	for _, a := range t.Tries {
 		tries = append(tries, []string{
-			strconv.Itoa(a.Number), o.when(a.Began), took(a.Duration), a.Class, status(a.Status), orDash(a.Message),
+			strconv.Itoa(a.Number), o.when(a.Began), took(a.Duration), a.Class, orDash(a.Phase), status(a.Status), orDash(a.Message),
 		})
 	}
 	for _, r := range t.Results {
@@ -128,7 +128,7 @@ func showTransaction(o *output, t inspect.TransactionDetail) {
 	}
 	if len(tries) > 0 {
 		o.gap()
-		o.table([]string{"TRY", "TIME", "DUR", "CLASS", "STATUS", "MESSAGE"}, tries)
+		o.table([]string{"TRY", "TIME", "DUR", "CLASS", "PHASE", "STATUS", "MESSAGE"}, tries)
 	}
 	if len(results) > 0 {
 		o.gap()

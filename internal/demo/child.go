@@ -241,7 +241,7 @@ func (c *child) sent(ctx context.Context) (list []Transaction, err error) {
 				From: c.setup.Name, To: row.Destination, ID: row.TxnID, PDUs: row.PDUs,
 				FrozenAt: row.FrozenAt, EndedAt: row.EndedAt, Attempts: row.Attempts,
 			}
-			attempts, err := tx.Attempts(row.Position)
+			attempts, err := tx.Attempts(row)
 			if err != nil {
 				return err
 			}

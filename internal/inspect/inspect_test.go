@@ -264,7 +264,7 @@ func (b *bench) receive(origin, id string, at int64, reply string) {
 	})
 }
 
-func (b *bench) send(destination, id string, at int64, body string) persistence.Position {
+func (b *bench) send(destination, id string, at int64, body string) persistence.SentTransaction {
 	b.Helper()
 	var sent persistence.SentTransaction
 	b.update(func(tx *persistence.Tx) (err error) {
@@ -275,7 +275,7 @@ func (b *bench) send(destination, id string, at int64, body string) persistence.
 		}
 		return err
 	})
-	return sent.Position
+	return sent
 }
 
 func TestTransactions(t *testing.T) {
@@ -355,16 +355,14 @@ func TestTransactionDetail(t *testing.T) {
 	b := newBench(t)
 	b.putRoom()
 	stored, refused := b.add("a", true, nil), b.add("b", true, nil)
-	position := b.send("two.example", "x", 10, fmt.Sprintf(`{"pdus":[%s,%s,{"room_id":"!else:where","type":"t"}]}`, stored.JSON(), refused.JSON()))
+	sent := b.send("two.example", "x", 10, fmt.Sprintf(`{"pdus":[%s,%s,{"room_id":"!else:where","type":"t"}]}`, stored.JSON(), refused.JSON()))
 	reply := fmt.Sprintf(`{"pdus":{%q:{},%q:{"error":"no"}}}`, stored.ID(), refused.ID())
 	b.update(func(tx *persistence.Tx) error {
-		for n := range 2 {
-			err := tx.RecordAttempt(position, persistence.Attempt{Number: n + 1, StartedAt: 20, DurationUS: 5, Class: "dial", Message: "refused"})
-			if err != nil {
-				return err
-			}
+		failed := persistence.Attempt{Number: 1, StartedAt: 20, DurationUS: 5, Class: "timeout", Phase: "reply", Message: "no answer"}
+		if err := tx.RecordFailure(sent, failed); err != nil {
+			return err
 		}
-		return tx.EndTransaction(position, 30, []byte(reply))
+		return tx.RecordSuccess(sent, persistence.Attempt{Number: 2, StartedAt: 25, DurationUS: 5, Class: "ok", Status: 200}, 30, []byte(reply))
 	})
 	b.receive("three.example", "x", 40, `{"pdus":{"$new":{"error":"bad"},"`+string(stored.ID())+`":{}}}`)
 
@@ -387,7 +385,7 @@ func TestTransactionDetail(t *testing.T) {
 	if diff := cmp.Diff(wantResults, out.Results); diff != "" {
 		t.Errorf("results (-want +got):\n%s", diff)
 	}
-	wantTries := []Attempt{{1, 20, 5, "dial", 0, "refused"}, {2, 20, 5, "dial", 0, "refused"}}
+	wantTries := []Attempt{{1, 20, 5, "timeout", "reply", 0, "no answer"}, {2, 25, 5, "ok", "", 200, ""}}
 	if diff := cmp.Diff(wantTries, out.Tries); diff != "" {
 		t.Errorf("tries (-want +got):\n%s", diff)
 	}

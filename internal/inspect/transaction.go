@@ -27,13 +27,16 @@ type TransactionRef struct {
 // TransactionDetail is everything that is kept of a transaction.
 type TransactionDetail struct {
 	Transaction
-	// Tries are the attempts to deliver it, the latest persistence.KeptAttempts of them, oldest first. Outbound only.
+	// Tries are the attempts to deliver it, oldest first: failures while they are among the persistence.KeptFailures
+	// latest of the peer, and the success. Outbound only.
 	Tries []Attempt `json:"tries"`
 	// Results are its PDUs: of an outbound one in the order of sending, of an inbound one those that the reply names, by id.
 	Results []PDUResult `json:"results"`
 	// Body is what was sent; that of an inbound transaction is not kept, its events are.
 	Body  json.RawMessage `json:"body,omitempty"`
 	Reply json.RawMessage `json:"reply,omitempty"`
+
+	sent persistence.SentTransaction // of an outbound one
 }
 
 // Attempt is one try to deliver a transaction.
@@ -41,7 +44,8 @@ type Attempt struct {
 	Number   int    `json:"number"`
 	Began    int64  `json:"ts"`
 	Duration int64  `json:"duration_us"`
-	Class    string `json:"class"` // "ok" or the failure class
+	Class    string `json:"class"`           // "ok" or the failure class
+	Phase    string `json:"phase,omitempty"` // how far the request had come when it failed, where that is known
 	Status   int    `json:"status"`
 	Message  string `json:"message,omitempty"`
 }
@@ -98,7 +102,7 @@ func candidates(tx *persistence.Tx, ref TransactionRef) (found []TransactionDeta
 	}
 	for _, row := range sent {
 		if t := sentTransaction(row); fits(t) {
-			found = append(found, TransactionDetail{Transaction: t, Body: validJSON(row.Body), Reply: validJSON(row.Reply)})
+			found = append(found, TransactionDetail{Transaction: t, Body: validJSON(row.Body), Reply: validJSON(row.Reply), sent: row})
 		}
 	}
 	received, err := tx.ReceivedTransactionsByID(ref.ID)
@@ -127,12 +131,12 @@ func (i *Inspector) complete(ctx context.Context, t TransactionDetail) (Transact
 	t.Tries, t.Results = []Attempt{}, []PDUResult{}
 	err := i.view(ctx, func(tx *persistence.Tx) error {
 		if t.Direction == Out {
-			rows, err := tx.Attempts(persistence.Position(t.Position))
+			rows, err := tx.Attempts(t.sent)
 			if err != nil {
 				return err
 			}
 			for _, a := range rows {
-				t.Tries = append(t.Tries, Attempt{a.Number, a.StartedAt, a.DurationUS, a.Class, a.Status, a.Message})
+				t.Tries = append(t.Tries, Attempt{a.Number, a.StartedAt, a.DurationUS, a.Class, a.Phase, a.Status, a.Message})
 			}
 		}
 		return t.addResults(tx)
