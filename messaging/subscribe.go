@@ -13,7 +13,8 @@ import (
 )
 
 // Delivery is an accepted event with its room and its place in the one sequence of this server. An event that comes again has the
-// same position.
+// same position. There is one exception: the content hash of an event may be wrong in the copy that came first, so that only what redaction
+// leaves is delivered (Mismatch). When a copy comes whose hash is good, the event is delivered once more at a new position (Restored).
 type Delivery = pdu.Delivery
 
 // Subscribe calls deliver with each accepted event of every room, one at a time, in the order of their positions, from where the

@@ -187,6 +187,9 @@ func (c *chunk) fetch(ctx context.Context, points []ident.EventID) error {
 	if err != nil {
 		return err
 	}
+	if err := c.e.keepCopies(ctx, c.head, given, known); err != nil {
+		return err
+	}
 	staged, err := c.staged(ctx, known)
 	if err != nil {
 		return err

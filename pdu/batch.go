@@ -37,6 +37,8 @@ type batch struct {
 	waits    map[ident.EventID][]persistence.Missing // quarantined events
 	unstaged []unstaging
 	onGiven  ident.EventID          // the event that is being placed on a state that was given
+	copies   []int64                // of events, by the numbers under which they are kept, that have been made use of
+	restored map[ident.EventID]bool // events that are whole now
 	gaveUp   map[ident.EventID]bool // quarantined events that are given up, true for those that are forgotten
 	opened   []ident.EventID        // gaps
 	closed   []ident.EventID
@@ -94,6 +96,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
 		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{},
 		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{}, gaveUp: map[ident.EventID]bool{}, answers: map[ident.EventID]answer{},
+		restored: map[ident.EventID]bool{},
 	}
 	was, err := e.readHead(ctx, id, true)
 	if err != nil {

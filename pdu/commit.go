@@ -96,6 +96,7 @@ func (b *batch) writeEvents(tx *persistence.Tx) error {
 
 // writeEvent stores what became of an event, and gives it its position if it is to be delivered and has none.
 func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
+	delivered := r.position != 0
 	if r.outcome == Accepted && r.inGraph && r.position == 0 && !r.adopted && !b.holdsBack(r) {
 		if r.position, err = tx.NextPosition(); err != nil {
 			return err
@@ -114,15 +115,18 @@ func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 	} else {
 		err = b.addEvent(tx, r, row)
 	}
+	if err == nil {
+		err = b.writeRestored(tx, r, delivered)
+	}
 	if err != nil || len(b.cites) == 0 {
 		return err
 	}
 	return b.writeCitations(tx, r)
 }
 
-// settleEvent is for an event that is stored already. Its text changes only by signatures that it got here.
+// settleEvent is for an event that is stored already.
 func (b *batch) settleEvent(tx *persistence.Tx, r *record, row persistence.Event) error {
-	if r.signed {
+	if r.rewritten {
 		if err := tx.SetEventJSON(r.nid, row.JSON); err != nil {
 			return err
 		}
@@ -211,6 +215,9 @@ func (b *batch) nidOf(tx *persistence.Tx, id ident.EventID) (int64, error) {
 }
 
 func (b *batch) writeStaging(tx *persistence.Tx) error {
+	if err := tx.DropCopies(b.copies); err != nil {
+		return err
+	}
 	for _, u := range b.unstaged {
 		if err := tx.Unstage(u.nid, u.waited); err != nil {
 			return err

@@ -41,6 +41,9 @@
 // An outlier is an event that is known only as part of a state or of an auth chain. Others can rest on it, but its place in the
 // graph, and so the state at it, is not known.
 //
+// An event of which a tampered copy came first is known by what redaction leaves of it, until a copy comes whose content hash is good:
+// then it is whole, and told anew (see restore.go).
+//
 // A redaction is held back from subscribers until it takes effect: then its target is stored, and served everywhere, as redaction
 // leaves it (see redaction.go).
 //
@@ -57,7 +60,7 @@
 //
 // Where things are:
 //
-//	receipt              receive stage_format stage_signature unverified arrival
+//	receipt              receive stage_format stage_signature unverified arrival; what a further copy says: restore
 //	a room's work        engine schedule turn batch commit; what is read and kept in memory: room rooms read memory
 //	judging              judge stage_authevents stage_statebefore stage_current stage_policy; policy; verdicts: verdict explain dependents
 //	state                resolution alarm; the graph's ends: extremities

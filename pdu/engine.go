@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -134,7 +135,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	}
 }
 
-// resume schedules every room with staged events, or with events that are to be judged again. From before it looks, new ones schedule their room themselves: none is missed.
+// resume schedules every room with staged events, with copies of events, or with events that are to be judged again. From before it looks, new ones schedule their room themselves: none is missed.
 func (e *Engine) resume(ctx context.Context) error {
 	e.mu.Lock()
 	e.plan.started = true
@@ -145,7 +146,11 @@ func (e *Engine) resume(ctx context.Context) error {
 			return err
 		}
 		promised, err := tx.RoomsToJudgeAgain()
-		rooms = append(rooms, promised...)
+		if err != nil {
+			return err
+		}
+		copied, err := tx.RoomsWithCopies()
+		rooms = slices.Concat(rooms, promised, copied)
 		return err
 	})
 	for _, id := range rooms {

@@ -261,6 +261,7 @@ func (b *batch) adoptOutlier(x *event.Event, outcome Outcome, history bool) erro
 	if r == nil {
 		r = &record{event: x, redacted: x.HashMismatch()}
 	}
+	b.restore(r, x)
 	if r.inGraph || r.known() && r.adopted == history {
 		return nil
 	}

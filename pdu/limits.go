@@ -60,6 +60,7 @@ const (
 	maxUnverified         = 5_000 // events that wait for a key, of all origins: at most some 320 MB; beyond it they are dropped
 	maxUnverifiedOfOrigin = 200   // those of one origin
 	maxVerifiedAgain      = 50    // of them, how many are looked at together
+	maxCopies             = 1_000 // further copies of a room's events that wait for its turn
 	requestTimeout        = 30 * time.Second
 )
 

@@ -21,13 +21,14 @@ type record struct {
 	event    *event.Event
 	outcome  Outcome // Staged until judged
 	redacted bool
-	signed   bool          // it has signatures that the stored text may lack
 	by       ident.EventID // the redaction that took effect on it, "" for none
 	adopted  bool          // it came with the state or auth chain of a join: it is before the join, and not delivered
 	inGraph  bool          // its parents are known, and so is:
 	before   state.Root    // the state before it
 	after    state.Root    // and after it
 	position persistence.Position
+
+	rewritten bool // its text may not be the one that is stored: it has more signatures, or is whole
 }
 
 // known says that the event has been judged at least by its own auth events, so that others may rest on it.
@@ -46,7 +47,7 @@ type memory struct {
 	resolutions *generations[[sha256.Size]byte, state.Root] // by their inputs; what they give is stored
 }
 
-// aclKey names what an event says, which its redaction changes.
+// aclKey names what an event says, which its redaction changes, and so does a whole copy of it.
 type aclKey struct {
 	id       ident.EventID
 	redacted bool
@@ -137,7 +138,7 @@ func (m *memory) putChain(root state.Root, chain []ident.EventID) {
 func (m *memory) acl(r *record) acl.List {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := aclKey{r.event.ID(), r.by != ""}
+	key := aclKey{r.event.ID(), r.redacted || r.by != ""}
 	list, ok := m.acls.get(key)
 	if !ok {
 		list = acl.Parse(r.event.Content())

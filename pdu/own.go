@@ -204,8 +204,8 @@ func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
 	if r, err := b.record(e.ID()); err != nil {
 		return nil, err
 	} else if r != nil {
-		own.nid, own.signed = r.nid, r.by == "" // it was staged on another way
-		if r.by != "" {
+		own.nid, own.rewritten = r.nid, r.by == "" // it was staged on another way
+		if b.restored[e.ID()] = r.reduced() && !own.redacted; r.by != "" {
 			own.event, own.by = r.event, r.by
 		}
 	}

@@ -275,7 +275,7 @@ func (b *batch) takeAnswer(given answer, signed *event.Event) (*record, error) {
 	b.answers[given.event] = given
 	if signed != nil && r.by == "" {
 		r = b.change(r)
-		r.event, r.signed = signed, true
+		r.event, r.rewritten = signed, true
 	}
 	return r, nil
 }

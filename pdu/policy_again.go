@@ -53,39 +53,9 @@ func (e *Engine) mergeSignature(ctx context.Context, id ident.EventID) error {
 			return err
 		}
 		own := b.change(now)
-		own.event, own.signed = signed, true
+		own.event, own.rewritten = signed, true
 		return nil
 	})
-}
-
-// noteSigned notes a copy of an event that was soft-failed if a policy server has signed it since.
-func (i *intake) noteSigned(in *incoming, outcome Outcome) {
-	if outcome != SoftFailed {
-		return
-	}
-	for _, keys := range in.event.Signatures().Members() {
-		if keys.Has(string(policy.KeyID)) {
-			if i.signed == nil {
-				i.signed = map[ident.RoomID][]*event.Event{}
-			}
-			i.signed[in.room.id] = append(i.signed[in.room.id], in.event)
-			return
-		}
-	}
-}
-
-// takeSignatures adds the policy server's signature on such copies to what is stored, and promises to judge those events again. Of a
-// room that has too much to do nothing is taken: the next copy will do.
-func (e *Engine) takeSignatures(id ident.RoomID, copies []*event.Event) {
-	run := func(b *batch) error {
-		for _, x := range copies {
-			if err := b.takeSignature(x); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	_ = e.submit(id, &task{ctx: e.stopped, alone: true, run: run, done: make(chan struct{})})
 }
 
 // takeSignature takes over no more of a copy than the policy server's signature, and that only if it is good: each event is judged
@@ -104,7 +74,7 @@ func (b *batch) takeSignature(x *event.Event) error {
 		return nil // it has no space for the signature
 	}
 	own := b.change(now)
-	own.event, own.signed = signed, true
+	own.event, own.rewritten = signed, true
 	b.askAgain(b.now.Add(rescueAfter).UnixMilli(), x.ID())
 	return nil
 }

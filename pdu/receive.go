@@ -42,8 +42,7 @@ type intake struct {
 	arrived []*incoming              // well-formed
 	results map[ident.EventID]string // an id with a good copy has a good result, whatever else came under it
 	dropped []Verdict
-	signed  map[ident.RoomID][]*event.Event // copies of soft-failed events with a signature of a policy server
-	again   bool                            // the events are those that were kept unverified
+	again   bool // the events are those that were kept unverified
 }
 
 // incoming is one event that is being taken in.
@@ -154,14 +153,12 @@ func (i *intake) recognise(ctx context.Context) error {
 		for _, in := range i.arrived {
 			if r, ok := i.e.cache.record(in.event.ID()); ok && r.inGraph {
 				in.skip = true
-				i.noteSigned(in, r.outcome)
 				continue
 			}
-			nid, outcome, inGraph, found, err := tx.EventExists(in.event.ID())
+			nid, _, inGraph, found, err := tx.EventExists(in.event.ID())
 			if err != nil {
 				return err
 			}
-			i.noteSigned(in, Outcome(outcome))
 			in.count = !found
 			if found {
 				in.nid, in.skip = nid, inGraph || i.arrival == arrivedAsAuthEvent
@@ -244,16 +241,20 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		return err
 	}
 	for _, in := range i.arrived {
-		if in.skip || in.bad {
+		if in.bad {
 			continue
 		}
 		r := &record{nid: in.nid, room: in.room.nid, event: in.event, redacted: in.event.HashMismatch()}
-		isNew, wanted, err := i.keep(tx, r, origin)
+		isNew, wanted, err := i.keep(tx, r, in.skip, origin)
 		if err != nil {
 			return err
 		}
 		if isNew {
 			added, ids = append(added, r), append(ids, in.event.ID())
+		} else if kept, err := i.keepCopy(tx, in); err != nil {
+			return err
+		} else if kept {
+			rooms[in.room.id] = true
 		}
 		if wanted {
 			stagings = append(stagings, persistence.Staging{
@@ -281,15 +282,15 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		for id := range rooms {
 			i.e.wake(id)
 		}
-		for id, copies := range i.signed {
-			i.e.takeSignatures(id, copies)
-		}
 	})
 	return nil
 }
 
 // keep stores an event that is not stored yet; wanted says that it is to be judged, which it was not meanwhile.
-func (i *intake) keep(tx *persistence.Tx, r *record, origin int64) (isNew, wanted bool, err error) {
+func (i *intake) keep(tx *persistence.Tx, r *record, skip bool, origin int64) (isNew, wanted bool, err error) {
+	if skip {
+		return false, false, nil
+	}
 	if r.nid == 0 {
 		r.nid, isNew, err = tx.AddEvent(persistence.Event{
 			RoomNID: r.room, ID: r.event.ID(), Outcome: int(Staged), Redacted: r.redacted, TS: r.event.OriginServerTS(),

@@ -59,6 +59,8 @@ type Delivery struct {
 	Room       ident.RoomID
 	Event      *event.Event  // as it stands: after redaction, what is left of it
 	RedactedBy ident.EventID // the redaction, for unsigned.redacted_because (P-62); "" for none
+	Mismatch   bool          // its content hash did not match, so that Event is what redaction leaves of it (P-15)
+	Restored   bool          // it was delivered so before, at another position; now it is whole
 }
 
 // Stored is an event with what is known of it here.

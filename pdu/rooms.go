@@ -3,6 +3,7 @@
 package pdu
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -130,23 +131,30 @@ func (e *Engine) Servers(ctx context.Context, id ident.RoomID) ([]ident.ServerNa
 
 // Since gives up to limit accepted events with positions after after, in order.
 func (e *Engine) Since(ctx context.Context, after persistence.Position, limit int) ([]Delivery, error) {
-	var rows []persistence.Event
+	var rows, restored []persistence.Event
 	err := e.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		rows, err = tx.EventsSince(after, limit)
+		if rows, err = tx.EventsSince(after, limit); err != nil {
+			return err
+		}
+		restored, err = tx.RestoredSince(after, limit)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read events since %d: %w", after, err)
 	}
+	rows = append(rows, restored...)
+	slices.SortFunc(rows, func(x, y persistence.Event) int { return cmp.Compare(x.Position, y.Position) })
 	list := make([]Delivery, 0, len(rows))
-	for _, row := range rows {
+	for _, row := range rows[:min(len(rows), limit)] {
 		r, ok := e.cache.record(row.ID)
 		if !ok {
 			if r, err = recordOf(row); err != nil {
 				return nil, err
 			}
 		}
-		list = append(list, Delivery{Position: row.Position, Room: row.Room, Event: r.event, RedactedBy: r.by})
+		list = append(list, Delivery{
+			Position: row.Position, Room: row.Room, Event: r.event, RedactedBy: r.by, Mismatch: r.reduced(), Restored: row.Position != r.position,
+		})
 	}
 	return list, nil
 }

@@ -68,11 +68,13 @@ func (e *Engine) workStaged(id ident.RoomID) error {
 	if b.head.nid == 0 || b.head.membership != Joined {
 		return nil // they wait for the end of the join
 	}
-	if done, err := b.keepPromises(); err != nil {
-		return err
-	} else if done {
-		e.wake(id)
-		return nil
+	for _, ahead := range []func(*batch) (bool, error){(*batch).takeCopies, (*batch).keepPromises} {
+		if done, err := ahead(b); err != nil {
+			return err
+		} else if done {
+			e.wake(id)
+			return nil
+		}
 	}
 	staged, waiting, err := b.readyEvents()
 	if err != nil {

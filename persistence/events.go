@@ -143,6 +143,13 @@ func (tx *Tx) EventExists(id ident.EventID) (nid int64, outcome int, inGraph, fo
 	return nid, outcome, inGraph, found, err
 }
 
+// EventStanding is what became of an event, and whether no more is stored of it than redaction leaves for no other reason than that
+// its content hash did not match. An event that is not stored is staged, and whole.
+func (tx *Tx) EventStanding(id ident.EventID) (outcome int, reduced bool, err error) {
+	_, err = tx.queryRow(`SELECT outcome, redacted = 1 AND reduced IS NULL FROM events WHERE id = ?`, []any{eventKey(id)}, &outcome, &reduced)
+	return outcome, reduced, err
+}
+
 // AddEvent appends an event with NID 0 and gives it its number. An event that is stored already stays as it is and gives its
 // own number.
 func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
@@ -193,7 +200,7 @@ func (tx *Tx) EventArrival(id ident.EventID) (a EventArrival, found bool, err er
 	return a, found, err
 }
 
-// SetEventJSON stores an event's text anew, with signatures that it had not before.
+// SetEventJSON stores an event's text anew: with signatures that it had not before, or whole where there was what redaction leaves.
 func (tx *Tx) SetEventJSON(nid int64, text []byte) error {
 	return tx.exec(`UPDATE events SET json = ? WHERE nid = ?`, text, nid)
 }

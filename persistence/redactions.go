@@ -22,7 +22,6 @@ CREATE INDEX redactions_held ON redactions (room, target) WHERE held = 1;`
 type Redaction struct {
 	Target    ident.EventID
 	Redaction ident.EventID
-	Held      bool // it has not taken effect
 }
 
 // PutRedaction stores a redaction, by its number, or whether it is still held. What has taken effect is not held again.
@@ -39,7 +38,7 @@ func (tx *Tx) HeldRedactions(room int64, targets []ident.EventID) (list []Redact
 		return nil, err
 	}
 	for _, target := range targets {
-		found, err := tx.redactions(target, ` AND r.room = ? AND r.held = 1`, room)
+		found, err := tx.heldRedactions(room, target)
 		if err != nil {
 			return nil, err
 		}
@@ -48,21 +47,15 @@ func (tx *Tx) HeldRedactions(room int64, targets []ident.EventID) (list []Redact
 	return list, nil
 }
 
-// RedactionsOf lists the accepted redactions that name an event, oldest first.
-func (tx *Tx) RedactionsOf(target ident.EventID) ([]Redaction, error) {
-	return tx.redactions(target, ``)
-}
-
-func (tx *Tx) redactions(target ident.EventID, where string, args ...any) (list []Redaction, err error) {
-	err = tx.query(`SELECT e.id, r.held FROM redactions r JOIN events e ON e.nid = r.redaction WHERE r.target = ?`+where+
-		` ORDER BY r.redaction`, append([]any{eventKey(target)}, args...), func(r rowScanner) error {
+func (tx *Tx) heldRedactions(room int64, target ident.EventID) (list []Redaction, err error) {
+	err = tx.query(`SELECT e.id FROM redactions r JOIN events e ON e.nid = r.redaction WHERE r.target = ? AND r.room = ? AND r.held = 1
+		ORDER BY r.redaction`, []any{eventKey(target), room}, func(r rowScanner) error {
 		var key any
-		found := Redaction{Target: target}
-		if err := r.Scan(&key, &found.Held); err != nil {
+		if err := r.Scan(&key); err != nil {
 			return err
 		}
-		found.Redaction, err = eventID(key)
-		list = append(list, found)
+		id, err := eventID(key)
+		list = append(list, Redaction{Target: target, Redaction: id})
 		return err
 	})
 	return list, err

@@ -17,6 +17,7 @@ var schema = []string{
 	eventsSchema,
 	timelineSchema,
 	redactionsSchema,
+	copiesSchema,
 	statesSchema,
 	stagingSchema,
 	partialSchema,

@@ -98,6 +98,11 @@ func (tx *Tx) PutVerdict(v Verdict) error {
 	return tx.exec(`DELETE FROM verdicts WHERE outcome = ? AND nid <= ?`, OutcomeDropped, nid-keptDropped)
 }
 
+// AmendVerdict corrects what the record of an event says of its checks, if there is one: the event is not redacted any more.
+func (tx *Tx) AmendVerdict(id ident.EventID, checks []byte) error {
+	return tx.exec(`UPDATE verdicts SET redacted = 0, checks = ? WHERE event = ?`, checks, string(id))
+}
+
 // supersede takes away the earlier verdict about the same event, and takes over its history. One that does not say how the event
 // came, as it is of a further judgement, takes over that too.
 func (tx *Tx) supersede(v *Verdict) error {

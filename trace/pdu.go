@@ -28,6 +28,13 @@ type PDURedacted struct {
 	Position    int64  // of the redaction; 0 when it is history, and not delivered
 }
 
+// PDURestored is emitted when it is durable that an event is whole of which there was what redaction leaves, since the content hash of
+// the copy that came first did not match.
+type PDURestored struct {
+	Room, Event string
+	Position    int64 // at which it is told anew; 0 when it had not been delivered
+}
+
 // PDUSought is emitted when a search for missing events of a room has ended.
 type PDUSought struct {
 	Room     string
@@ -72,6 +79,9 @@ func (PDUJudged) Kind() string { return "pdu.judged" }
 
 // Kind implements Event.
 func (PDURedacted) Kind() string { return "pdu.redacted" }
+
+// Kind implements Event.
+func (PDURestored) Kind() string { return "pdu.restored" }
 
 // Kind implements Event.
 func (PDUSought) Kind() string { return "pdu.sought" }

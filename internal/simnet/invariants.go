@@ -186,7 +186,7 @@ func (e End) lacks(s Snapshot, id ident.EventID) string {
 	return "has " + s.describe(id)
 }
 
-// callbacksComplete: an event has one position and a position one event; within a life positions rise, and an event comes again
+// callbacksComplete: an event has one position, but for one that is told anew, whole, at a second one, and a position one event; within a life positions rise, and an event comes again
 // only if it was not taken; over all lives nothing is left out, and nothing is called back that is not in the store.
 func callbacksComplete(e End) (wrong []string) {
 	for _, s := range e.Snapshots {
@@ -205,8 +205,12 @@ func (s Snapshot) callbackFaults() (wrong []string) {
 		if id, ok := events[c.Position]; ok && id != c.Event {
 			wrong = append(wrong, fmt.Sprintf("position %d is %s and %s", c.Position, id, c.Event))
 		}
-		if position, ok := positions[c.Event]; ok && position != c.Position {
+		position, came := positions[c.Event]
+		switch {
+		case came && position != c.Position && !c.Restored:
 			wrong = append(wrong, fmt.Sprintf("%s has positions %d and %d", c.Event, position, c.Position))
+		case c.Restored && (!came || position >= c.Position):
+			wrong = append(wrong, fmt.Sprintf("%s came anew at %d, and had not come before", c.Event, c.Position))
 		}
 		sameLife := i > 0 && before.Life == c.Life
 		switch {
@@ -216,9 +220,11 @@ func (s Snapshot) callbackFaults() (wrong []string) {
 			wrong = append(wrong, fmt.Sprintf("life %d: %d came after %d", c.Life, c.Position, before.Position))
 		}
 		if !c.Failed && (len(first) == 0 || c.Position > first[len(first)-1].Position) {
-			first = append(first, Callback{Position: c.Position, Event: c.Event})
+			first = append(first, Callback{Position: c.Position, Event: c.Event, Restored: c.Restored})
 		}
-		events[c.Position], positions[c.Event], before = c.Event, c.Position, c
+		if events[c.Position], before = c.Event, c; !c.Restored {
+			positions[c.Event] = c.Position
+		}
 	}
 	if !slices.Equal(first, s.Delivered) {
 		wrong = append(wrong, fmt.Sprintf("called back %s", difference(first, s.Delivered)))

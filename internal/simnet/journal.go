@@ -20,6 +20,7 @@ type Callback struct {
 	Position persistence.Position
 	Event    ident.EventID
 	Failed   bool // the function returned an error
+	Restored bool // the event came before, redacted for its content hash, at a smaller position
 }
 
 // Journal is what a server's subscription called back, over all of its lives. mu guards it.
@@ -34,7 +35,7 @@ func (j *Journal) take(life int, d messaging.Delivery) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	failed := j.rand.Float64() < j.fail
-	j.calls = append(j.calls, Callback{Life: life, Position: d.Position, Event: d.Event.ID(), Failed: failed})
+	j.calls = append(j.calls, Callback{Life: life, Position: d.Position, Event: d.Event.ID(), Failed: failed, Restored: d.Restored})
 	if failed {
 		return errCallback
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/strata-matrix/strata/pdu"
@@ -179,6 +180,13 @@ func (s *Snapshot) readEvents(tx *persistence.Tx, w *World) error {
 		if row.Position != 0 {
 			s.Delivered = append(s.Delivered, Callback{Position: row.Position, Event: row.ID})
 		}
+	}
+	restored, err := tx.RestoredSince(0, math.MaxInt)
+	if err != nil {
+		return err
+	}
+	for _, row := range restored {
+		s.Delivered = append(s.Delivered, Callback{Position: row.Position, Event: row.ID, Restored: true})
 	}
 	slices.SortFunc(s.Delivered, func(x, y Callback) int { return int(x.Position - y.Position) })
 	return nil

@@ -3,6 +3,7 @@
 package event
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -169,6 +170,23 @@ func (e *Event) WithSignature(server ident.ServerName, id ident.KeyID, signature
 	}
 	signed.signers = e.signers
 	return signed, nil
+}
+
+// Restored is the event, of which there is what redaction leaves, as a copy whose content hash matches has it. Its signatures
+// stay: they are over what both have in common, and were verified.
+func (e *Event) Restored(copy *Event) (*Event, error) {
+	if copy.mismatch {
+		return nil, errors.New("restore: the content hash of the copy does not match")
+	}
+	if copy.id != e.id || !bytes.Equal(copy.message(), e.message()) {
+		return nil, errors.New("restore: the copy is of another event")
+	}
+	members := append(membersWithout(copy.root, "signatures"), member{"signatures", e.Signatures().Canonical()})
+	whole, err := ParseBackfilled(e.version, object(members))
+	if err != nil {
+		return nil, fmt.Errorf("restore: %w", err)
+	}
+	return whole, nil
 }
 
 // Verify says whether a signature is a key's over the event, whoever the key belongs to.
