@@ -4,6 +4,7 @@ package canonicaljson
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 )
 
@@ -23,6 +24,7 @@ type frame struct {
 // containers share one stack, so the work is linear but for the sorting.
 type emitter struct {
 	src      []byte
+	rules    Rules
 	in       []node
 	out      []byte
 	nodes    []node
@@ -30,10 +32,10 @@ type emitter struct {
 	frames   []frame
 }
 
-func newEmitter(src []byte, in []node) emitter {
+func newEmitter(src []byte, rules Rules, in []node) emitter {
 	const depth, width = 8, 32 // of a typical event
 	return emitter{
-		src: src, in: in, out: make([]byte, 0, len(src)), nodes: make([]node, 0, len(in)),
+		src: src, rules: rules, in: in, out: make([]byte, 0, len(src)), nodes: make([]node, 0, len(in)),
 		children: make([]child, 0, width), frames: make([]frame, 0, depth),
 	}
 }
@@ -76,7 +78,7 @@ func (e *emitter) leaf(n *node) {
 	text := e.src[n.start:n.end]
 	escaped := false
 	switch {
-	case n.escaped:
+	case n.escaped && !n.lone:
 		e.out = AppendString(e.out, string(e.unescaped(n)))
 		escaped = bytes.IndexByte(e.out[start:], '\\') >= 0
 	case n.kind == Number && string(text) == "-0":
@@ -86,7 +88,8 @@ func (e *emitter) leaf(n *node) {
 	}
 	e.nodes = append(e.nodes, node{})
 	to := &e.nodes[len(e.nodes)-1]
-	to.start, to.end, to.next, to.kind, to.escaped = uint32(start), uint32(len(e.out)), uint32(len(e.nodes)), n.kind, escaped
+	to.start, to.end, to.next, to.kind = uint32(start), uint32(len(e.out)), uint32(len(e.nodes)), n.kind
+	to.escaped, to.lone = escaped || n.lone, n.lone
 }
 
 // open writes the bracket and puts the children on the stack, sorted by code point, which is the order of UTF-8 bytes.
@@ -114,9 +117,12 @@ func (e *emitter) open(i uint32) error {
 	return nil
 }
 
-// sort orders the members of an object and refuses equal keys, however they are spelt.
+// sort orders the members of an object and refuses equal keys, however they are spelt, unless they are Foreign.
 func (e *emitter) sort(members []child) error {
-	slices.SortFunc(members, func(a, b child) int { return bytes.Compare(a.key, b.key) })
+	slices.SortFunc(members, func(a, b child) int { return cmp.Or(bytes.Compare(a.key, b.key), cmp.Compare(a.value, b.value)) })
+	if e.rules == Foreign {
+		return nil
+	}
 	for i := 1; i < len(members); i++ {
 		if a, b := members[i-1], members[i]; bytes.Equal(a.key, b.key) {
 			second := max(a.value, b.value) - 1

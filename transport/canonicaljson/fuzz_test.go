@@ -29,6 +29,7 @@ func FuzzParse(f *testing.F) {
 			rules = canonicaljson.Strict
 		}
 		v, err := canonicaljson.Parse(src, rules)
+		foreign(t, src, v.Canonical())
 		if err != nil {
 			checkRefusal(t, src, err)
 			return
@@ -79,6 +80,39 @@ func FuzzParseWithout(f *testing.F) {
 		}
 		walk(t, got)
 	})
+}
+
+// foreign holds the Foreign form of a source against its canonical form, nil when it has none.
+func foreign(t *testing.T, src, canonical []byte) {
+	v, err := canonicaljson.Parse(src, canonicaljson.Foreign)
+	if (err == nil) != (json.Valid(src) && utf8.Valid(src)) && !strings.Contains(err.Error(), "deeper") {
+		t.Errorf("%q: Foreign: %v", src, err)
+	}
+	if err != nil {
+		return
+	}
+	if canonical != nil && !bytes.Equal(v.Canonical(), canonical) {
+		t.Errorf("%q is Foreign as %q, canonical as %q", src, v.Canonical(), canonical)
+	}
+	again, err := canonicaljson.Parse(v.Canonical(), canonicaljson.Foreign)
+	if err != nil || !bytes.Equal(again.Canonical(), v.Canonical()) {
+		t.Errorf("%q is Foreign as %q, and that as %q, %v", src, v.Canonical(), again.Canonical(), err)
+	}
+	pieces := v.Elements()
+	if v.Kind() == canonicaljson.Object {
+		pieces = func(yield func(canonicaljson.Value) bool) {
+			for _, member := range v.Members() {
+				if !yield(member) {
+					return
+				}
+			}
+		}
+	}
+	for piece := range pieces { // spans of the canonical text, whole
+		if !json.Valid(piece.Canonical()) {
+			t.Errorf("%q has the piece %q", src, piece.Canonical())
+		}
+	}
 }
 
 func checkRefusal(t *testing.T, src []byte, err error) {

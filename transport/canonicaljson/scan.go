@@ -19,6 +19,11 @@ const (
 	// Strict is for room versions 6 and later and for all that is signed outside rooms: integers in ±(2^53−1),
 	// without fraction, exponent or minus sign before zero, however the value would come out.
 	Strict
+	// Foreign is for a document that is checked against its sender's signature and then handed on in pieces, each to be parsed by
+	// the rules that it is under: Lenient, and what has no canonical form is left for these to refuse. A key that is repeated
+	// stays, in the order of the source, and so does a string with a lone surrogate, spelt as it was. A piece may be as deep as
+	// MaxDepth.
+	Foreign
 )
 
 const (
@@ -26,6 +31,9 @@ const (
 	// lift, since no walk recurses; it is the limit of encoding/json, so that everything accepted here can be decoded by
 	// those who get it from us.
 	MaxDepth = 10000
+
+	// foreignDepth is for what stands around a piece of a Foreign document.
+	foreignDepth = 4
 
 	// MaxSize is the longest source in bytes: offsets are kept in 32 bits. Bodies are capped well below this.
 	MaxSize = 1<<31 - 1
@@ -56,6 +64,7 @@ type node struct {
 	kind       Kind
 	escaped    bool // String: holds a backslash
 	unsorted   bool // Object: its keys were not seen in strictly rising order
+	lone       bool // String: holds a lone surrogate, which only Foreign lets through
 }
 
 // scanner reads one source. It belongs to the Parse call that made it. Where it stands is no field: each step is given the offset
@@ -122,7 +131,7 @@ func (s *scanner) value(at int) (end int, complete bool, err error) {
 
 // enter reads the opening bracket, and the first key of an object.
 func (s *scanner) enter(start int, kind Kind, closing byte) (end int, complete bool, err error) {
-	if s.depth == MaxDepth {
+	if s.depth >= MaxDepth && (s.rules != Foreign || s.depth == MaxDepth+foreignDepth) {
 		return 0, false, fail(start, fmt.Sprintf("nested deeper than %d", MaxDepth))
 	}
 	self := uint32(len(s.nodes))
@@ -235,7 +244,7 @@ func (s *scanner) text(start int) (end int, err error) {
 // oddText is text from a byte on that text stops at: one that does not stand for itself, or one of the last of the source.
 func (s *scanner) oddText(start, at int) (end int, err error) {
 	src := s.src
-	var escaped, high bool
+	var escaped, high, lone bool
 	for {
 		at += plainRun(src[at:])
 		if at == len(src) {
@@ -247,11 +256,14 @@ func (s *scanner) oddText(start, at int) (end int, err error) {
 				return 0, fail(start, "invalid UTF-8")
 			}
 			s.leaf(start, at+1, String, escaped)
+			if lone {
+				s.nodes[len(s.nodes)-1].lone = true
+			}
 			return at + 1, nil
 		case c == '\\':
 			width, canonical, reason := escape(src[at:])
-			if reason == loneSurrogate && s.ignored != 0 {
-				width, reason = 6, ""
+			if reason == loneSurrogate && (s.ignored != 0 || s.rules == Foreign) {
+				width, canonical, reason, lone = 6, true, "", true
 			}
 			if reason != "" {
 				return 0, fail(at, reason)

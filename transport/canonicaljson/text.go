@@ -181,8 +181,9 @@ func appendUnescaped(dst, inner []byte) []byte {
 			i += 4
 			if utf16.IsSurrogate(r) {
 				low, _ := hexUnit(inner[i:])
-				r = utf16.DecodeRune(r, low)
-				i += 6
+				if r = utf16.DecodeRune(r, low); r != utf8.RuneError { // else it is alone, and U+FFFD
+					i += 6
+				}
 			}
 			dst = utf8.AppendRune(dst, r)
 		default: // '"', '\' and '/'

@@ -42,7 +42,7 @@ type document struct {
 
 // Parse reads one JSON value of any type. It refuses what is not JSON, duplicate keys (also those that are equal only after
 // unescaping), invalid UTF-8, lone surrogates, trailing data, nesting beyond MaxDepth, and the numbers that the rules
-// refuse; the error is a *SyntaxError. The source is not kept, and not changed.
+// refuse, unless the rules are Foreign; the error is a *SyntaxError. The source is not kept, and not changed.
 func Parse(src []byte, rules Rules) (Value, error) {
 	return parse(src, rules, nil)
 }
@@ -78,7 +78,7 @@ func parse(src []byte, rules Rules, without []string) (Value, error) {
 	}
 	text, nodes := src, s.nodes
 	if !s.canonical {
-		e := newEmitter(src, s.nodes)
+		e := newEmitter(src, rules, s.nodes)
 		if err := e.emit(); err != nil {
 			return Value{}, err
 		}
