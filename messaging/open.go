@@ -79,7 +79,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	inbox := transaction.NewInbox(transaction.InboxConfig{
-		Self: s.self, Store: s.store, PDUs: s.engine, Heard: outbox.Heard, Trace: cfg.Trace,
+		Self: s.self, Store: s.store, PDUs: s.engine, Rooms: s.engine, Heard: outbox.Heard, Trace: cfg.Trace,
 	})
 	s.http, err = transport.NewServer(transport.ServerConfig{
 		ServerName: s.self, Keys: ring, Routes: slices.Concat(inbox.Routes(), s.engine.Routes(), s.routes()),

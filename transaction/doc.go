@@ -4,7 +4,7 @@
 // destination has at most one outbound one in flight, and what was acknowledged or enqueued survives any crash.
 //
 //	 pdu, messaging                                     pdu, messaging
-//	      │ EnqueuePDU, EnqueueEDU: in the caller's job      ▲ ReceivePDUs, ReceiveEDU
+//	      │ EnqueuePDU, EnqueueEDU: in the caller's job      ▲ ReceivePDUs, KeepEDU, ObserveEDU
 //	      ▼                                                  │
 //	┌─ outbox ─────────────────────────────┐          ┌─ inbox ──────────────────────────────┐
 //	│ log: one row per event, a set of     │          │ seen (origin, txn id)?  the kept reply│

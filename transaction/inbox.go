@@ -16,6 +16,7 @@ import (
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -23,7 +24,7 @@ import (
 type Inbound struct {
 	Origin ident.ServerName // authenticated
 	TxnID  string
-	PDUs   [][]byte // as received: any JSON value
+	PDUs   [][]byte // any JSON value, each in the form that canonicaljson.Foreign has; shared, not to be changed
 }
 
 // Staged is what the layer above makes of the PDUs of a transaction.
@@ -41,19 +42,13 @@ type PDUReceiver interface {
 	ReceivePDUs(ctx context.Context, in Inbound) (Staged, error)
 }
 
-// EDUReceiver takes one EDU. It may be called again with the same EDU when the transaction is sent again: an error means
-// that the transaction is not acknowledged.
-type EDUReceiver interface {
-	ReceiveEDU(ctx context.Context, origin ident.ServerName, eduType string, content []byte) error
-}
-
-// InboxConfig is what an inbox needs. EDUs may be nil: they are then ignored, as unknown ones are (T-10). Heard, if not nil,
-// is told who reached us.
+// InboxConfig is what an inbox needs. Without Rooms, no EDU about a room is let in. Heard, if not nil, is told who reached us.
 type InboxConfig struct {
 	Self  ident.ServerName
 	Store *persistence.Store
 	PDUs  PDUReceiver
-	EDUs  EDUReceiver
+	EDUs  EDUHandlers
+	Rooms RoomAccess
 	Heard func(ident.ServerName)
 	Trace trace.Sink
 }
@@ -97,6 +92,7 @@ func (i *Inbox) Routes() []transport.Route {
 		Method:  http.MethodPut,
 		Pattern: "/_matrix/federation/v1/send/:txnID",
 		MaxBody: MaxReceivedBytes,
+		Foreign: true, // a PDU that cannot be parsed is refused alone (T-09)
 		Handle:  i.send,
 	}}
 }
@@ -117,7 +113,7 @@ func (i *Inbox) send(ctx context.Context, r *transport.Request) (transport.Reply
 	if first {
 		// The sender may hang up; those who wait for the same transaction have not.
 		workCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxProcessing)
-		i.work(workCtx, key, working, r.Body, start)
+		i.work(workCtx, key, working, r.JSON, start)
 		cancel()
 	} else {
 		select {
@@ -157,7 +153,7 @@ func (i *Inbox) begin(key receiptKey) (working *receipt, first bool) {
 	return working, true
 }
 
-func (i *Inbox) work(ctx context.Context, key receiptKey, working *receipt, body []byte, start time.Time) {
+func (i *Inbox) work(ctx context.Context, key receiptKey, working *receipt, body canonicaljson.Value, start time.Time) {
 	defer func() {
 		i.mu.Lock()
 		delete(i.running, key)
@@ -193,14 +189,7 @@ func (i *Inbox) process(ctx context.Context, key receiptKey, txn inboundTransact
 	if err != nil {
 		return nil, fmt.Errorf("receive PDUs of transaction %s from %s: %w", key.txnID, key.origin, err)
 	}
-	for _, edu := range txn.edus {
-		if i.cfg.EDUs == nil {
-			break
-		}
-		if err := i.cfg.EDUs.ReceiveEDU(ctx, key.origin, edu.Type, edu.Content); err != nil {
-			return nil, fmt.Errorf("receive EDU %s of transaction %s from %s: %w", edu.Type, key.txnID, key.origin, err)
-		}
-	}
+	edus := i.admitted(ctx, key.origin, txn.edus)
 	reply, failed, err := composeReply(staged.Results)
 	if err != nil {
 		return nil, err
@@ -211,6 +200,9 @@ func (i *Inbox) process(ctx context.Context, key receiptKey, txn inboundTransact
 				return err
 			}
 		}
+		if err := i.cfg.EDUs.keep(tx, edus); err != nil {
+			return fmt.Errorf("keep EDUs: %w", err)
+		}
 		_, err := tx.KeepReply(persistence.ReceivedTransaction{
 			Origin: key.origin, TxnID: key.txnID, PDUs: len(txn.pdus), EDUs: len(txn.edus),
 			ReceivedAt: start.UnixMilli(), DurationUS: time.Since(start).Microseconds(), Failed: failed, Reply: reply,
@@ -220,6 +212,7 @@ func (i *Inbox) process(ctx context.Context, key receiptKey, txn inboundTransact
 	if err != nil {
 		return nil, fmt.Errorf("keep transaction %s from %s: %w", key.txnID, key.origin, err)
 	}
+	i.cfg.EDUs.observe(edus)
 	return reply, nil
 }
 
@@ -230,7 +223,7 @@ func composeReply(results map[ident.EventID]string) (reply []byte, failed int, e
 	}
 	pdus := make(map[ident.EventID]result, len(results))
 	for id, why := range results {
-		pdus[id] = result{Error: why}
+		pdus[id] = result{Error: why[:min(len(why), maxPDUError)]}
 		if why != "" {
 			failed++
 		}

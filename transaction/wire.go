@@ -3,101 +3,79 @@
 package transaction
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 
 	"github.com/matrix-org/gomatrixserverlib/spec"
 
 	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// inboundTransaction is the body of PUT /send, split but not looked into.
+// inboundTransaction is the body of PUT /send, split but not looked into. Its parts share the memory of the body.
 type inboundTransaction struct {
 	pdus [][]byte
-	edus []inboundEDU
-}
-
-type inboundEDU struct {
-	Type    string
-	Content []byte
+	edus []EDU
 }
 
 // parseTransaction splits a body. Only what is wrong with the transaction as a whole is an error, a *transport.Error: it is
-// then refused whole (T-13). Keys are matched exactly, which encoding/json does for maps and not for structs.
-func parseTransaction(origin ident.ServerName, body []byte) (inboundTransaction, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil {
-		return inboundTransaction{}, badTransaction("the body is not a JSON object")
+// then refused whole (T-13). What is wrong within a PDU or an EDU is the affair of that one alone.
+func parseTransaction(origin ident.ServerName, body canonicaljson.Value) (txn inboundTransaction, err error) {
+	members := map[string]canonicaljson.Value{}
+	for name, member := range body.Members() {
+		if _, twice := members[name]; twice {
+			return txn, badTransaction(fmt.Sprintf("%.100q comes twice", name))
+		}
+		members[name] = member
 	}
-	var claimed string
-	if json.Unmarshal(fields["origin"], &claimed) != nil {
-		return inboundTransaction{}, badTransaction("origin is not a string")
+	claimed, ok := members["origin"].Text()
+	if !ok {
+		return txn, badTransaction("origin is not a string")
 	}
 	if claimed != string(origin) {
-		return inboundTransaction{}, &transport.Error{
+		return txn, &transport.Error{
 			Status: http.StatusForbidden, Code: spec.ErrorForbidden,
 			Message: fmt.Sprintf("the transaction says that it is from another server than %s, which signed the request", origin),
 		}
 	}
-	pdus, err := elements(fields, "pdus", MaxPDUs, true)
+	pdus, err := elements(members, "pdus", MaxPDUs, true)
 	if err != nil {
-		return inboundTransaction{}, err
+		return txn, err
 	}
-	edus, err := elements(fields, "edus", MaxEDUs, false)
+	edus, err := elements(members, "edus", MaxEDUs, false)
 	if err != nil {
-		return inboundTransaction{}, err
+		return txn, err
 	}
-	txn := inboundTransaction{pdus: make([][]byte, len(pdus))}
+	txn.pdus = make([][]byte, len(pdus))
 	for i, pdu := range pdus {
-		txn.pdus[i] = pdu
+		txn.pdus[i] = pdu.Canonical()
 	}
 	for _, edu := range edus {
-		if parsed, ok := parseEDU(edu); ok {
+		if parsed, ok := parseEDU(origin, edu); ok {
 			txn.edus = append(txn.edus, parsed)
 		}
 	}
 	return txn, nil
 }
 
-// elements gives the elements of an array field, bounded by T-01.
-func elements(fields map[string]json.RawMessage, name string, limit int, required bool) ([]json.RawMessage, error) {
-	field, present := fields[name]
-	if !present && !required {
+// elements gives the elements of an array, bounded by T-01.
+func elements(members map[string]canonicaljson.Value, name string, limit int, required bool) ([]canonicaljson.Value, error) {
+	field := members[name]
+	if field.Kind() == canonicaljson.Invalid && !required {
 		return nil, nil
 	}
-	if len(field) == 0 || field[0] != '[' {
+	if field.Kind() != canonicaljson.Array {
 		return nil, badTransaction(name + " is not an array")
 	}
-	// One by one: a body has room for millions of elements, and a slice of them would be many times its size.
-	decoder := json.NewDecoder(bytes.NewReader(field))
-	_, err := decoder.Token()
-	var list []json.RawMessage
-	for err == nil && decoder.More() {
+	var list []canonicaljson.Value
+	for element := range field.Elements() {
 		if len(list) == limit {
 			return nil, badTransaction(fmt.Sprintf("more than %d %s in a transaction", limit, name))
 		}
-		var element json.RawMessage
-		err = decoder.Decode(&element)
 		list = append(list, element)
 	}
-	if err != nil {
-		return nil, badTransaction(name + " cannot be read")
-	}
 	return list, nil
-}
-
-// parseEDU tells whether an EDU has the shape of one. One that has not gets no result and harms no other (T-10).
-func parseEDU(raw []byte) (inboundEDU, bool) {
-	var fields map[string]json.RawMessage
-	var edu inboundEDU
-	if json.Unmarshal(raw, &fields) != nil || json.Unmarshal(fields["edu_type"], &edu.Type) != nil {
-		return edu, false
-	}
-	edu.Content = fields["content"]
-	return edu, edu.Type != "" && len(edu.Content) > 0 && edu.Content[0] == '{'
 }
 
 func badTransaction(why string) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
 	"github.com/strata-matrix/strata/transport/signing"
@@ -50,7 +51,7 @@ func (in *inbound) claims() ([]signing.Credentials, error) {
 }
 
 // verify finds a claim whose signature is good and returns its origin.
-func (in *inbound) verify(claims []signing.Credentials, body []byte) (ident.ServerName, error) {
+func (in *inbound) verify(claims []signing.Credentials, body canonicaljson.Value) (ident.ServerName, error) {
 	ctx, cancel := context.WithTimeout(in.http.Context(), keyTimeout)
 	defer cancel()
 	now := time.Now().UnixMilli()

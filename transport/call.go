@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/discovery"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/signing"
@@ -25,7 +26,7 @@ type Call struct {
 	Method string
 	Path   string // escaped, as Path makes it
 	Query  url.Values
-	// Body is a canonical JSON object, sent exactly as it stands. Nil is {} for a PUT or POST, and no body otherwise.
+	// Body is a JSON object, sent exactly as it stands and signed in canonical form. Nil is {} for a PUT or POST, and no body otherwise.
 	Body []byte
 	// Unsigned leaves the X-Matrix header out, for the endpoints of X-62.
 	Unsigned bool
@@ -194,12 +195,13 @@ func (x *exchange) request(ctx context.Context) (*http.Request, error) {
 	if call.Unsigned {
 		return request, nil
 	}
-	signed := signing.Request{Method: call.Method, URI: uri, Origin: c.self, Destination: x.dest, Content: call.Body}
-	authorization, err := signed.Authorization(c.key)
-	if err != nil {
-		return nil, err
+	signed := signing.Request{Method: call.Method, URI: uri, Origin: c.self, Destination: x.dest}
+	if call.Body != nil {
+		if signed.Content, err = canonicaljson.Parse(call.Body, canonicaljson.Lenient); err != nil {
+			return nil, fmt.Errorf("body: %w", err)
+		}
 	}
-	request.Header.Set("Authorization", authorization)
+	request.Header.Set("Authorization", signed.Authorization(c.key))
 	return request, nil
 }
 

@@ -70,7 +70,8 @@ func (in *inbound) run() (Reply, error) {
 		URI:    in.uri(),
 		Params: in.match.params,
 		Query:  in.http.URL.Query(),
-		Body:   body,
+		Body:   body.Canonical(),
+		JSON:   body,
 	})
 }
 
@@ -93,32 +94,36 @@ func (in *inbound) bodySize() int64 {
 	return in.maxBody()
 }
 
-// body reads the body and puts it into canonical form. It is nil when there is none and need not be one.
-func (in *inbound) body() ([]byte, error) {
+// body reads the body and parses it, once for all that follow. It is the zero Value when there is none and need not be one.
+func (in *inbound) body() (canonicaljson.Value, error) {
 	raw, err := in.read()
 	if err != nil {
-		return nil, err
+		return canonicaljson.Value{}, err
 	}
 	if len(raw) == 0 && in.http.Method != http.MethodPut && in.http.Method != http.MethodPost {
-		return nil, nil
+		return canonicaljson.Value{}, nil
 	}
 	if n := bytes.Count(raw, []byte{','}); n > MaxBodyValues {
 		message := fmt.Sprintf("body: %d values, at most %d are accepted", n, MaxBodyValues)
-		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Code: CodeTooLarge, Message: message}
+		return canonicaljson.Value{}, &Error{Status: http.StatusRequestEntityTooLarge, Code: CodeTooLarge, Message: message}
 	}
 	// Lenient: the body may hold events of old room versions, whose numbers have fractions.
-	value, err := canonicaljson.Parse(raw, canonicaljson.Lenient)
+	rules := canonicaljson.Lenient
+	if in.match.route.Foreign {
+		rules = canonicaljson.Foreign
+	}
+	value, err := canonicaljson.Parse(raw, rules)
 	if err != nil {
 		code := spec.ErrorNotJSON
 		if json.Valid(raw) && utf8.Valid(raw) { // but with a repeated key, a lone surrogate or too deep
 			code = spec.ErrorBadJSON
 		}
-		return nil, &Error{Status: http.StatusBadRequest, Code: code, Message: fmt.Sprintf("body: %v", err)}
+		return canonicaljson.Value{}, &Error{Status: http.StatusBadRequest, Code: code, Message: fmt.Sprintf("body: %v", err)}
 	}
 	if value.Kind() != canonicaljson.Object {
-		return nil, &Error{Status: http.StatusBadRequest, Code: spec.ErrorBadJSON, Message: "body: not an object"}
+		return canonicaljson.Value{}, &Error{Status: http.StatusBadRequest, Code: spec.ErrorBadJSON, Message: "body: not an object"}
 	}
-	return value.Canonical(), nil
+	return value, nil
 }
 
 // read takes in the body under its cap and deadline.

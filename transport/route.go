@@ -12,6 +12,7 @@ import (
 
 	"github.com/matrix-org/gomatrixserverlib/spec"
 
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -25,6 +26,9 @@ type Route struct {
 	Open bool
 	// MaxBody is the cap of the body in bytes, 0 for DefaultMaxBody.
 	MaxBody int64
+	// Foreign is for bodies with pieces by other hands than their sender's: what is wrong within a piece does not refuse the
+	// request, see canonicaljson.Foreign.
+	Foreign bool
 	// Handle answers. The context ends with the request, at the latest after ServerLimits.HandleTime. An *Error is sent as it
 	// is; any other error becomes a 500 that tells the peer nothing.
 	Handle func(ctx context.Context, r *Request) (Reply, error)
@@ -39,6 +43,7 @@ type Request struct {
 	Query  url.Values
 	// Body is a JSON object in canonical form, every number as sent; nil when a GET or DELETE had none.
 	Body []byte
+	JSON canonicaljson.Value // Body, parsed
 }
 
 // Reply is the answer to a request.

@@ -5,7 +5,6 @@ package signing
 import (
 	"bytes"
 	"crypto/ed25519"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
@@ -180,62 +179,4 @@ func BenchmarkVerifyBatch(b *testing.B) {
 			}
 		}
 	}
-}
-
-// BenchmarkRequest signs and verifies a request of 40 KB, which is 50 PDUs, against a bare signature of the same bytes.
-func BenchmarkRequest(b *testing.B) {
-	content := []byte(`{"edus":[],"origin":"a.example","origin_server_ts":1700000000000,"pdus":[`)
-	for i := range 50 {
-		if i > 0 {
-			content = append(content, ',')
-		}
-		content = append(content, `{"body":"`...)
-		content = append(content, bytes.Repeat([]byte("lorem ip"), 97)...)
-		content = append(content, `","depth":`...)
-		content = fmt.Appendf(content, `%d}`, i)
-	}
-	content = append(content, "]}"...)
-	key, err := NewKey("ed25519:a", binary.BigEndian.AppendUint64(make([]byte, 24), 7))
-	if err != nil {
-		b.Fatal(err)
-	}
-	request := Request{Method: "PUT", URI: "/_matrix/federation/v1/send/1", Origin: "a.example", Destination: "b.example", Content: content}
-	header, err := request.Authorization(key)
-	if err != nil {
-		b.Fatal(err)
-	}
-	credentials, err := ParseAuthorization(header)
-	if err != nil {
-		b.Fatal(err)
-	}
-	signature := ed25519.Sign(key.Private, content)
-	measure := func(name string, ours, floor func()) {
-		b.Run(name, func(b *testing.B) {
-			b.SetBytes(int64(len(content)))
-			b.ReportAllocs()
-			var a, z time.Duration
-			for b.Loop() {
-				start := time.Now()
-				ours()
-				a += time.Since(start)
-				b.StopTimer()
-				start = time.Now()
-				floor()
-				z += time.Since(start)
-				b.StartTimer()
-			}
-			b.ReportMetric(float64(a)/float64(z), "ratio")
-		})
-	}
-	measure("sign", func() {
-		if _, err := request.Authorization(key); err != nil {
-			b.Error(err)
-		}
-	}, func() { ed25519.Sign(key.Private, content) })
-	measure("verify", func() {
-		c, err := ParseAuthorization(header)
-		if err != nil || request.Verify(c, key.Public()) != nil || c != credentials {
-			b.Error(err)
-		}
-	}, func() { ed25519.Verify(key.Public(), content, signature) })
 }
