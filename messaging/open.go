@@ -90,6 +90,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	}
 	s.drive("outbox", outbox.Run)
 	s.drive("engine", s.engine.Run)
+	s.drive("retention", transaction.NewRetention(s.store, cfg.Trace).Run)
 	s.atClose(func() error { s.calls.shut(); return nil })
 	return nil
 }

@@ -155,3 +155,39 @@ func TestNextOutboundStopsWhereItIsToldTo(t *testing.T) {
 		}
 	}
 }
+
+// Of the sets that nothing queued names only the newest stay, and those that are named stay readable.
+func TestTrimServerSets(t *testing.T) {
+	s := newStore(t, Options{})
+	var named Position
+	for i := range 10 {
+		p := enqueue(t, s, "a.example", ident.ServerName(fmt.Sprintf("s%d.example", i)))
+		if i == 2 {
+			named = p
+		}
+	}
+	update(t, s, func(tx *Tx) error {
+		if err := tx.exec(`DELETE FROM outbound WHERE position <> ?`, int64(named)); err != nil {
+			return err
+		}
+		total := int64(0)
+		for next := int64(0); ; {
+			forgotten, after, err := tx.TrimServerSets(next, 4, 3)
+			if err != nil {
+				return err
+			}
+			if total += forgotten; after == 0 {
+				break
+			}
+			next = after
+		}
+		if total != 5 {
+			t.Errorf("%d sets forgotten, want 5: of ten, four are new and one is named", total)
+		}
+		length, err := tx.QueueLength(Destination{Server: "s2.example"}, 10)
+		if length != 1 {
+			t.Errorf("s2.example has %d items to get, want 1", length)
+		}
+		return err
+	})
+}

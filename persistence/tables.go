@@ -30,6 +30,7 @@ var schema = []string{
 	sentSchema,
 	attemptsSchema,
 	inboxSchema,
+	retentionSchema,
 	subscriptionsSchema,
 }
 

@@ -18,7 +18,7 @@
 // The outbox has one dispatcher goroutine, which owns all that is known of the destinations in memory, and one short-lived
 // goroutine per transaction in flight. The decisions are plain functions: batch.go chooses what goes into a transaction,
 // backoff.go when to try again. Destinations that are failing share a few places of their own (destination.go), so that those
-// which hang delay no other; what all are past is forgotten a portion at a time (trim.go).
+// which hang delay no other; what all are past is forgotten a portion at a time (trim.go), and so are transactions that are over, after a week at most (retention.go).
 //
 // Rules: Server-Server API, "Transactions" and "EDUs" (T-01 to T-15).
 //

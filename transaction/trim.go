@@ -42,16 +42,10 @@ func (o *Outbox) startTrim(ctx context.Context) {
 }
 
 func (o *Outbox) trim(ctx context.Context, through persistence.Position) error {
-	for {
-		var forgotten int64
-		err := o.store.Update(ctx, func(tx *persistence.Tx) (err error) {
-			forgotten, err = tx.TrimOutbound(through, trimPortion)
-			return err
-		})
-		if err != nil || forgotten < trimPortion {
-			return err
-		}
-	}
+	return inPortions(ctx, o.store, func(tx *persistence.Tx) (bool, error) {
+		forgotten, err := tx.TrimOutbound(through, trimPortion)
+		return forgotten == trimPortion, err
+	})
 }
 
 // settleTrim ends a trim. One that failed is made up for by the next: its error is only that the store has ended.
