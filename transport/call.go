@@ -30,6 +30,8 @@ type Call struct {
 	Body []byte
 	// Unsigned leaves the X-Matrix header out, for the endpoints of X-62.
 	Unsigned bool
+	// Authorization is a header that was made before, for exactly this request, "" for one that is made now.
+	Authorization string
 	// MaxReply is the cap of the reply in bytes, 0 for DefaultMaxReply.
 	MaxReply int64
 	// Timeout is for everything, from resolution to the last byte; 0 for that of ClientLimits.
@@ -193,6 +195,10 @@ func (x *exchange) request(ctx context.Context) (*http.Request, error) {
 		request.Header["Idempotency-Key"] = nil
 	}
 	if call.Unsigned {
+		return request, nil
+	}
+	if call.Authorization != "" {
+		request.Header.Set("Authorization", call.Authorization)
 		return request, nil
 	}
 	signed := signing.Request{Method: call.Method, URI: uri, Origin: c.self, Destination: x.dest}

@@ -32,6 +32,8 @@ type grammar struct {
 	Event   eventCmd   `cmd:"" help:"Look into events, and why one was refused."`
 	State   stateCmd   `cmd:"" help:"Look into room state, and how it is resolved."`
 	Demo    demoCmd    `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`
+	Bench   benchCmd   `cmd:"" help:"Measure servers of its own on this machine, each figure beside its floor."`
+	Load    loadCmd    `cmd:"" help:"Put a homeserver, whichever it is, under the load of others (rw: in rooms of it)."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

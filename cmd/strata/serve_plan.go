@@ -4,11 +4,9 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -169,27 +167,12 @@ func (p *plan) addAuthorities(s settings) (err error) {
 	if len(s.FederationCustomCAList)+len(s.FederationExtraCAList) == 0 && p.localCA == "" {
 		return nil // the system's
 	}
-	pool := x509.NewCertPool()
-	if len(s.FederationCustomCAList) == 0 {
-		if pool, err = x509.SystemCertPool(); err != nil {
-			return fmt.Errorf("read the system's certificate authorities: %w", err)
-		}
-	}
 	files := slices.Concat(s.FederationCustomCAList, s.FederationExtraCAList)
 	if p.localCA != "" {
 		files = append(files, p.localCA)
 	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return fmt.Errorf("read certificate authority: %w", err)
-		}
-		if !pool.AppendCertsFromPEM(text) {
-			return usage("certificate authority %s: no certificate in PEM form is in it", file)
-		}
-	}
-	p.config.RootCAs = pool
-	return nil
+	p.config.RootCAs, err = trusted(files, len(s.FederationCustomCAList) == 0)
+	return err
 }
 
 // addCertificate says what this server shows to others: nothing behind a proxy.

@@ -42,10 +42,12 @@ internal/inspect        < pdu+
 internal/control        < messaging+ internal/inspect
 internal/simnet         < messaging+ internal/inspect
 internal/demo           < messaging+ internal/inspect
+internal/load           < transport+ pdu/auth+ golang.org/x/sync
+internal/bench          < messaging+ internal/load
 internal/casefile       < pdu/resolve+ pdu/policy
 internal/interop        <
 internal/house          <
-cmd/strata              < internal/control+ internal/casefile internal/demo github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint golang.org/x/sync
+cmd/strata              < internal/control+ internal/casefile internal/demo internal/load internal/bench github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint golang.org/x/sync
 `
 
 // testOnly may be imported by any test.
