@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
@@ -40,11 +41,15 @@ type Config struct {
 	ServerName string
 	// DataDir is the directory of the database and the signing key. It is created if it is missing.
 	DataDir string
-	// Key signs events and requests. Without one it is read from the file signing.key in DataDir, which is created with a new
-	// key when there is none.
+	// Key signs events and requests. Without one it is read from the file KeyPath, which is created with a new key when there is
+	// none. Only the keys of a file can be rotated by the server.
 	Key signing.Key
+	// KeyPath is the key file, "" for signing.key in DataDir. See keys.ParseFile for what it holds.
+	KeyPath string
 	// OldKeys were used before Key; they stay published so that older events can be verified.
 	OldKeys []keys.OldKey
+	// KeyValidity is how long our published keys are valid, 0 for keys.DefaultValidity.
+	KeyValidity time.Duration
 
 	// TLS is what Serve speaks. Nil is plain HTTP, for a proxy in front that ends TLS.
 	TLS *tls.Config
@@ -128,10 +133,20 @@ func (c Config) prepareDir() error {
 	return nil
 }
 
-// signingKey is the configured key, or that of the data directory.
-func (c Config) signingKey() (signing.Key, error) {
+// ownKeys are the configured key, or those of the key file, and the old ones.
+func (c Config) ownKeys(self ident.ServerName) (*keys.Own, error) {
+	own := keys.OwnConfig{Server: self, Old: c.OldKeys, Validity: c.KeyValidity}
 	if c.hasKey() {
-		return c.Key, nil
+		own.Plan = keys.Plan{Keys: []keys.PlannedKey{{Key: c.Key}}}
+		return keys.NewOwn(own)
 	}
-	return signing.LoadOrCreateKey(filepath.Join(c.DataDir, keyFile))
+	own.Path = c.KeyPath
+	if own.Path == "" {
+		own.Path = filepath.Join(c.DataDir, keyFile)
+	}
+	var err error
+	if own.Plan, err = keys.LoadOrCreate(own.Path); err != nil {
+		return nil, err
+	}
+	return keys.NewOwn(own)
 }

@@ -242,5 +242,5 @@ func (s *Server) makeEvent(ctx context.Context, h handshake, via ident.ServerNam
 		return nil, fmt.Errorf("answer of make_%s: %w", h.membership, err)
 	}
 	proto.OriginServerTS = time.Now().UnixMilli()
-	return event.Build(version, proto, s.self, s.key)
+	return event.Build(version, proto, s.self, s.own.SigningKey())
 }

@@ -129,7 +129,11 @@ func (n *network) peer(name string) *peer {
 	key := keyOf(n.t, name)
 	p := &peer{name: ident.ServerName(name), key: key, mux: http.NewServeMux()}
 	p.client = transport.NewClient(transport.ClientConfig{ServerName: p.name, Key: key, RoundTripper: n})
-	p.ring = keys.NewRing(keys.RingConfig{Self: p.name, Key: key, Fetch: p.client})
+	own, err := keys.NewOwn(keys.OwnConfig{Server: p.name, Plan: keys.Plan{Keys: []keys.PlannedKey{{Key: key}}}})
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	p.ring = keys.NewRing(keys.RingConfig{Own: own, Fetch: p.client})
 	p.mux.HandleFunc("GET /_matrix/key/v2/server", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(p.ring.Published(time.Now()))
 	})

@@ -45,7 +45,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	if err := cfg.prepareDir(); err != nil {
 		return err
 	}
-	key, err := cfg.signingKey()
+	own, err := cfg.ownKeys(s.self)
 	if err != nil {
 		return err
 	}
@@ -58,22 +58,20 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	}
 	s.atClose(s.store.Close)
 	s.client = transport.NewClient(transport.ClientConfig{
-		ServerName: s.self, Key: key, RoundTripper: cfg.RoundTripper, RootCAs: cfg.RootCAs, AllowPrivate: cfg.AllowPrivate,
+		ServerName: s.self, Key: own, RoundTripper: cfg.RoundTripper, RootCAs: cfg.RootCAs, AllowPrivate: cfg.AllowPrivate,
 		UserAgent: userAgent(cfg.Version), Limits: cfg.ClientLimits, Trace: cfg.Trace,
 	})
 	s.atClose(func() error { s.client.Close(); return nil })
-	ring := keys.NewRing(keys.RingConfig{
-		Self: s.self, Key: key, Old: cfg.OldKeys, Store: s.store, Fetch: s.client, Trace: cfg.Trace,
-	})
+	ring := keys.NewRing(keys.RingConfig{Own: own, Store: s.store, Fetch: s.client, Trace: cfg.Trace})
 	outbox, err := transaction.NewOutbox(transaction.OutboxConfig{
 		Self: s.self, Store: s.store, Sender: s.client, Policy: cfg.Retry, Rand: cfg.Rand, Trace: cfg.Trace,
 	})
 	if err != nil {
 		return err
 	}
-	s.key = key
+	s.own, s.ring = own, ring
 	s.engine, err = pdu.NewEngine(pdu.EngineConfig{
-		Self: s.self, Key: key, Store: s.store, Keys: ring, Client: s.client, Outbox: outbox, Trace: cfg.Trace,
+		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: s.client, Outbox: outbox, Trace: cfg.Trace,
 	})
 	if err != nil {
 		return err

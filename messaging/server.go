@@ -17,7 +17,7 @@ import (
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
-	"github.com/strata-matrix/strata/transport/signing"
+	"github.com/strata-matrix/strata/transport/keys"
 )
 
 var (
@@ -37,7 +37,8 @@ var (
 // locks, subscribed and closers' end by mu.
 type Server struct {
 	self   ident.ServerName
-	key    signing.Key
+	own    *keys.Own
+	ring   *keys.Ring
 	tls    *tls.Config
 	trace  trace.Sink
 	store  *persistence.Store
@@ -66,6 +67,15 @@ func (s *Server) Store() *persistence.Store { return s.store }
 
 // Engine is the server's rooms, for those who inspect them.
 func (s *Server) Engine() *pdu.Engine { return s.engine }
+
+// OwnKeys are the keys with which this server signs.
+func (s *Server) OwnKeys() *keys.Own { return s.own }
+
+// Keys are the keys of other servers, for those who inspect them.
+func (s *Server) Keys() *keys.Ring { return s.ring }
+
+// Client sends requests to other servers, for those who inspect them.
+func (s *Server) Client() *transport.Client { return s.client }
 
 // Handler answers other servers' requests: for tests, simulated networks, or an http.Server of one's own. Serve uses it too.
 func (s *Server) Handler() http.Handler {

@@ -51,7 +51,7 @@ type KeySource interface {
 // EngineConfig is everything an engine needs. Trace may be nil.
 type EngineConfig struct {
 	Self   ident.ServerName
-	Key    signing.Key // signs the events that are built here
+	Key    signing.Signer // signs the events that are built here
 	Store  *persistence.Store
 	Keys   KeySource // of the servers whose signatures are checked, this one included
 	Client Requester // asks other servers for missing events
@@ -65,7 +65,7 @@ type EngineConfig struct {
 // room belongs to the goroutine that has the room's turn.
 type Engine struct {
 	self   ident.ServerName
-	key    signing.Key
+	key    signing.Signer
 	store  *persistence.Store
 	keys   KeySource
 	client Requester

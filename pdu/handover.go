@@ -35,7 +35,7 @@ func (e *Engine) Template(ctx context.Context, id ident.RoomID, d Draft) ([]byte
 			return err
 		}
 		// The rules look at no signature: ours makes an event of the draft that they can be asked about.
-		trial, err := event.Build(b.head.version, p, b.e.self, b.e.key)
+		trial, err := event.Build(b.head.version, p, b.e.self, b.e.key.SigningKey())
 		if err != nil {
 			return refuse(http.StatusBadRequest, spec.ErrorBadJSON, "%v", err)
 		}
@@ -127,7 +127,7 @@ func (e *Engine) readMembership(ctx context.Context, v *event.Version, origin id
 		return nil, invalidParam("the sender %s is not a user of %s", member.Sender(), origin)
 	}
 	if v.Restricted && content.Membership == "join" && ident.UserID(content.AuthorisedVia).Server() == e.self {
-		if member, err = member.Sign(e.self, e.key); err != nil {
+		if member, err = member.Sign(e.self, e.key.SigningKey()); err != nil {
 			return nil, refuse(http.StatusBadRequest, spec.ErrorBadJSON, "%v", err)
 		}
 	}

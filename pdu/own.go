@@ -118,7 +118,7 @@ func (e *Engine) buildCreate(version string, creator ident.UserID, content []byt
 	if !v.HashRoomID {
 		p.RoomID = ident.RoomID("!" + rand.Text() + ":" + string(e.self))
 	}
-	return event.Build(v, p, e.self, e.key)
+	return event.Build(v, p, e.self, e.key.SigningKey())
 }
 
 func (b *batch) mustBeJoined() error {
@@ -145,7 +145,7 @@ func (b *batch) build(d Draft) (*event.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return event.Build(b.head.version, p, b.e.self, b.e.key)
+	return event.Build(b.head.version, p, b.e.self, b.e.key.SigningKey())
 }
 
 // proto is an event on all forward extremities, within the cap (P-06), resting on what the rules ask for (P-35), with the state

@@ -207,7 +207,7 @@ func (x *exchange) request(ctx context.Context) (*http.Request, error) {
 			return nil, fmt.Errorf("body: %w", err)
 		}
 	}
-	request.Header.Set("Authorization", signed.Authorization(c.key))
+	request.Header.Set("Authorization", signed.Authorization(c.key.SigningKey()))
 	return request, nil
 }
 

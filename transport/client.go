@@ -27,7 +27,7 @@ type DNS interface {
 // ClientConfig is what a Client works with. ServerName and Key are needed.
 type ClientConfig struct {
 	ServerName ident.ServerName
-	Key        signing.Key
+	Key        signing.Signer
 	// RoundTripper takes the place of discovery, TLS and connections: it gets requests for https://<server name><path>. The
 	// simulated network is one. Nil is the real network.
 	RoundTripper http.RoundTripper
@@ -46,7 +46,7 @@ type ClientConfig struct {
 // concurrent use. It retries nothing: when to try again is its caller's business.
 type Client struct {
 	self      ident.ServerName
-	key       signing.Key
+	key       signing.Signer
 	userAgent string
 	limits    ClientLimits
 	trace     trace.Sink

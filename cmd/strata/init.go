@@ -57,7 +57,7 @@ func (c *initCmd) Run(w *world) error {
 		return usage("--server-name: %q is no server name in lower case, such as example.org", c.ServerName)
 	}
 	dataDir := besideConfig(c.Config, c.DataDir)
-	keyPath := filepath.Join(dataDir, "signing.key")
+	keyPath := filepath.Join(dataDir, keyFileName)
 	for _, path := range []string{c.Config, keyPath} {
 		if _, err := os.Lstat(path); err == nil {
 			return fmt.Errorf("%s exists, and is left as it is; remove it if it is of no more use", path)

@@ -31,6 +31,7 @@ type grammar struct {
 	Txn     txnCmd     `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
 	Event   eventCmd   `cmd:"" help:"Look into events, and why one was refused."`
 	State   stateCmd   `cmd:"" help:"Look into room state, and how it is resolved."`
+	Keys    keysCmd    `cmd:"" help:"Look into signing keys, our own and others', and rotate our own."`
 	Demo    demoCmd    `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`
 	Bench   benchCmd   `cmd:"" help:"Measure servers of its own on this machine, each figure beside its floor."`
 	Load    loadCmd    `cmd:"" help:"Put a homeserver, whichever it is, under the load of others (rw: in rooms of it)."`

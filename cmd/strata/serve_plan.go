@@ -17,7 +17,6 @@ import (
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/transaction"
 	"github.com/strata-matrix/strata/transport"
-	"github.com/strata-matrix/strata/transport/signing"
 )
 
 // plan is a server about to run: everything that its settings lead to, with its listeners open.
@@ -130,11 +129,7 @@ func (p *plan) build(s settings, dev bool) (err error) {
 	if s.ControlSocket == "" {
 		p.socket = absolute(filepath.Join(s.DataDir, control.SocketName))
 	}
-	if s.SigningKeyPath != "" {
-		if p.config.Key, err = signing.LoadOrCreateKey(s.SigningKeyPath); err != nil {
-			return err
-		}
-	}
+	p.config.KeyPath, p.config.KeyValidity = s.SigningKeyPath, time.Duration(s.KeyRefreshInterval)
 	for _, id := range sortedKeys(s.OldSigningKeys) {
 		key, err := s.OldSigningKeys[id].parse(id)
 		if err != nil {

@@ -5,6 +5,8 @@ package main
 import (
 	"path/filepath"
 	"time"
+
+	"github.com/strata-matrix/strata/transport/keys"
 )
 
 // settings is the configuration of a server. Names are Synapse's where the meaning is: see its configuration manual. A relative
@@ -15,6 +17,8 @@ type settings struct {
 	ControlSocket  string            `toml:"control_socket"` // "" for ctl.sock in the data directory
 	SigningKeyPath string            `toml:"signing_key_path"`
 	OldSigningKeys map[string]oldKey `toml:"old_signing_keys"`
+	// KeyRefreshInterval is how long our published keys are valid.
+	KeyRefreshInterval duration `toml:"key_refresh_interval"`
 
 	Listeners          []listener `toml:"listeners"`
 	TLSCertificatePath string     `toml:"tls_certificate_path"`
@@ -32,8 +36,8 @@ type settings struct {
 
 // oldKey is a key that signed before the current one.
 type oldKey struct {
-	Key       string `toml:"key"`        // public, base64
-	ExpiredTS int64  `toml:"expired_ts"` // ms
+	Key       string `toml:"key" json:"key"`               // public, base64
+	ExpiredTS int64  `toml:"expired_ts" json:"expired_ts"` // ms
 }
 
 // listener is where other servers reach this one.
@@ -70,7 +74,9 @@ func defaultSettings() settings {
 	return settings{
 		DataDir:  defaultDataDir,
 		LogLevel: "info",
-		ACME:     acme{HTTPPort: httpPort},
+
+		KeyRefreshInterval: duration(keys.DefaultValidity),
+		ACME:               acme{HTTPPort: httpPort},
 		Federation: federation{
 			ClientTimeout:               duration(time.Minute),
 			DestinationMinRetryInterval: duration(15 * time.Second),
@@ -79,6 +85,17 @@ func defaultSettings() settings {
 		},
 	}
 }
+
+// keyPath is the file of the signing key.
+func (s *settings) keyPath() string {
+	if s.SigningKeyPath != "" {
+		return s.SigningKeyPath
+	}
+	return filepath.Join(s.DataDir, keyFileName)
+}
+
+// keyFileName is what the key file in a data directory is called.
+const keyFileName = "signing.key"
 
 // besideConfig makes a path of a configuration file relative to that file.
 func besideConfig(config, path string) string {

@@ -39,6 +39,9 @@ func (s *settings) validate(certified bool) (found faults) {
 			found.add("old_signing_keys."+fmt.Sprintf("%q", id), err.Error(), "see the entry old_verify_keys of the server's published keys")
 		}
 	}
+	if d := time.Duration(s.KeyRefreshInterval); d < keys.MinValidity || d > keys.MaxValidity {
+		found.add("key_refresh_interval", fmt.Sprintf("is %s", d), fmt.Sprintf("write a span from %s to %s: others believe no key longer", keys.MinValidity, keys.MaxValidity))
+	}
 	if !slices.Contains(logLevels, s.LogLevel) {
 		found.add("log_level", fmt.Sprintf("is %q", s.LogLevel), "write one of "+strings.Join(logLevels, ", "))
 	}
@@ -152,6 +155,11 @@ func (s *settings) checkFiles() (found faults) {
 			return
 		}
 		_ = file.Close() // it was only opened to see
+	}
+	if path := s.keyPath(); exists(path) {
+		if _, err := keys.Load(path); err != nil {
+			found.add("signing_key_path", err.Error(), "name the file with this server's signing key; strata keys import reads Synapse's and Dendrite's")
+		}
 	}
 	readable("tls_certificate_path", s.TLSCertificatePath)
 	readable("tls_private_key_path", s.TLSPrivateKeyPath)

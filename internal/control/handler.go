@@ -54,6 +54,8 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opBackfill, h.backfill)
 	answer(mux, opCompare, h.compare)
 	answer(mux, opFetch, h.fetch)
+	answer(mux, opOwnKeys, h.ownKeys)
+	answer(mux, opRotateKeys, h.rotateKeys)
 	answer(mux, opRooms, func(ctx context.Context, _ struct{}) ([]inspect.Room, error) { return h.look.Rooms(ctx) })
 	answer(mux, opRoom, func(ctx context.Context, q ShowRoom) (inspect.RoomDetail, error) {
 		return h.look.Room(ctx, q.RoomID, q.State)

@@ -12,6 +12,13 @@
 // A server's newest document decides about every key that it lists. Older documents are kept only for keys that no newer one
 // mentions, because old events are signed with them; such keys never count for requests.
 //
+// # Our own
+//
+// Own has them, by a Plan: which key signs at which time (plan.go). A rotation publishes the new key beside the old one, both current
+// and both signing the document; when every copy without the new one has run out it begins to sign; a minute later the old one is
+// published as expired at that moment. The plan is a value, derived from the key file (keyfile.go), so that a restart in the middle
+// changes nothing. Whoever signs asks Own, a signing.Signer, each time.
+//
 // # Notaries
 //
 //	KeysVia(notary, queries) ─► Keys ─► what is still missing ─► POST /_matrix/key/v2/query ─► told, in memory

@@ -14,9 +14,9 @@ import (
 	"github.com/strata-matrix/strata/transport/signing"
 )
 
-// maxValidity is how long a document counts after it was received, whatever it says itself: who stole a key must not be
+// MaxValidity is how long a document counts after it was received, whatever it says itself: who stole a key must not be
 // able to make it last.
-const maxValidity = 7 * 24 * time.Hour
+const MaxValidity = 7 * 24 * time.Hour
 
 // Limits of a peer's document. A server has one or two current keys and seldom more than a few old ones.
 const (
@@ -47,7 +47,7 @@ type OldKey struct {
 // Validity is the time up to which the document's current keys count: the lesser of what it says and seven days after it was
 // received. In ms.
 func (d *Document) Validity() int64 {
-	return min(d.ValidUntil, d.FetchedAt+maxValidity.Milliseconds())
+	return min(d.ValidUntil, d.FetchedAt+MaxValidity.Milliseconds())
 }
 
 // ParseDocument reads the answer of a server to a request for its keys, received at fetchedAt (ms). It is trusted only if it names

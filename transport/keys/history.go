@@ -60,7 +60,7 @@ func (h history) judge(q Query, now int64) (ed25519.PublicKey, verdict) {
 			return doc.Current[q.KeyID], usable
 		}
 	}
-	if q.Use == ForEvent && q.At > now+maxValidity.Milliseconds() {
+	if q.Use == ForEvent && q.At > now+MaxValidity.Milliseconds() {
 		return nil, refused // no document can be valid that long
 	}
 	return nil, outdated

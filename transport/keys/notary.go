@@ -44,7 +44,7 @@ func (r *Ring) Attest(ctx context.Context, asks []Ask) [][]byte {
 	var queries []Query
 	for _, a := range asks {
 		if a.Server == r.own.server {
-			documents = append(documents, r.own.published(now))
+			documents = append(documents, r.own.Published(now))
 			continue
 		}
 		byServer[a.Server] = a
@@ -106,7 +106,7 @@ func (r *Ring) sign(ctx context.Context, documents [][]byte, asks map[ident.Serv
 		}
 		for _, server := range chunk {
 			for _, doc := range wanted(stored[server], asks[server]) {
-				signed, err := signing.SignJSON(doc, r.own.server, r.own.key)
+				signed, err := signing.SignJSON(doc, r.own.server, r.own.SigningKey())
 				if err != nil {
 					continue // it has something else where our signature goes
 				}

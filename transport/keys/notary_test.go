@@ -135,7 +135,7 @@ func TestAttestIsBounded(t *testing.T) {
 func TestNotaryBothSides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near := newNetwork(t, farName)
-		notary := NewRing(RingConfig{Self: notaryName, Key: newKey(t, "ed25519:k"), Fetch: near})
+		notary := NewRing(RingConfig{Own: newOwn(t, notaryName, newKey(t, "ed25519:k")), Fetch: near})
 		notary.documents = &memory{}
 		n := newNetwork(t, notaryName)
 		n.notary = func(body []byte) []byte {

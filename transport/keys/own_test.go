@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/signing"
 )
 
 // byte for byte what Synapse's signer makes of the same keys.
@@ -14,12 +15,12 @@ func TestPublishedAgainstSynapse(t *testing.T) {
 	k1, k2 := recordedKeys(t)
 	recorded := recordedDocuments(t)
 	now := time.UnixMilli(1700086400000).Add(-24 * time.Hour)
-	ring := NewRing(RingConfig{Self: "origin.example", Key: k2})
+	ring := NewRing(RingConfig{Own: newOwn(t, "origin.example", k2)})
 	if got := string(ring.Published(now)); got != recorded[0].Document {
 		t.Errorf("got  %s\nwant %s", got, recorded[0].Document)
 	}
 	old := []OldKey{{ID: k2.ID, Public: k2.Public(), ExpiredAt: 1700000000000}}
-	ring = NewRing(RingConfig{Self: "origin.example", Key: k1, Old: old})
+	ring = NewRing(RingConfig{Own: newOwn(t, "origin.example", k1, old...)})
 	if got := string(ring.Published(now)); got != recorded[1].Document {
 		t.Errorf("got  %s\nwant %s", got, recorded[1].Document)
 	}
@@ -28,7 +29,7 @@ func TestPublishedAgainstSynapse(t *testing.T) {
 // at least an hour of validity at any time, and the same bytes while they last.
 func TestPublishedStaysValid(t *testing.T) {
 	old := []OldKey{{ID: "ed25519:2", Public: newKey(t, "ed25519:2").Public(), ExpiredAt: 2}, {ID: "ed25519:1", Public: newKey(t, "ed25519:1").Public(), ExpiredAt: 1}}
-	ring := NewRing(RingConfig{Self: "a.example:80", Key: newKey(t, "ed25519:k"), Old: old})
+	ring := NewRing(RingConfig{Own: newOwn(t, "a.example:80", newKey(t, "ed25519:k"), old...)})
 	start := time.UnixMilli(t0)
 	changes := 0
 	last := ""
@@ -60,7 +61,7 @@ func TestOwnKeys(t *testing.T) {
 	retired := newKey(t, "ed25519:old")
 	key := newKey(t, "ed25519:k")
 	// No store and no fetcher: our own keys must need neither.
-	ring := NewRing(RingConfig{Self: "a.example", Key: key, Old: []OldKey{{ID: retired.ID, Public: retired.Public(), ExpiredAt: t0}}})
+	ring := NewRing(RingConfig{Own: newOwn(t, "a.example", key, OldKey{ID: retired.ID, Public: retired.Public(), ExpiredAt: t0})})
 	for _, tt := range []struct {
 		id   ident.KeyID
 		at   int64
@@ -81,4 +82,14 @@ func TestOwnKeys(t *testing.T) {
 			t.Errorf("%+v: %v, want %v", q, got, tt.want)
 		}
 	}
+}
+
+// newOwn is a server with one key, which signs since ever.
+func newOwn(t testing.TB, server ident.ServerName, key signing.Key, old ...OldKey) *Own {
+	t.Helper()
+	own, err := NewOwn(OwnConfig{Server: server, Plan: Plan{Keys: []PlannedKey{{Key: key}}}, Old: old})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return own
 }

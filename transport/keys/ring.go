@@ -13,7 +13,6 @@ import (
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
-	"github.com/strata-matrix/strata/transport/signing"
 )
 
 // maxUnsaved bounds the documents that wait for the next write after one was interrupted; beyond it they stay in memory only.
@@ -29,9 +28,7 @@ type Fetcher interface {
 
 // RingConfig is what a Ring is made of.
 type RingConfig struct {
-	Self  ident.ServerName
-	Key   signing.Key        // our current key
-	Old   []OldKey           // keys that we used before
+	Own   *Own
 	Store *persistence.Store // nil: remote keys are kept in memory only
 	Fetch Fetcher
 	Trace trace.Sink // may be nil
@@ -39,7 +36,7 @@ type RingConfig struct {
 
 // Ring finds public keys. Any number of goroutines may use it; mu guards what changes, and is never held while waiting.
 type Ring struct {
-	own       *identity
+	own       *Own
 	documents documents
 	fetch     Fetcher
 	trace     trace.Sink
@@ -55,7 +52,7 @@ type Ring struct {
 // NewRing makes a Ring. It starts no goroutine and needs no closing: work goes on only while a caller waits for it.
 func NewRing(cfg RingConfig) *Ring {
 	r := &Ring{
-		own:       newIdentity(cfg.Self, cfg.Key, cfg.Old),
+		own:       cfg.Own,
 		documents: forgetful{},
 		fetch:     cfg.Fetch,
 		trace:     trace.OrDiscard(cfg.Trace),
@@ -71,7 +68,7 @@ func NewRing(cfg RingConfig) *Ring {
 }
 
 // Published is our signed key document, to be served at now. It must not be modified.
-func (r *Ring) Published(now time.Time) []byte { return r.own.published(now) }
+func (r *Ring) Published(now time.Time) []byte { return r.own.Published(now) }
 
 // Keys finds the keys that may be used as the queries ask. A query without an entry in the result has no usable key: the server
 // does not have it, may not use it for this, or could not be asked. Servers are asked at most once for all queries and callers

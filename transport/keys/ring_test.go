@@ -137,7 +137,7 @@ func (m *memory) save(ctx context.Context, docs []kept) error {
 }
 
 func newTestRing(n *network, m *memory) *Ring {
-	ring := NewRing(RingConfig{Self: "self.example", Key: newKey(n.t, "ed25519:self"), Fetch: n})
+	ring := NewRing(RingConfig{Own: newOwn(n.t, "self.example", newKey(n.t, "ed25519:self")), Fetch: n})
 	if m != nil {
 		ring.documents = m
 	}
@@ -403,7 +403,7 @@ func TestRingWithStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer store.Close()
-		ring := NewRing(RingConfig{Self: "self.example", Key: newKey(t, "ed25519:self"), Store: store, Fetch: n})
+		ring := NewRing(RingConfig{Own: newOwn(t, "self.example", newKey(t, "ed25519:self")), Store: store, Fetch: n})
 		found := make(map[Query][]byte)
 		for q, public := range ring.Keys(t.Context(), queries) {
 			found[q] = public

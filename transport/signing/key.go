@@ -26,6 +26,12 @@ type Key struct {
 	Private ed25519.PrivateKey
 }
 
+// Signer has the key that signs now; which one that is can change while a server runs. A Key is its own Signer.
+type Signer interface{ SigningKey() Key }
+
+// SigningKey implements Signer.
+func (k Key) SigningKey() Key { return k }
+
 // GenerateKey makes a new random key with a random id of the form that Synapse gives, "ed25519:a_" and four characters.
 func GenerateKey() (Key, error) {
 	seed := make([]byte, ed25519.SeedSize)
@@ -78,20 +84,8 @@ func ParseKeyLine(line string) (Key, error) {
 	return NewKey(ident.KeyID(fields[0]+":"+fields[1]), seed)
 }
 
-// ParseKeyFile reads what a key file may hold: the one line, or the PEM block of Dendrite. Several keys in one file are
-// refused, for only one of them could be the one that signs.
-func ParseKeyFile(content []byte) (Key, error) {
-	content = bytes.TrimSpace(content)
-	if bytes.HasPrefix(content, []byte("-----BEGIN")) {
-		return parseKeyPEM(content)
-	}
-	if bytes.ContainsAny(content, "\r\n") {
-		return Key{}, errors.New("more than one line: keep the line of the current key, list the others as old keys")
-	}
-	return ParseKeyLine(string(content))
-}
-
-func parseKeyPEM(content []byte) (Key, error) {
+// ParseKeyPEM reads the PEM block in which Dendrite keeps its key.
+func ParseKeyPEM(content []byte) (Key, error) {
 	block, rest := pem.Decode(content)
 	switch {
 	case block == nil:

@@ -3,65 +3,37 @@
 package signing
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
 
-// maxKeyFile bounds what is read from a key file. One key takes about 60 bytes, a PEM block about 150.
-const maxKeyFile = 16 << 10
-
-// LoadOrCreateKey reads the key file at path, in any form that ParseKeyFile knows, or creates it with a new key when there is
-// none. A file that exists is never written to. Two processes that start at the same time end up with the same key.
-func LoadOrCreateKey(path string) (Key, error) {
-	key, err := LoadKey(path)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
-	}
-	fresh, err := GenerateKey()
-	if err != nil {
-		return Key{}, fmt.Errorf("create signing key %s: %w", path, err)
-	}
-	if err := CreatePrivateFile(path, []byte(fresh.Line()+"\n")); err != nil && !errors.Is(err, fs.ErrExist) {
-		return Key{}, fmt.Errorf("create signing key: %w", err)
-	}
-	return LoadKey(path)
-}
-
-// LoadKey reads the key file at path; the error wraps fs.ErrNotExist when there is none.
-func LoadKey(path string) (Key, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return Key{}, fmt.Errorf("load signing key: %w", err)
-	}
-	defer file.Close()
-	content, err := io.ReadAll(io.LimitReader(file, maxKeyFile+1))
-	if err != nil {
-		return Key{}, fmt.Errorf("load signing key: %w", err)
-	}
-	if len(content) > maxKeyFile {
-		return Key{}, fmt.Errorf("load signing key %s: over %d bytes, this is no key file", path, maxKeyFile)
-	}
-	key, err := ParseKeyFile(content)
-	if err != nil {
-		return Key{}, fmt.Errorf("load signing key %s: %w", path, err)
-	}
-	return key, nil
-}
-
 // CreatePrivateFile creates a file that only its owner can read, whole or not at all, and durable when it returns. It never
 // replaces a file: the error then wraps fs.ErrExist. A secret that is lost after it was used once (a key that signed, a
 // certificate that was trusted) cannot be made again, hence the care.
-func CreatePrivateFile(path string, content []byte) (err error) {
+func CreatePrivateFile(path string, content []byte) error {
+	// A link, unlike a rename, fails when the name is taken.
+	return placePrivateFile(path, content, os.Link)
+}
+
+// ReplacePrivateFile is CreatePrivateFile over a file that is there: at every moment the path has the old content or the new.
+// A symbolic link stays, and what it leads to is replaced.
+func ReplacePrivateFile(path string, content []byte) error {
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", path, err)
+	}
+	return placePrivateFile(target, content, os.Rename)
+}
+
+// placePrivateFile writes a file beside path and has place give it its name.
+func placePrivateFile(path string, content []byte, place func(from, to string) error) (err error) {
 	dir := filepath.Dir(path)
 	temp, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {
 		return fmt.Errorf("create %s: %w", path, err)
 	}
-	defer os.Remove(temp.Name())
+	defer os.Remove(temp.Name()) // without effect after a rename
 	_, err = temp.Write(content)
 	if err == nil {
 		err = temp.Sync()
@@ -72,8 +44,7 @@ func CreatePrivateFile(path string, content []byte) (err error) {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	// A link, unlike a rename, fails when the name is taken.
-	if err := os.Link(temp.Name(), path); err != nil {
+	if err := place(temp.Name(), path); err != nil {
 		return fmt.Errorf("create %s: %w", path, err)
 	}
 	return syncDir(dir)
