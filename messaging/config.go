@@ -5,7 +5,6 @@ package messaging
 import (
 	"crypto/ed25519"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -53,10 +52,13 @@ type Config struct {
 
 	// TLS is what Serve speaks. Nil is plain HTTP, for a proxy in front that ends TLS.
 	TLS *tls.Config
-	// RootCAs are the certificate authorities that other servers are checked against, nil for the system's.
-	RootCAs *x509.CertPool
-	// AllowPrivate permits connections to servers at private and local addresses.
-	AllowPrivate bool
+	// Network says how other servers are reached: which addresses and which certificates are good, whom to ask for names. What it
+	// says of UserAgent, Limits and Trace does not count: these are given below for all.
+	Network transport.NetworkConfig
+	// Servers are those to federate with, in both directions.
+	Servers transport.ServerPolicy
+	// Loopback permits requests to this server itself, for tests.
+	Loopback bool
 	// Version of the software, as other servers are told.
 	Version string
 

@@ -57,11 +57,13 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	s.atClose(s.store.Close)
+	if err := s.connect(cfg); err != nil {
+		return err
+	}
 	s.client = transport.NewClient(transport.ClientConfig{
-		ServerName: s.self, Key: own, RoundTripper: cfg.RoundTripper, RootCAs: cfg.RootCAs, AllowPrivate: cfg.AllowPrivate,
+		ServerName: s.self, Key: own, Network: s.network, RoundTripper: cfg.RoundTripper, Servers: cfg.Servers, Loopback: cfg.Loopback,
 		UserAgent: userAgent(cfg.Version), Limits: cfg.ClientLimits, Trace: cfg.Trace,
 	})
-	s.atClose(func() error { s.client.Close(); return nil })
 	ring := keys.NewRing(keys.RingConfig{Own: own, Store: s.store, Fetch: s.client, Trace: cfg.Trace})
 	outbox, err := transaction.NewOutbox(transaction.OutboxConfig{
 		Self: s.self, Store: s.store, Sender: s.client, Policy: cfg.Retry, Rand: cfg.Rand, Trace: cfg.Trace,
@@ -81,7 +83,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	})
 	s.http, err = transport.NewServer(transport.ServerConfig{
 		ServerName: s.self, Keys: ring, Routes: slices.Concat(inbox.Routes(), s.engine.Routes(), s.routes()),
-		Version: cfg.Version, Limits: cfg.ServerLimits, Trace: cfg.Trace,
+		Servers: cfg.Servers, Version: cfg.Version, Limits: cfg.ServerLimits, Trace: cfg.Trace,
 	})
 	if err != nil {
 		return err
@@ -90,6 +92,20 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	s.drive("engine", s.engine.Run)
 	s.drive("retention", transaction.NewRetention(s.store, cfg.Trace).Run)
 	s.atClose(func() error { s.calls.shut(); return nil })
+	return nil
+}
+
+// connect makes the way to other servers, unless a simulation has its own.
+func (s *Server) connect(cfg Config) (err error) {
+	if cfg.RoundTripper != nil {
+		return nil
+	}
+	network := cfg.Network
+	network.UserAgent, network.Limits, network.Trace = userAgent(cfg.Version), cfg.ClientLimits, cfg.Trace
+	if s.network, err = transport.NewNetwork(network); err != nil {
+		return err
+	}
+	s.atClose(func() error { s.network.Close(); return nil })
 	return nil
 }
 

@@ -146,8 +146,9 @@ func TestServe(t *testing.T) {
 			t.Fatal(err)
 		}
 		server, err := messaging.Open(t.Context(), messaging.Config{
-			ServerName: address, DataDir: t.TempDir(), NoSync: true, AllowPrivate: true, RootCAs: authority.Pool(),
-			TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+			ServerName: address, DataDir: t.TempDir(), NoSync: true,
+			Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: authority.Pool()}},
+			TLS:     &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 		})
 		if err != nil {
 			t.Fatal(err)

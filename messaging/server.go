@@ -36,15 +36,16 @@ var (
 // It owns no room: those belong to the engine. What its calls share is guarded where it stands: calls and joining by their own
 // locks, subscribed and closers' end by mu.
 type Server struct {
-	self   ident.ServerName
-	own    *keys.Own
-	ring   *keys.Ring
-	tls    *tls.Config
-	trace  trace.Sink
-	store  *persistence.Store
-	client *transport.Client
-	engine *pdu.Engine
-	http   *transport.Server
+	self    ident.ServerName
+	own     *keys.Own
+	ring    *keys.Ring
+	tls     *tls.Config
+	trace   trace.Sink
+	store   *persistence.Store
+	network *transport.Network // nil in a simulation
+	client  *transport.Client
+	engine  *pdu.Engine
+	http    *transport.Server
 
 	alive   context.Context // ends with Close, or when the server fails
 	end     context.CancelCauseFunc
@@ -76,6 +77,9 @@ func (s *Server) Keys() *keys.Ring { return s.ring }
 
 // Client sends requests to other servers, for those who inspect them.
 func (s *Server) Client() *transport.Client { return s.client }
+
+// Network is the way to other servers, for who looks into it; nil with a RoundTripper of one's own.
+func (s *Server) Network() *transport.Network { return s.network }
 
 // Handler answers other servers' requests: for tests, simulated networks, or an http.Server of one's own. Serve uses it too.
 func (s *Server) Handler() http.Handler {

@@ -2,12 +2,15 @@
 
 package transport
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
-// refused are the address blocks that no federating server lives in: those that the IANA special-purpose registries (RFC 6890)
+// DefaultDenied are the address blocks that no federating server lives in: those that the IANA special-purpose registries (RFC 6890)
 // call not globally reachable, multicast, and the obsolete site-local block. A peer that points its name there wants us to
 // talk to our own network.
-var refused = prefixes(
+var DefaultDenied = prefixes(
 	"0.0.0.0/8",       // this network, RFC 791
 	"10.0.0.0/8",      // private use, RFC 1918
 	"100.64.0.0/10",   // shared address space, RFC 6598
@@ -38,10 +41,11 @@ var refused = prefixes(
 	"ff00::/8",        // multicast, RFC 4291
 )
 
-// Blocks of IPv6 addresses that carry an IPv4 address, which is then what counts.
+// Blocks of IPv6 addresses that carry an IPv4 address, which then counts as well.
 var (
-	nat64  = netip.MustParsePrefix("64:ff9b::/96") // RFC 6052: the last four bytes
-	sixTo4 = netip.MustParsePrefix("2002::/16")    // RFC 3056: bytes 2 to 5
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")    // RFC 6052: the last four bytes
+	translated = netip.MustParsePrefix("::ffff:0:0:0/96") // RFC 2765: the last four bytes
+	sixTo4     = netip.MustParsePrefix("2002::/16")       // RFC 3056: bytes 2 to 5
 )
 
 func prefixes(blocks ...string) []netip.Prefix {
@@ -52,28 +56,26 @@ func prefixes(blocks ...string) []netip.Prefix {
 	return parsed
 }
 
-// isPublic reports whether a server of the open federation may live at addr.
-func isPublic(addr netip.Addr) bool {
+// ranges say which addresses we connect to: those in no denied block, and those in an allowed one.
+type ranges struct{ denied, allowed []netip.Prefix }
+
+// permit reports whether we may connect to addr. An address that carries another one is judged as both.
+func (r ranges) permit(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
-	if inner, ok := embedded(addr); ok {
-		addr = inner
-	}
-	for _, block := range refused {
-		if block.Contains(addr) {
-			return false
-		}
-	}
-	return addr.IsValid()
+	inner := embedded(addr)
+	isIn := func(block netip.Prefix) bool { return block.Contains(addr) || block.Contains(inner) }
+	return addr.IsValid() && (slices.ContainsFunc(r.allowed, isIn) || !slices.ContainsFunc(r.denied, isIn))
 }
 
-func embedded(addr netip.Addr) (netip.Addr, bool) {
+// embedded is the IPv4 address that addr carries, the zero Addr for none.
+func embedded(addr netip.Addr) netip.Addr {
 	bytes := addr.As16()
 	switch {
-	case nat64.Contains(addr):
-		return netip.AddrFrom4([4]byte(bytes[12:16])), true
+	case nat64.Contains(addr), translated.Contains(addr):
+		return netip.AddrFrom4([4]byte(bytes[12:16]))
 	case sixTo4.Contains(addr):
-		return netip.AddrFrom4([4]byte(bytes[2:6])), true
+		return netip.AddrFrom4([4]byte(bytes[2:6]))
 	default:
-		return netip.Addr{}, false
+		return netip.Addr{}
 	}
 }

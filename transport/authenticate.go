@@ -47,6 +47,9 @@ func (in *inbound) claims() ([]signing.Credentials, error) {
 	if len(claims) == 0 {
 		return nil, errUnauthorized(reason)
 	}
+	if err := in.server.servers.Check(claims[0].Origin); err != nil {
+		return nil, errForbidden // why is not for the peer to know
+	}
 	return claims, nil
 }
 

@@ -75,8 +75,8 @@ func signedRoundTrip(b *testing.B, body []byte) func(*testing.B) {
 	})
 	ca := newIssuer(b)
 	port := netip.MustParseAddrPort(run(b, s, ca.config(b, "self.example"))).Port()
-	dns := at("self.example", port)
-	client := newTestClient(b, ca, dns)
+	names := at("self.example", port)
+	client := newTestClient(b, ca, names)
 	return func(b *testing.B) {
 		if _, err := client.Do(b.Context(), "self.example", Call{Method: "PUT", Path: send, Body: body}); err != nil {
 			b.Fatal(err)

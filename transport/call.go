@@ -93,7 +93,7 @@ type exchange struct {
 // phase is how far the request has come.
 func (x *exchange) phase() Phase {
 	switch {
-	case x.client.resolver == nil:
+	case x.client.network == nil:
 		return "" // a network that is not ours tells nothing
 	case x.written.Load():
 		return PhaseReply
@@ -114,23 +114,28 @@ func (x *exchange) watched(ctx context.Context) context.Context {
 }
 
 func (x *exchange) run(ctx context.Context) (Answer, error) {
-	request, err := x.request(ctx)
+	asking, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	request, err := x.request(asking)
 	if err != nil {
 		return Answer{}, &Failure{Class: ClassPolicy, Err: err}
 	}
 	var targets []discovery.Target
-	if x.client.resolver != nil {
-		if targets, err = x.client.resolver.Resolve(ctx, x.dest); err != nil {
+	if x.client.network != nil {
+		if targets, err = x.client.network.resolver.Resolve(ctx, x.dest); err != nil {
 			return Answer{}, &classified{classOfResolution(err), err}
 		}
 		x.step = targets[0].Step
-		request = pooled(request.WithContext(x.watched(ctx)), targets)
+		request = pooled(request.WithContext(x.watched(asking)), targets)
 	}
 	response, err := x.client.roundTripper.RoundTrip(request)
 	if err != nil {
 		return Answer{}, x.unanswered(failureOf(ctx, err), targets)
 	}
 	defer response.Body.Close()
+	body := newUnsilent(response.Body, x.client.limits.Silence, giveUp)
+	defer body.stop()
+	response.Body = body
 	answer, err := readReply(response, positive(x.call.MaxReply, DefaultMaxReply))
 	if err != nil {
 		return Answer{}, x.unanswered(failureOf(ctx, err), nil)
@@ -151,8 +156,8 @@ func (x *exchange) unanswered(failure *Failure, targets []discovery.Target) *Fai
 	default:
 		return failure
 	}
-	if x.client.resolver != nil {
-		x.client.resolver.Forget(x.dest)
+	if x.client.network != nil {
+		x.client.network.forget(x.dest, targets)
 	}
 	return failure
 }
@@ -163,8 +168,11 @@ func (x *exchange) request(ctx context.Context) (*http.Request, error) {
 	if _, err := ident.ParseServerName(string(x.dest)); err != nil {
 		return nil, err
 	}
-	if x.dest == c.self {
+	if x.dest == c.self && !c.loopback {
 		return nil, errors.New("the destination is this server")
+	}
+	if err := c.servers.Check(x.dest); err != nil {
+		return nil, err
 	}
 	uri := call.Path
 	if len(call.Query) > 0 {

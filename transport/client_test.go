@@ -21,32 +21,45 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-matrix/strata/transport/discovery"
+	"github.com/strata-matrix/strata/transport/dns"
 	"github.com/strata-matrix/strata/transport/signing"
 )
 
 var quiet = log.New(io.Discard, "", 0)
 
-func newTestClient(t testing.TB, ca *issuer, dns *fakeDNS, change ...func(*ClientConfig)) *Client {
+// setup is what a test may change of a client and its network.
+type setup struct {
+	ClientConfig
+	net NetworkConfig
+}
+
+func newTestClient(t testing.TB, ca *issuer, names DNS, change ...func(*setup)) *Client {
 	t.Helper()
-	config := ClientConfig{
-		ServerName: "origin.example", Key: testKey(t, "ed25519:1", 1), RootCAs: ca.pool, AllowPrivate: true, DNS: dns,
+	config := setup{
+		ClientConfig{ServerName: "origin.example", Key: testKey(t, "ed25519:1", 1)},
+		NetworkConfig{Trust: Trust{Roots: ca.pool}, AllowPrivate: true, DNS: names},
 	}
 	for _, f := range change {
 		f(&config)
 	}
-	client := NewClient(config)
-	t.Cleanup(client.Close)
-	return client
+	config.net.Limits, config.net.Trace = config.Limits, config.Trace
+	network, err := NewNetwork(config.net)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(network.Close)
+	config.Network = network
+	return NewClient(config.ClientConfig)
 }
 
 // at is a DNS in which host lives on this machine, its port told by SRV.
 func at(host string, ports ...uint16) *fakeDNS {
-	dns := &fakeDNS{hosts: map[string][]string{host: {"127.0.0.1"}, "target.example": {"127.0.0.1"}}, srv: map[string][]*net.SRV{}}
+	names := &fakeDNS{hosts: map[string][]string{host: {"127.0.0.1"}, "target.example": {"127.0.0.1"}}, srv: map[string][]dns.Service{}}
 	for i, port := range ports {
 		name := "_matrix-fed._tcp." + host
-		dns.srv[name] = append(dns.srv[name], &net.SRV{Target: "target.example.", Port: port, Priority: uint16(i)})
+		names.srv[name] = append(names.srv[name], dns.Service{Target: "target.example", Port: port, Priority: uint16(i)})
 	}
-	return dns
+	return names
 }
 
 func failed(t *testing.T, err error) *Failure {

@@ -9,15 +9,17 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/strata-matrix/strata/transport/discovery"
+	"github.com/strata-matrix/strata/transport/dns"
 )
 
 // Limits of connecting.
 const (
-	lookupTimeout    = 10 * time.Second       // one host look-up; the system's resolver retries within
+	lookupTimeout    = 10 * time.Second       // one host look-up with its retries
 	connectTimeout   = 10 * time.Second       // one address; more than three SYNs
 	handshakeTimeout = 10 * time.Second       // net/http's default
 	dialTimeout      = time.Minute            // all targets together, however long the request waits: net/http does not end it
@@ -25,80 +27,108 @@ const (
 	maxAddresses     = 8                      // of one host name, whose DNS may answer with any number
 )
 
-// HostLookup looks up the addresses of a host; CNAMEs are followed. *net.Resolver is one.
-type HostLookup interface {
-	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+// Hosts looks up the addresses of a host. *dns.Client is one.
+type Hosts interface {
+	Addresses(ctx context.Context, host string, fresh bool) (dns.Addresses, error)
 }
 
-// errPrivate is the policy of addresses.go.
-var errPrivate = errors.New("address is not public")
+// errRange is the policy of addresses.go, errAlias is X-31.
+var (
+	errRange = errors.New("we do not connect to that range of addresses")
+	errAlias = errors.New("is an alias, which the target of an SRV record must not be (RFC 2782)")
+)
 
 // dialer opens every outbound connection of this package, to peers and for well-known documents alike. It resolves names
 // itself and judges the very addresses that it then dials, so that a second DNS answer cannot smuggle in another. It is
 // immutable.
 type dialer struct {
-	hosts        HostLookup
-	allowPrivate bool
-	tls          *tls.Config // for targets; without ServerName
+	hosts      Hosts
+	ranges     ranges
+	tls        *tls.Config // for targets; without ServerName
+	unverified exceptions
 }
 
 // dial connects to "host:port". Its errors are marked with policy, dns or dial.
-func (d *dialer) dial(ctx context.Context, network, address string) (net.Conn, error) {
-	host, portText, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, &classified{ClassPolicy, err}
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return nil, &classified{ClassPolicy, fmt.Errorf("port of %q: %w", address, err)}
-	}
-	addrs, err := d.lookup(ctx, host)
+func (d *dialer) dial(ctx context.Context, _, address string) (net.Conn, error) {
+	port, addrs, err := d.lookup(ctx, address, false)
 	if err != nil {
 		return nil, err
 	}
-	return race(ctx, addrs, func(ctx context.Context, addr netip.Addr) (net.Conn, error) {
+	conn, _, err := race(ctx, addrs, connectTo(port))
+	return conn, err
+}
+
+// connectTo gives the function that connects to a port at an address.
+func connectTo(port uint16) func(context.Context, netip.Addr) (net.Conn, error) {
+	return func(ctx context.Context, addr netip.Addr) (net.Conn, error) {
 		connector := net.Dialer{Timeout: connectTimeout}
-		conn, err := connector.DialContext(ctx, network, netip.AddrPortFrom(addr, uint16(port)).String())
+		conn, err := connector.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, port).String())
 		if err != nil {
 			return nil, &classified{ClassDial, err}
 		}
 		return conn, nil
-	})
+	}
 }
 
-// lookup gives the addresses of host that we may connect to; at least one, or an error.
-func (d *dialer) lookup(ctx context.Context, host string) ([]netip.Addr, error) {
-	addrs := []netip.Addr{}
-	if literal, err := netip.ParseAddr(host); err == nil {
-		addrs = append(addrs, literal)
-	} else {
-		ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
-		defer cancel()
-		if addrs, err = d.hosts.LookupNetIP(ctx, "ip", host); err != nil {
-			return nil, &classified{ClassDNS, fmt.Errorf("look up %s: %w", host, err)}
-		}
+// lookup gives the addresses of "host:port" that we may connect to; at least one, or an error. direct forbids the host to be an
+// alias.
+func (d *dialer) lookup(ctx context.Context, address string, direct bool) (uint16, []netip.Addr, error) {
+	host, portText, err := net.SplitHostPort(address)
+	if err != nil {
+		return 0, nil, &classified{ClassPolicy, err}
 	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return 0, nil, &classified{ClassPolicy, fmt.Errorf("port of %q: %w", address, err)}
+	}
+	found, err := d.find(ctx, host, direct, false)
+	if err != nil {
+		return 0, nil, err
+	}
+	allowed := d.permitted(found.List)
+	if len(allowed) == 0 {
+		return 0, nil, &classified{ClassPolicy, fmt.Errorf("connect to %s at %s: %w", host, found.List[0], errRange)}
+	}
+	return uint16(port), allowed, nil
+}
+
+// find gives the addresses of a host, whether we may connect to them or not.
+func (d *dialer) find(ctx context.Context, host string, direct, fresh bool) (dns.Addresses, error) {
+	if literal, err := netip.ParseAddr(host); err == nil {
+		return dns.Addresses{Host: host, Canonical: host, List: []netip.Addr{literal}, Kept: true}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	found, err := d.hosts.Addresses(ctx, host, fresh)
+	switch {
+	case err != nil:
+		return found, &classified{ClassDNS, fmt.Errorf("look up %s: %w", host, err)}
+	case direct && found.Canonical != found.Host:
+		return found, &classified{ClassSRV, fmt.Errorf("%s %w: its name is %s", host, errAlias, found.Canonical)}
+	}
+	return found, nil
+}
+
+// permitted are the addresses that we may connect to, at most maxAddresses.
+func (d *dialer) permitted(addrs []netip.Addr) []netip.Addr {
 	allowed := make([]netip.Addr, 0, min(len(addrs), maxAddresses))
 	for _, addr := range addrs {
-		if (d.allowPrivate || isPublic(addr)) && len(allowed) < maxAddresses {
+		if d.ranges.permit(addr) && len(allowed) < maxAddresses {
 			allowed = append(allowed, addr.Unmap())
 		}
 	}
-	switch {
-	case len(addrs) == 0:
-		return nil, &classified{ClassDNS, fmt.Errorf("look up %s: no addresses", host)}
-	case len(allowed) == 0:
-		return nil, &classified{ClassPolicy, fmt.Errorf("connect to %s at %s: %w", host, addrs[0], errPrivate)}
-	}
-	return allowed, nil
+	return allowed
 }
 
 // race connects to the first address that answers. The next one is started when the one before has failed, or has not
-// answered for attemptDelay; the order is the resolver's (RFC 6724).
-func race(ctx context.Context, addrs []netip.Addr, connect func(context.Context, netip.Addr) (net.Conn, error)) (net.Conn, error) {
+// answered for attemptDelay. rest are the addresses that have not failed, for who finds nothing good at the one that answered.
+func race(
+	ctx context.Context, addrs []netip.Addr, connect func(context.Context, netip.Addr) (net.Conn, error),
+) (conn net.Conn, rest []netip.Addr, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type attempt struct {
+		addr netip.Addr
 		conn net.Conn
 		err  error
 	}
@@ -106,20 +136,21 @@ func race(ctx context.Context, addrs []netip.Addr, connect func(context.Context,
 	start := func(addr netip.Addr) {
 		conn, err := connect(ctx, addr)
 		select {
-		case done <- attempt{conn, err}:
+		case done <- attempt{addr, conn, err}:
 		case <-ctx.Done():
 			if conn != nil {
 				conn.Close()
 			}
 		}
 	}
+	rest = slices.Clone(addrs)
 	var firstErr error
 	next := time.NewTimer(0)
 	defer next.Stop()
-	for started, failed := 0, 0; failed < len(addrs); {
+	for started := 0; len(rest) > 0; {
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, nil, ctx.Err()
 		case <-next.C:
 			if started < len(addrs) {
 				go start(addrs[started])
@@ -127,32 +158,54 @@ func race(ctx context.Context, addrs []netip.Addr, connect func(context.Context,
 				next.Reset(attemptDelay)
 			}
 		case a := <-done:
+			rest = slices.DeleteFunc(rest, func(addr netip.Addr) bool { return addr == a.addr })
 			if a.err == nil {
-				return a.conn, nil
+				return a.conn, rest, nil
 			}
-			if failed++; firstErr == nil {
+			if firstErr == nil {
 				firstErr = a.err
 			}
 			next.Reset(0)
 		}
 	}
-	return nil, firstErr
+	return nil, nil, firstErr
 }
 
-// dialTarget connects to t and shakes hands; nothing is sent before the certificate has been checked.
+// dialTarget connects to t and shakes hands; nothing is sent before the certificate has been checked. Where the certificate
+// is not good, the other addresses are tried.
 func (d *dialer) dialTarget(ctx context.Context, t discovery.Target) (net.Conn, error) {
-	raw, err := d.dial(ctx, "tcp", t.Address)
+	port, addrs, err := d.lookup(ctx, t.Address, t.Direct)
 	if err != nil {
 		return nil, err
 	}
+	var first error
+	for len(addrs) > 0 {
+		raw, rest, err := race(ctx, addrs, connectTo(port))
+		if err == nil {
+			var conn net.Conn
+			if conn, err = d.shakeHands(ctx, raw, t); err == nil {
+				return conn, nil
+			}
+		}
+		if first == nil {
+			first = err
+		}
+		addrs = rest
+	}
+	return nil, first
+}
+
+// shakeHands makes a TLS connection of raw, or closes it.
+func (d *dialer) shakeHands(ctx context.Context, raw net.Conn, t discovery.Target) (*tls.Conn, error) {
 	config := d.tls.Clone()
 	config.ServerName = t.TLSName // no SNI for an IP address: crypto/tls sees to that
+	config.InsecureSkipVerify = d.unverified.cover(t.TLSName)
 	conn := tls.Client(raw, config)
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		raw.Close()
-		return nil, &classified{ClassTLS, fmt.Errorf("TLS with %s for %s: %w", t.Address, t.TLSName, err)}
+		return nil, &classified{ClassTLS, fmt.Errorf("TLS with %s for %s: %w", raw.RemoteAddr(), t.TLSName, err)}
 	}
 	return conn, nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/discovery"
+	"github.com/strata-matrix/strata/transport/dns"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -30,20 +31,20 @@ func TestConnectionClasses(t *testing.T) {
 	stranger := newPeer(t, newIssuer(t), ok, "s.example")
 	closed, closedPort := listen(t)
 	closed.Close()
-	private := func(c *ClientConfig) { c.AllowPrivate = false }
+	private := func(c *setup) { c.net.AllowPrivate = false }
 	for _, tt := range []struct {
 		name   string
 		dest   string
 		dns    *fakeDNS
-		change func(*ClientConfig)
+		change func(*setup)
 		want   Class
 		phase  Phase
 		gone   bool
 	}{
 		{"no such host", "s.example", &fakeDNS{}, nil, ClassDNS, PhaseConnect, true},
 		{"DNS down", "s.example:1", &fakeDNS{fail: errors.New("server misbehaving")}, nil, ClassDNS, PhaseConnect, false},
-		{"DNS slow", "s.example:1", &fakeDNS{fail: &net.DNSError{IsTimeout: true}}, nil, ClassDNS, PhaseConnect, false},
-		{"no service", "s.example", &fakeDNS{srv: map[string][]*net.SRV{"_matrix-fed._tcp.s.example": {{Target: "."}}}}, nil, ClassSRV, PhaseResolve, true},
+		{"DNS slow", "s.example:1", &fakeDNS{fail: context.DeadlineExceeded}, nil, ClassDNS, PhaseConnect, false},
+		{"no service", "s.example", &fakeDNS{srv: map[string][]dns.Service{"_matrix-fed._tcp.s.example": {{Target: ""}}}}, nil, ClassSRV, PhaseResolve, true},
 		{"refused", "s.example", at("s.example", closedPort), nil, ClassDial, PhaseConnect, false},
 		{"certificate for another name", "s.example", at("s.example", otherName.port), nil, ClassTLS, PhaseConnect, false},
 		{"certificate of a stranger", "s.example", at("s.example", stranger.port), nil, ClassTLS, PhaseConnect, false},
@@ -57,7 +58,7 @@ func TestConnectionClasses(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events := &recorder{}
-			client := newTestClient(t, ca, tt.dns, func(c *ClientConfig) {
+			client := newTestClient(t, ca, tt.dns, func(c *setup) {
 				c.Trace = events
 				if tt.change != nil {
 					tt.change(c)
@@ -130,10 +131,10 @@ func TestConnectionIsShared(t *testing.T) {
 func TestConnectionsAreNotMixed(t *testing.T) {
 	ca := newIssuer(t)
 	p := newPeer(t, ca, ok, "a.example") // b.example is not in its certificate
-	dns := at("a.example", p.port)
-	dns.srv["_matrix-fed._tcp.b.example"] = dns.srv["_matrix-fed._tcp.a.example"]
-	dns.hosts["b.example"] = dns.hosts["a.example"]
-	client := newTestClient(t, ca, dns)
+	names := at("a.example", p.port)
+	names.srv["_matrix-fed._tcp.b.example"] = names.srv["_matrix-fed._tcp.a.example"]
+	names.hosts["b.example"] = names.hosts["a.example"]
+	client := newTestClient(t, ca, names)
 	call := Call{Method: "GET", Path: "/x"}
 	if _, err := client.Do(t.Context(), "a.example", call); err != nil {
 		t.Fatal(err)
@@ -159,7 +160,7 @@ func TestAddressesAreTriedInTurn(t *testing.T) {
 		}
 		defer listener.Close()
 		addr := netip.MustParseAddrPort(listener.Addr().String())
-		d := &dialer{hosts: &fakeDNS{hosts: map[string][]string{"h.example": {"127.0.0.1", addr.Addr().String()}}}, allowPrivate: true}
+		d := &dialer{hosts: &fakeDNS{hosts: map[string][]string{"h.example": {"127.0.0.1", addr.Addr().String()}}}}
 		conn, err := d.dial(t.Context(), "tcp", fmt.Sprintf("h.example:%d", addr.Port()))
 		if err != nil {
 			t.Errorf("dial: %v", err)
@@ -179,7 +180,7 @@ func TestRace(t *testing.T) {
 		late, lateEnd := net.Pipe()
 		silent, quick := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 		winner, _ := net.Pipe()
-		conn, err := race(t.Context(), []netip.Addr{silent, quick}, func(_ context.Context, addr netip.Addr) (net.Conn, error) {
+		conn, _, err := race(t.Context(), []netip.Addr{silent, quick}, func(_ context.Context, addr netip.Addr) (net.Conn, error) {
 			if addr == quick {
 				return winner, nil
 			}
@@ -201,8 +202,11 @@ func TestWellKnownIsGuarded(t *testing.T) {
 	ca := newIssuer(t)
 	p := newPeer(t, ca, ok, "s.example")
 	for _, allow := range []bool{false, true} {
-		d := &dialer{hosts: at("s.example"), allowPrivate: allow, tls: clientTLS(ca.pool)}
-		pool := newWellKnownTransport(d)
+		d := &dialer{hosts: at("s.example"), tls: Trust{Roots: ca.pool}.config()}
+		if !allow {
+			d.ranges.denied = DefaultDenied
+		}
+		pool := newWebTransport(d)
 		request, err := http.NewRequestWithContext(t.Context(), "GET", fmt.Sprintf("https://s.example:%d/.well-known/matrix/server", p.port), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -213,8 +217,8 @@ func TestWellKnownIsGuarded(t *testing.T) {
 				t.Fatal(err)
 			}
 			response.Body.Close()
-		} else if !errors.Is(err, errPrivate) {
-			t.Errorf("got %v, want %v", err, errPrivate)
+		} else if !errors.Is(err, errRange) {
+			t.Errorf("got %v, want %v", err, errRange)
 		}
 	}
 	if len(p.requests) != 1 {
@@ -223,26 +227,26 @@ func TestWellKnownIsGuarded(t *testing.T) {
 }
 
 // The blocks are those of the IANA registries; the addresses are chosen by hand at their edges.
-func TestIsPublic(t *testing.T) {
+func TestDefaultRanges(t *testing.T) {
 	for _, tt := range []struct {
 		want  bool
 		addrs string
 	}{
 		{true, "1.1.1.1 8.8.8.8 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 172.15.0.1 172.32.0.1 192.167.1.1 223.255.255.255"},
-		{true, "2606:4700::1111 2a01:4f8::1 2400:cb00::1 64:ff9b::8.8.8.8 2002:808:808::1 ::ffff:8.8.8.8"},
+		{true, "2606:4700::1111 2a01:4f8::1 2400:cb00::1 64:ff9b::8.8.8.8 2002:808:808::1 ::ffff:8.8.8.8 ::ffff:0:8.8.8.8"},
 		{false, "0.0.0.0 10.0.0.1 100.64.0.1 127.0.0.1 127.255.255.255 169.254.169.254 172.16.0.1 172.31.255.255 192.168.1.1 192.0.0.1"},
 		{false, "198.18.0.1 198.19.255.255 192.0.2.1 198.51.100.1 203.0.113.1 224.0.0.1 239.1.1.1 240.0.0.1 255.255.255.255"},
 		{false, ":: ::1 fc00::1 fd12::1 fe80::1 fe80::1%eth0 ff02::1 2001:db8::1 2001::1 100::1 fec0::1 ::127.0.0.1"},
-		{false, "::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::10.0.0.1 64:ff9b::169.254.169.254 2002:7f00:1::1 2002:a9fe:a9fe::1 64:ff9b:1::1"},
+		{false, "::ffff:127.0.0.1 ::ffff:10.0.0.1 64:ff9b::10.0.0.1 64:ff9b::169.254.169.254 2002:7f00:1::1 2002:a9fe:a9fe::1 64:ff9b:1::1 ::ffff:0:10.0.0.1 64:ff9b::7f00:1"},
 	} {
 		for text := range strings.FieldsSeq(tt.addrs) {
-			if got := isPublic(netip.MustParseAddr(text)); got != tt.want {
-				t.Errorf("isPublic(%s) = %v", text, got)
+			if got := (ranges{denied: DefaultDenied}).permit(netip.MustParseAddr(text)); got != tt.want {
+				t.Errorf("permit(%s) = %v", text, got)
 			}
 		}
 	}
-	if isPublic(netip.Addr{}) {
-		t.Error("no address is public")
+	if (ranges{}).permit(netip.Addr{}) {
+		t.Error("no address is permitted")
 	}
 }
 
@@ -252,12 +256,12 @@ func TestLookupFilters(t *testing.T) {
 	for i := range 20 {
 		many = append(many, fmt.Sprintf("1.1.1.%d", i))
 	}
-	d := &dialer{hosts: &fakeDNS{hosts: map[string][]string{"h.example": many, "none.example": {}}}}
-	got, err := d.lookup(t.Context(), "h.example")
+	d := &dialer{hosts: &fakeDNS{hosts: map[string][]string{"h.example": many, "none.example": {}}}, ranges: ranges{denied: DefaultDenied}}
+	_, got, err := d.lookup(t.Context(), "h.example:1", false)
 	if err != nil || len(got) != maxAddresses || got[0].String() != "8.8.8.8" || got[1].String() != "8.8.4.4" {
 		t.Errorf("got %v, %v", got, err)
 	}
-	if _, err := d.lookup(t.Context(), "none.example"); classOf(t.Context(), err) != ClassDNS {
+	if _, _, err := d.lookup(t.Context(), "none.example:1", false); classOf(t.Context(), err) != ClassDNS {
 		t.Errorf("no addresses: %v", err)
 	}
 }
@@ -265,9 +269,9 @@ func TestLookupFilters(t *testing.T) {
 // hangingDNS never answers.
 type hangingDNS struct{}
 
-func (hangingDNS) LookupNetIP(ctx context.Context, _, _ string) ([]netip.Addr, error) {
+func (hangingDNS) Addresses(ctx context.Context, _ string, _ bool) (dns.Addresses, error) {
 	<-ctx.Done()
-	return nil, ctx.Err()
+	return dns.Addresses{}, ctx.Err()
 }
 
 // net/http lets a dial go on when its request has ended. Targets that hang, of which a peer's DNS may name many, must not make

@@ -16,6 +16,7 @@ import (
 	"github.com/matrix-org/gomatrixserverlib/spec"
 
 	"github.com/strata-matrix/strata/transport/discovery"
+	"github.com/strata-matrix/strata/transport/dns"
 )
 
 // Class says at which point a request to another server came to grief. The set is closed: it labels metrics and drives back-off.
@@ -23,12 +24,13 @@ type Class string
 
 // The classes, in the order in which a request passes the points.
 const (
-	// ClassPolicy: we refused. The name or path is invalid, the name is our own, or it leads to a private address.
+	// ClassPolicy: we refused. The name or path is invalid, the name is our own or that of a server that we do not federate with, or
+	// it leads to an address that we do not connect to.
 	ClassPolicy Class = "policy"
 	// ClassWellKnown: the host answered the well-known request with something unusable, and where the resolution went on
 	// from there nobody answered either.
 	ClassWellKnown Class = "wellknown"
-	// ClassSRV: the SRV look-up failed, or says that there is no such service.
+	// ClassSRV: the SRV look-up failed, or says that there is no such service, or leads to an alias.
 	ClassSRV Class = "srv"
 	// ClassDNS: the hostname has no address, or the look-up failed.
 	ClassDNS Class = "dns"
@@ -108,8 +110,7 @@ func (f *Failure) Unwrap() error { return f.Err }
 // Gone tells whether the server looks gone for good rather than down: its name is not in the DNS, it says that it offers no
 // federation, or it answers 410.
 func (f *Failure) Gone() bool {
-	var lookup *net.DNSError
-	return f.Status == http.StatusGone || errors.Is(f.Err, discovery.ErrNoService) || errors.As(f.Err, &lookup) && lookup.IsNotFound
+	return f.Status == http.StatusGone || errors.Is(f.Err, discovery.ErrNoService) || errors.Is(f.Err, dns.ErrNoAddress)
 }
 
 // classified marks an error with the class of the point at which it arose, for failureOf to find through net/http.
@@ -141,7 +142,7 @@ func classOf(ctx context.Context, err error) Class {
 		return ClassTimeout
 	case marked.class == ClassPolicy, marked.class == ClassSRV, marked.class == ClassDNS: // also when it timed out
 		return marked.class
-	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
+	case marked.class == ClassTimeout, errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return ClassTimeout
 	case marked.class == ClassTLS, isTLS(err):
 		return ClassTLS

@@ -24,6 +24,9 @@ const (
 	maxHeaderBytes = 32 << 10  // both directions; one X-Matrix header is under 1 KiB
 	maxCredentials = 8         // Authorization headers looked at: one per signing key
 	maxMessage     = 1 << 10   // bytes kept of a peer's error text
+
+	// forgetAfter is the age below which an address is kept although nobody answered at it, as in package discovery.
+	forgetAfter = 5 * time.Minute
 )
 
 // ClientLimits bound what one Client spends.
@@ -32,18 +35,24 @@ type ClientLimits struct {
 	Timeout time.Duration
 	// IdleConnections is how many connections are kept for later, over all servers. 2048: at 24 KiB each, 48 MiB.
 	IdleConnections int
+	// IdlePerServer is how many of them lead to one server; one speaks HTTP/2 and suffices. 2.
+	IdlePerServer int
 	// IdleTime is how long. 2 minutes.
 	IdleTime time.Duration
 	// ConnectionsPerServer bounds connections to servers without HTTP/2, and there the requests at one time. 8.
 	ConnectionsPerServer int
+	// Silence is how long a server may say nothing in the middle of a reply, whatever time the whole may take. 25 s, as in tuwunel.
+	Silence time.Duration
 }
 
 func (l ClientLimits) orDefault() ClientLimits {
 	return ClientLimits{
 		Timeout:              positive(l.Timeout, 60*time.Second),
 		IdleConnections:      positive(l.IdleConnections, 2048),
+		IdlePerServer:        positive(l.IdlePerServer, 2),
 		IdleTime:             positive(l.IdleTime, 2*time.Minute),
 		ConnectionsPerServer: positive(l.ConnectionsPerServer, 8),
+		Silence:              positive(l.Silence, 25*time.Second),
 	}
 }
 

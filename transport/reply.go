@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/matrix-org/gomatrixserverlib/spec"
@@ -115,3 +116,38 @@ func describe(response *http.Response, body []byte) string {
 
 // clip bounds what is kept of a peer's text.
 func clip(s string) string { return s[:min(len(s), maxMessage)] }
+
+// errSilent says that a reply stopped in its middle.
+var errSilent = errors.New("the server fell silent")
+
+// unsilent is the body of a reply that has to go on: when nothing comes for a while, the request is given up. One goroutine reads it.
+type unsilent struct {
+	io.ReadCloser
+	patience time.Duration
+	timer    *time.Timer
+	over     atomic.Bool
+}
+
+func newUnsilent(body io.ReadCloser, patience time.Duration, giveUp func()) *unsilent {
+	u := &unsilent{ReadCloser: body, patience: patience}
+	u.timer = time.AfterFunc(patience, func() {
+		u.over.Store(true)
+		giveUp()
+	})
+	return u
+}
+
+// Read implements io.Reader.
+func (u *unsilent) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if n > 0 {
+		u.timer.Reset(u.patience)
+	}
+	if err != nil && err != io.EOF && u.over.Load() {
+		err = &classified{ClassTimeout, errSilent}
+	}
+	return n, err
+}
+
+// stop ends the watch: what was read is whole, or given up.
+func (u *unsilent) stop() { u.timer.Stop() }

@@ -107,5 +107,8 @@ func errBusy(message string) *Error {
 	return &Error{Status: http.StatusTooManyRequests, Code: spec.ErrorLimitExceeded, Message: message, RetryAfter: pause}
 }
 
+// errForbidden is for servers that we do not federate with.
+var errForbidden = &Error{Status: http.StatusForbidden, Code: spec.ErrorForbidden, Message: "this server does not federate with yours"}
+
 // errInternal is all that a peer learns of a defect of ours.
 var errInternal = &Error{Status: http.StatusInternalServerError, Code: spec.ErrorUnknown, Message: "internal error"}

@@ -42,7 +42,8 @@ type ServerConfig struct {
 	ServerName ident.ServerName
 	Keys       KeySource
 	Routes     []Route
-	Version    string // of the software, told to peers (E-02)
+	Servers    ServerPolicy // whose requests are answered
+	Version    string       // of the software, told to peers (E-02)
 	Limits     ServerLimits
 	Trace      trace.Sink
 }
@@ -51,6 +52,7 @@ type ServerConfig struct {
 type Server struct {
 	self      ident.ServerName
 	keys      KeySource
+	servers   ServerPolicy
 	limits    ServerLimits
 	trace     trace.Sink
 	router    *router
@@ -66,10 +68,11 @@ var (
 // is faulty or conflicts with another.
 func NewServer(config ServerConfig) (*Server, error) {
 	s := &Server{
-		self:   config.ServerName,
-		keys:   config.Keys,
-		limits: config.Limits.orDefault(),
-		trace:  trace.OrDiscard(config.Trace),
+		self:    config.ServerName,
+		keys:    config.Keys,
+		servers: config.Servers,
+		limits:  config.Limits.orDefault(),
+		trace:   trace.OrDiscard(config.Trace),
 	}
 	s.admission = &admission{
 		requests:  semaphore.NewWeighted(int64(s.limits.Requests)),

@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/dns"
 	"github.com/strata-matrix/strata/transport/signing"
 )
 
@@ -395,11 +396,11 @@ func TestClientToServer(t *testing.T) {
 	ca := newIssuer(t)
 	address := run(t, s, ca.config(t, "self.example"))
 	_, portText, _ := net.SplitHostPort(address)
-	dns := at("self.example")
+	names := at("self.example")
 	var port uint16
 	fmt.Sscan(portText, &port)
-	dns.srv["_matrix-fed._tcp.self.example"] = []*net.SRV{{Target: "target.example.", Port: port}}
-	client := newTestClient(t, ca, dns)
+	names.srv["_matrix-fed._tcp.self.example"] = []dns.Service{{Target: "target.example", Port: port}}
+	client := newTestClient(t, ca, names)
 	for _, id := range []string{"$a/b+c=", "$%2F", "$é ?&#", "!r:x.example", "$..", "$\\"} {
 		answer, err := client.Do(t.Context(), "self.example", Call{Method: "GET", Path: Path("_matrix", "federation", "v1", "event", id)})
 		if err != nil {

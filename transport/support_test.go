@@ -4,6 +4,7 @@ package transport
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -21,12 +22,12 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/dns"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
 	"github.com/strata-matrix/strata/transport/signing"
@@ -90,31 +91,32 @@ func (i *issuer) config(t testing.TB, names ...string) *tls.Config {
 // fakeDNS answers with what it is told; every other name does not exist.
 type fakeDNS struct {
 	hosts map[string][]string
-	srv   map[string][]*net.SRV // by "_service._tcp.name"
+	srv   map[string][]dns.Service // by "_service._tcp.name"
+	alias map[string]string        // the canonical names of hosts
 	fail  error
 }
 
-func (d *fakeDNS) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+func (d *fakeDNS) Addresses(_ context.Context, host string, _ bool) (dns.Addresses, error) {
 	if d.fail != nil {
-		return nil, d.fail
+		return dns.Addresses{}, d.fail
 	}
-	texts, found := d.hosts[host]
-	if !found {
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	texts := d.hosts[host]
+	if len(texts) == 0 {
+		return dns.Addresses{}, dns.ErrNoAddress
 	}
-	var addrs []netip.Addr
+	found := dns.Addresses{Host: host, Canonical: cmp.Or(d.alias[host], host)}
 	for _, text := range texts {
-		addrs = append(addrs, netip.MustParseAddr(text))
+		found.List = append(found.List, netip.MustParseAddr(text))
 	}
-	return addrs, nil
+	return found, nil
 }
 
-func (d *fakeDNS) LookupSRV(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
-	if list, found := d.srv["_"+service+"._"+proto+"."+strings.TrimSuffix(name, ".")]; found {
-		return "", list, nil
-	}
-	return "", nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
+func (d *fakeDNS) Services(_ context.Context, name string, _ bool) (dns.Services, error) {
+	return dns.Services{Name: name, List: d.srv[name]}, nil
 }
+
+func (*fakeDNS) Forget(string, time.Time) int { return 0 }
+func (*fakeDNS) Kept() []dns.Record           { return nil }
 
 // knownKeys is a KeySource of fixed keys, and counts how often it is asked.
 type knownKeys struct {

@@ -119,7 +119,7 @@ func (l loaded) check(certified bool) error {
 // build turns settings without faults into a plan. What develop has put there stays.
 func (p *plan) build(s settings, dev bool) (err error) {
 	p.config.ServerName, p.config.DataDir = s.ServerName, s.DataDir
-	p.config.AllowPrivate = s.AllowPrivateAddresses
+	p.config.Network.AllowPrivate = s.AllowPrivateAddresses
 	p.config.ClientLimits.Timeout = time.Duration(s.Federation.ClientTimeout)
 	if !dev {
 		p.config.Retry = s.retryPolicy()
@@ -166,7 +166,7 @@ func (p *plan) addAuthorities(s settings) (err error) {
 	if p.localCA != "" {
 		files = append(files, p.localCA)
 	}
-	p.config.RootCAs, err = trusted(files, len(s.FederationCustomCAList) == 0)
+	p.config.Network.Trust.Roots, err = trusted(files, len(s.FederationCustomCAList) == 0)
 	return err
 }
 

@@ -107,7 +107,8 @@ func (c *child) open(ctx context.Context, name string) error {
 		return err
 	}
 	c.server, err = messaging.Open(ctx, messaging.Config{
-		ServerName: name, DataDir: c.setup.Dir, TLS: tls, RootCAs: authority.Pool(), AllowPrivate: true, Version: "bench",
+		ServerName: name, DataDir: c.setup.Dir, TLS: tls, Version: "bench",
+		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: authority.Pool()}},
 	})
 	return err
 }

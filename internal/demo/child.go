@@ -156,7 +156,8 @@ func (c *child) open(ctx context.Context) (net.Listener, error) {
 		return nil, err
 	}
 	c.server, err = messaging.Open(ctx, messaging.Config{
-		ServerName: string(c.setup.Name), DataDir: c.setup.Dir, TLS: tls, RootCAs: authority.Pool(), AllowPrivate: true,
+		ServerName: string(c.setup.Name), DataDir: c.setup.Dir, TLS: tls,
+		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: authority.Pool()}},
 		Version: "demo", Retry: quickRetry(), ServerLimits: transport.ServerLimits{DrainTime: drainTime},
 		Trace: trace.SinkFunc(c.watch),
 	})

@@ -26,8 +26,11 @@ transport/jsonstream    <
 persistence             < trace transport/ident modernc.org/sqlite
 persistence/storetest   < persistence+
 transport/keys          < transport/signing+ persistence trace
-transport/discovery     < transport/ident+ trace golang.org/x/sync
-transport               < transport/keys+ transport/discovery github.com/julienschmidt/httprouter golang.org/x/crypto/acme/autocert golang.org/x/sync
+transport/memo          < golang.org/x/sync
+transport/dns           < transport/memo golang.org/x/net/dns/dnsmessage
+transport/dns/dnstest   < golang.org/x/net/dns/dnsmessage
+transport/discovery     < transport/ident+ transport/memo transport/dns trace
+transport               < transport/keys+ transport/discovery transport/dns github.com/julienschmidt/httprouter golang.org/x/crypto/acme/autocert golang.org/x/sync
 transaction             < transport+
 pdu/event               < transport/signing+ transport/keys
 pdu/auth                < pdu/event+

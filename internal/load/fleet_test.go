@@ -35,7 +35,8 @@ func target(t *testing.T, version string, rooms int) (*messaging.Server, []ident
 		t.Fatal(err)
 	}
 	s, err := messaging.Open(t.Context(), messaging.Config{
-		ServerName: listener.Addr().String(), DataDir: t.TempDir(), TLS: tls, RootCAs: authority.Pool(), AllowPrivate: true, NoSync: true,
+		ServerName: listener.Addr().String(), DataDir: t.TempDir(), TLS: tls, NoSync: true,
+		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: authority.Pool()}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -221,10 +222,7 @@ func TestAnswers(t *testing.T) {
 	o.Origins = 1
 	f := opened(t, o)
 	origin, room := f.origins[0], f.rooms[0]
-	client := transport.NewClient(transport.ClientConfig{
-		ServerName: "asker.example", Key: origin.key, RootCAs: authority.Pool(), AllowPrivate: true,
-	})
-	defer client.Close()
+	client := transport.NewClient(transport.ClientConfig{ServerName: "asker.example", Key: origin.key, Network: origin.network})
 	ask := func(path ...string) string {
 		answer, err := client.Do(t.Context(), origin.name, transport.Call{
 			Method: "GET", Path: transport.Path(append([]string{"_matrix", "federation", "v1"}, path...)...),

@@ -19,11 +19,12 @@ import (
 // origin is one server that makes load. It does not change once it is open, but for its rooms, which guard themselves, and its
 // parcels, which belong to the goroutine that builds or sends.
 type origin struct {
-	name   ident.ServerName
-	key    signing.Key
-	keys   []byte // its key document
-	client *transport.Client
-	server *http.Server
+	name    ident.ServerName
+	key     signing.Key
+	keys    []byte // its key document
+	network *transport.Network
+	client  *transport.Client
+	server  *http.Server
 
 	rooms   []*room
 	parcels []parcel // to be sent, in order
@@ -50,8 +51,13 @@ func openOrigin(o Options, number int) (*origin, error) {
 		listener.Close()
 		return nil, err
 	}
+	origin.network, err = transport.NewNetwork(transport.NetworkConfig{AllowPrivate: o.AllowPrivate, Trust: transport.Trust{Roots: o.RootCAs}})
+	if err != nil {
+		listener.Close()
+		return nil, err
+	}
 	origin.client = transport.NewClient(transport.ClientConfig{
-		ServerName: origin.name, Key: key, RootCAs: o.RootCAs, AllowPrivate: o.AllowPrivate, UserAgent: "Strata load",
+		ServerName: origin.name, Key: key, Network: origin.network, UserAgent: "Strata load",
 	})
 	origin.server = &http.Server{Handler: origin.routes(), TLSConfig: o.TLS.Clone(), ReadHeaderTimeout: headerTime}
 	go func() { _ = origin.server.Serve(tls.NewListener(listener, o.TLS)) }() // ends with close; a target that is not answered asks again
@@ -59,7 +65,7 @@ func openOrigin(o Options, number int) (*origin, error) {
 }
 
 func (o *origin) close() {
-	o.client.Close()
+	o.network.Close()
 	_ = o.server.Close() // nothing of it is kept
 }
 

@@ -4,7 +4,7 @@
 // name that the certificate must bear. It follows "Resolving server names" of the server-server API.
 //
 //	server name ──► walk (pure) ──asks──► well-known, kept up to 48 h ──► guarded HTTPS of the caller
-//	                  │   ▲     ──asks──► SRV records, kept 5 min     ──► DNS
+//	                  │   ▲     ──asks──► SRV records                 ──► package dns, which keeps them for their TTL
 //	                  │   └──answers──┘
 //	                  ▼
 //	   1    [::1]:8448          IP literal            Host [::1]:8448     certificate ::1
@@ -20,7 +20,9 @@
 // All targets of one resolution share their Host and certificate name, and Host alone determines both: the client pools its
 // connections by it.
 //
+// Answers are kept by what was asked for, not by server, so that none outlives a change of what led to it: records of a name that is
+// delegated by now are not looked at. Examine walks like Resolve and tells of each question, for who wants to know why.
+//
 // The package does not look up A or AAAA records, does not connect, and does not judge addresses: the dialer of package
-// transport does, for the well-known request as for every other. It does not refuse an SRV target that is an alias:
-// that rule binds who publishes the record, and no address look-up tells the difference.
+// transport does, for the well-known request as for every other, and it holds SRV targets to be no aliases.
 package discovery

@@ -3,174 +3,170 @@
 package discovery
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"strings"
+	"slices"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/dns"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/memo"
 )
 
 // Limits of the driver.
 const (
-	// maxHosts is how many hostnames each cache remembers: the largest rooms span fewer than 10,000 servers.
+	// maxHosts is how many hosts' documents are remembered: the largest rooms span fewer than 10,000 servers.
 	maxHosts = 20_000
-	// srvFreshness is how long SRV records are kept. net.Resolver does not tell their TTL; the usual one is 5 minutes.
-	srvFreshness = 5 * time.Minute
-	// srvTimeout bounds one SRV look-up with the retries of the system's resolver.
-	srvTimeout = 10 * time.Second
 	// forgetAfter is the age below which Forget keeps an answer, so that a dead server costs no look-up per attempt.
 	forgetAfter = 5 * time.Minute
 )
 
-// SRV looks up service records. *net.Resolver is one.
-type SRV interface {
-	LookupSRV(ctx context.Context, service, proto, name string) (cname string, records []*net.SRV, err error)
+// DNS looks up service records and keeps them. *dns.Client is one.
+type DNS interface {
+	Services(ctx context.Context, name string, fresh bool) (dns.Services, error)
+	Forget(name string, since time.Time) int
 }
 
-// Config is what a Resolver works with. All but Trace and UserAgent are needed.
+// Config is what a Resolver works with. Transport and DNS are needed.
 type Config struct {
 	// Transport carries the well-known requests. It must be as guarded as every other connection: the hostname is the
 	// peer's choice. It must not follow redirects itself.
 	Transport http.RoundTripper
-	SRV       SRV
+	DNS       DNS
 	UserAgent string
-	Trace     trace.Sink
+	// WellKnownTimeout is for one document with its redirects; 10 s when zero.
+	WellKnownTimeout time.Duration
+	Trace            trace.Sink
 }
 
-// Resolver drives walks and remembers the answers. It is safe for concurrent use; look-ups that wait for the same answer share
-// one request.
+// Resolver drives walks and remembers the documents; the DNS remembers its own answers. It is safe for concurrent use; look-ups that
+// wait for the same answer share one request.
 type Resolver struct {
 	transport http.RoundTripper
-	srv       SRV
+	dns       DNS
 	userAgent string
+	timeout   time.Duration
 	trace     trace.Sink
-
-	flights   singleflight.Group
-	documents *cache[memory]
-	services  *cache[records]
+	documents *memo.Memo[Document]
 }
 
-// records is the answer to one SRV look-up. None is an answer too.
-type records struct {
-	list    []*net.SRV
-	fetched time.Time
-}
-
-// NewResolver makes a Resolver with empty caches. It holds no resources of its own.
+// NewResolver makes a Resolver that remembers nothing. It holds no resources of its own.
 func NewResolver(config Config) *Resolver {
 	return &Resolver{
 		transport: config.Transport,
-		srv:       config.SRV,
+		dns:       config.DNS,
 		userAgent: config.UserAgent,
+		timeout:   cmp.Or(config.WellKnownTimeout, defaultWellKnownTimeout),
 		trace:     trace.OrDiscard(config.Trace),
-		documents: newCache(maxHosts, func(m memory) time.Time { return m.expires }),
-		services:  newCache(maxHosts, func(r records) time.Time { return r.fetched.Add(srvFreshness) }),
+		documents: memo.New(maxHosts, func(d Document) time.Time { return d.Expires }),
 	}
+}
+
+// Step is one question of a resolution, with what came of it. One of Document and Service is set.
+type Step struct {
+	Document *Document
+	Service  string // the name that was asked for, such as _matrix-fed._tcp.example.org
+	Services dns.Services
+	Err      error // of the DNS
+	Kept     bool  // nobody was asked
+	Took     time.Duration
 }
 
 // Resolve gives the places where server may be reached, best first, never none without an error. The error wraps
 // ErrInvalidName, ErrNoService, the context's error, or that of a DNS look-up.
 func (r *Resolver) Resolve(ctx context.Context, server ident.ServerName) ([]Target, error) {
+	return r.walk(ctx, server, false, func(Step) {})
+}
+
+// Examine is Resolve, and tells of every question on the way. fresh asks all of them anew.
+func (r *Resolver) Examine(ctx context.Context, server ident.ServerName, fresh bool) (targets []Target, steps []Step, err error) {
+	targets, err = r.walk(ctx, server, fresh, func(s Step) { steps = append(steps, s) })
+	return targets, steps, err
+}
+
+func (r *Resolver) walk(ctx context.Context, server ident.ServerName, fresh bool, witness func(Step)) ([]Target, error) {
 	w := begin(server)
 	for w.ask != askNothing {
+		begun := time.Now()
 		switch w.ask {
 		case askWellKnown:
-			d, err := r.delegation(ctx, w.host)
+			d, kept, err := r.document(ctx, w.host, fresh)
 			if err != nil {
 				return nil, err
 			}
+			witness(Step{Document: &d, Kept: kept, Took: time.Since(begun)})
 			w = w.answerWellKnown(d)
 		case askSRV:
-			w = w.answerSRV(r.lookup(ctx, w.service, w.host))
+			name := serviceName(w.service, w.host)
+			found, err := r.dns.Services(ctx, name, fresh)
+			witness(Step{Service: name, Services: found, Err: err, Kept: found.Kept, Took: time.Since(begun)})
+			w = w.answerSRV(found.List, err)
 		}
 	}
 	return w.result(rand.IntN)
+}
+
+// document answers askWellKnown. Its only error is the context's.
+func (r *Resolver) document(ctx context.Context, host string, fresh bool) (Document, bool, error) {
+	return r.documents.Ask(ctx, host, fresh, r.timeout, func(ctx context.Context, known Document) (Document, error) {
+		begun := time.Now()
+		next := known.learn(r.fetch(ctx, host), time.Now())
+		r.trace.Emit(trace.TransportWellKnown{
+			Host: host, Delegated: string(next.Server), Note: next.Note, Until: next.Expires, Took: time.Since(begun),
+		})
+		return next, nil
+	})
 }
 
 // Forget drops what is remembered of server, unless it is younger than five minutes. Call it when none of the targets
 // answered like a Matrix server: the answers may be out of date.
 func (r *Resolver) Forget(server ident.ServerName) {
 	oldest := time.Now().Add(-forgetAfter)
+	for _, host := range r.hosts(server) {
+		for _, name := range namesOf(host) {
+			r.dns.Forget(name, oldest)
+		}
+	}
+	host, _ := ident.SplitServerName(server)
+	r.documents.DropKey(host, func(d Document) bool { return d.Server != "" && d.Fetched.Before(oldest) })
+}
+
+// Names are the names of the DNS that the resolution of server may ask for, by what is known of its well-known document.
+func (r *Resolver) Names(server ident.ServerName) (names []string) {
+	for _, host := range r.hosts(server) {
+		names = append(names, namesOf(host)...)
+	}
+	return names
+}
+
+func namesOf(host string) []string {
+	return []string{host, serviceName(serviceFed, host), serviceName(serviceLegacy, host)}
+}
+
+// hosts are the server's own and the one that it is known to delegate to.
+func (r *Resolver) hosts(server ident.ServerName) []string {
 	host, _ := ident.SplitServerName(server)
 	hosts := []string{host}
-	if m, found := r.documents.get(host); found && m.server != "" {
-		delegated, _ := ident.SplitServerName(m.server)
+	if d, found := r.documents.Get(host); found && d.Server != "" {
+		delegated, _ := ident.SplitServerName(d.Server)
 		hosts = append(hosts, delegated)
 	}
-	r.documents.drop(host, func(m memory) bool { return m.server != "" && m.fetched.Before(oldest) })
-	for _, h := range hosts {
-		for _, service := range []string{serviceFed, serviceLegacy} {
-			r.services.drop(service+" "+h, func(s records) bool { return s.fetched.Before(oldest) })
-		}
-	}
+	return hosts
 }
 
-// delegation answers askWellKnown, from memory while that is fresh. Its only error is the context's.
-func (r *Resolver) delegation(ctx context.Context, host string) (delegation, error) {
-	if m, found := r.documents.get(host); found && time.Now().Before(m.expires) {
-		return m.delegation, nil
-	}
-	answer, err := r.share(ctx, "well-known "+host, wellKnownTimeout, func(ctx context.Context) (any, error) {
-		begun := time.Now()
-		known, _ := r.documents.get(host)
-		o := r.fetch(ctx, host)
-		next := known.learn(o, time.Now())
-		r.documents.put(host, next)
-		r.trace.Emit(trace.TransportWellKnown{
-			Host: host, Delegated: string(next.server), Note: o.note, Until: next.expires, Took: time.Since(begun),
-		})
-		return next.delegation, nil
-	})
-	if err != nil {
-		return delegation{}, err
-	}
-	return answer.(delegation), nil
+// Documents lists what is remembered, by host, the expired included.
+func (r *Resolver) Documents() []Document {
+	list := r.documents.All()
+	slices.SortFunc(list, func(a, b Document) int { return cmp.Compare(a.Host, b.Host) })
+	return list
 }
 
-// lookup answers askSRV. That there is no such record is an answer and remembered; that the DNS failed is an error and is not.
-func (r *Resolver) lookup(ctx context.Context, service, host string) ([]*net.SRV, error) {
-	key := service + " " + host
-	if s, found := r.services.get(key); found && time.Since(s.fetched) < srvFreshness {
-		return s.list, nil
-	}
-	answer, err := r.share(ctx, key, srvTimeout, func(ctx context.Context) (any, error) {
-		rooted := strings.TrimSuffix(host, ".") + "." // or the resolver would try its search domains as well
-		_, list, err := r.srv.LookupSRV(ctx, service, "tcp", rooted)
-		var notFound *net.DNSError
-		if errors.As(err, &notFound) && notFound.IsNotFound {
-			list, err = nil, nil
-		}
-		if err != nil && len(list) == 0 { // net.Resolver reports malformed records beside the good ones
-			return nil, err
-		}
-		r.services.put(key, records{list: list, fetched: time.Now()})
-		return list, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return answer.([]*net.SRV), nil
-}
-
-// share runs work once for all who ask for key at the same time. The work outlives a caller that gives up, but not its
-// timeout.
-func (r *Resolver) share(ctx context.Context, key string, timeout time.Duration, work func(context.Context) (any, error)) (any, error) {
-	result := r.flights.DoChan(key, func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-		defer cancel()
-		return work(ctx)
-	})
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case r := <-result:
-		return r.Val, r.Err
-	}
+// FlushDocuments forgets the document of server's host, or all for "", and tells how many there were. The next request asks anew, also when
+// a failure is backing off.
+func (r *Resolver) FlushDocuments(server ident.ServerName) int {
+	host, _ := ident.SplitServerName(server)
+	return r.documents.Drop(func(key string, _ Document) bool { return server == "" || key == host })
 }

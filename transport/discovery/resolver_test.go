@@ -5,9 +5,7 @@ package discovery
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -18,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/dns"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -69,29 +68,28 @@ func (w *web) set(url string, p page) {
 	w.pages[url] = p
 }
 
-// zone is a fake DNS of SRV records, by "_service._tcp.name." with the final dot that a rooted name has.
+// zone is a fake DNS of SRV records, by name.
 type zone struct {
-	records map[string][]*net.SRV
+	records map[string][]dns.Service
 	fail    map[string]error
 	asked   []string
+	forgot  []string
 }
 
-func (z *zone) LookupSRV(_ context.Context, service, proto, name string) (string, []*net.SRV, error) {
-	key := "_" + service + "._" + proto + "." + name
-	z.asked = append(z.asked, key)
-	if err := z.fail[key]; err != nil {
-		return "", z.records[key], err
-	}
-	if list, found := z.records[key]; found {
-		return key, list, nil
-	}
-	return "", nil, &net.DNSError{Err: "no such host", Name: key, IsNotFound: true}
+func (z *zone) Services(_ context.Context, name string, _ bool) (dns.Services, error) {
+	z.asked = append(z.asked, name)
+	return dns.Services{Name: name, List: z.records[name]}, z.fail[name]
+}
+
+func (z *zone) Forget(name string, _ time.Time) int {
+	z.forgot = append(z.forgot, name)
+	return 1
 }
 
 func wellKnownURL(host string) string { return "https://" + host + "/.well-known/matrix/server" }
 
 func newTestResolver(w *web, z *zone) *Resolver {
-	return NewResolver(Config{Transport: w, SRV: z, UserAgent: "test"})
+	return NewResolver(Config{Transport: w, DNS: z, UserAgent: "test"})
 }
 
 // The steps of SS "Resolving server names" (X-20 to X-31), each with what the text says about address, Host and certificate.
@@ -110,16 +108,16 @@ func TestResolve(t *testing.T) {
 		wellKnownURL("moved.example"):   {status: 302, header: http.Header{"Location": {"https://elsewhere.example/m"}}},
 		"https://elsewhere.example/m":   {body: `{"m.server":"matrix.moved.example:8450"}`},
 	}}
-	dns := &zone{records: map[string][]*net.SRV{
-		"_matrix-fed._tcp.d.fed.example.": {{Target: "srv.example.", Port: 1001}},
-		"_matrix._tcp.d.fed.example.":     {{Target: "wrong.example.", Port: 1}},
-		"_matrix._tcp.d.legacy.example.":  {{Target: "srv.example.", Port: 1002}},
-		"_matrix-fed._tcp.srv4.example.":  {{Target: "srv.example.", Port: 1003}},
-		"_matrix._tcp.srv4.example.":      {{Target: "wrong.example.", Port: 1}},
-		"_matrix._tcp.srv5.example.":      {{Target: "srv.example.", Port: 1004}},
+	names := &zone{records: map[string][]dns.Service{
+		"_matrix-fed._tcp.d.fed.example": {{Target: "srv.example", Port: 1001}},
+		"_matrix._tcp.d.fed.example":     {{Target: "wrong.example", Port: 1}},
+		"_matrix._tcp.d.legacy.example":  {{Target: "srv.example", Port: 1002}},
+		"_matrix-fed._tcp.srv4.example":  {{Target: "srv.example", Port: 1003}},
+		"_matrix._tcp.srv4.example":      {{Target: "wrong.example", Port: 1}},
+		"_matrix._tcp.srv5.example":      {{Target: "srv.example", Port: 1004}},
 		// A name with an explicit port asks for no SRV (X-21, X-26).
-		"_matrix-fed._tcp.explicit.example.":    {{Target: "wrong.example.", Port: 1}},
-		"_matrix-fed._tcp.matrix.port.example.": {{Target: "wrong.example.", Port: 1}},
+		"_matrix-fed._tcp.explicit.example":    {{Target: "wrong.example", Port: 1}},
+		"_matrix-fed._tcp.matrix.port.example": {{Target: "wrong.example", Port: 1}},
 	}}
 	for _, tt := range []struct {
 		rule, name string
@@ -134,16 +132,16 @@ func TestResolve(t *testing.T) {
 		{"X-25", "ipport.example", Target{Address: "203.0.113.9:443", Host: "203.0.113.9:443", TLSName: "203.0.113.9", Step: "3.1"}},
 		{"X-25", "ip6.example", Target{Address: "[2001:db8::9]:8448", Host: "[2001:db8::9]", TLSName: "2001:db8::9", Step: "3.1"}},
 		{"X-26", "port.example", Target{Address: "matrix.port.example:443", Host: "matrix.port.example:443", TLSName: "matrix.port.example", Step: "3.2"}},
-		{"X-27", "fed.example", Target{Address: "srv.example:1001", Host: "d.fed.example", TLSName: "d.fed.example", Step: "3.3"}},
-		{"X-28", "legacy.example", Target{Address: "srv.example:1002", Host: "d.legacy.example", TLSName: "d.legacy.example", Step: "3.4"}},
+		{"X-27", "fed.example", Target{Address: "srv.example:1001", Host: "d.fed.example", TLSName: "d.fed.example", Step: "3.3", Direct: true}},
+		{"X-28", "legacy.example", Target{Address: "srv.example:1002", Host: "d.legacy.example", TLSName: "d.legacy.example", Step: "3.4", Direct: true}},
 		{"X-29", "plain.example", Target{Address: "d.plain.example:8448", Host: "d.plain.example", TLSName: "d.plain.example", Step: "3.5"}},
-		{"X-30", "srv4.example", Target{Address: "srv.example:1003", Host: "srv4.example", TLSName: "srv4.example", Step: "4"}},
-		{"X-30", "srv5.example", Target{Address: "srv.example:1004", Host: "srv5.example", TLSName: "srv5.example", Step: "5"}},
+		{"X-30", "srv4.example", Target{Address: "srv.example:1003", Host: "srv4.example", TLSName: "srv4.example", Step: "4", Direct: true}},
+		{"X-30", "srv5.example", Target{Address: "srv.example:1004", Host: "srv5.example", TLSName: "srv5.example", Step: "5", Direct: true}},
 		{"X-30", "nothing.example", Target{Address: "nothing.example:8448", Host: "nothing.example", TLSName: "nothing.example", Step: "6"}},
 		{"X-23", "gone.example", Target{Address: "gone.example:8448", Host: "gone.example", TLSName: "gone.example", Step: "6"}},
 		{"X-22", "moved.example", Target{Address: "matrix.moved.example:8450", Host: "matrix.moved.example:8450", TLSName: "matrix.moved.example", Step: "3.2"}},
 	} {
-		got, err := newTestResolver(documents, dns).Resolve(t.Context(), ident.ServerName(tt.name))
+		got, err := newTestResolver(documents, names).Resolve(t.Context(), ident.ServerName(tt.name))
 		if err != nil {
 			t.Errorf("%s: Resolve(%s): %v", tt.rule, tt.name, err)
 		}
@@ -185,8 +183,8 @@ func TestUnusableWellKnownFallsThrough(t *testing.T) {
 		documents := &web{pages: map[string]page{
 			wellKnownURL("s.example"): p, "http://s.example/": {body: `{"m.server":"a.example:1"}`},
 		}}
-		dns := &zone{records: map[string][]*net.SRV{"_matrix-fed._tcp.s.example.": {{Target: "srv.example.", Port: 7}}}}
-		got, err := newTestResolver(documents, dns).Resolve(t.Context(), "s.example")
+		names := &zone{records: map[string][]dns.Service{"_matrix-fed._tcp.s.example": {{Target: "srv.example", Port: 7}}}}
+		got, err := newTestResolver(documents, names).Resolve(t.Context(), "s.example")
 		if err != nil || len(got) != 1 || got[0].Step != "4" || got[0].Address != "srv.example:7" || got[0].Host != "s.example" {
 			t.Errorf("%s: got %+v, %v, want step 4", name, got, err)
 		}
@@ -209,17 +207,15 @@ func TestContentTypeIsIgnored(t *testing.T) {
 
 func TestResolveErrors(t *testing.T) {
 	broken := errors.New("server misbehaving")
-	dns := &zone{
-		records: map[string][]*net.SRV{
-			"_matrix-fed._tcp.none.example.":    {{Target: ".", Port: 0}},
-			"_matrix-fed._tcp.partial.example.": {{Target: "srv.example.", Port: 7}},
+	names := &zone{
+		records: map[string][]dns.Service{
+			"_matrix-fed._tcp.none.example": {{Target: "", Port: 0}},
 		},
 		fail: map[string]error{
-			"_matrix-fed._tcp.broken.example.":  broken,
-			"_matrix-fed._tcp.partial.example.": broken, // beside good records: those count
+			"_matrix-fed._tcp.broken.example": broken,
 		},
 	}
-	r := newTestResolver(&web{}, dns)
+	r := newTestResolver(&web{}, names)
 	for _, tt := range []struct {
 		name string
 		want error
@@ -232,12 +228,9 @@ func TestResolveErrors(t *testing.T) {
 			t.Errorf("Resolve(%q) = %v, %v, want %v", tt.name, got, err, tt.want)
 		}
 	}
-	if got, err := r.Resolve(t.Context(), "partial.example"); err != nil || len(got) != 1 {
-		t.Errorf("partial: got %v, %v", got, err)
-	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := newTestResolver(&web{}, dns).Resolve(ended, "x.example"); !errors.Is(err, context.Canceled) {
+	if _, err := newTestResolver(&web{}, names).Resolve(ended, "x.example"); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended context: %v", err)
 	}
 }
@@ -388,43 +381,115 @@ func TestSilentWellKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		documents := &web{pages: map[string]page{wellKnownURL("s.example"): {wait: time.Hour}}}
 		got, err := newTestResolver(documents, &zone{}).Resolve(t.Context(), "s.example")
-		if err != nil || got[0].Step != "6" || time.Since(bubbleStart) > wellKnownTimeout {
+		if err != nil || got[0].Step != "6" || time.Since(bubbleStart) > defaultWellKnownTimeout {
 			t.Errorf("got %v, %v after %v", got, err, time.Since(bubbleStart))
 		}
 	})
 }
 
-func TestSRVIsKeptAndForgotten(t *testing.T) {
+// What is forgotten is asked for again, and so are the records of the DNS that led there.
+func TestForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dns := &zone{records: map[string][]*net.SRV{"_matrix-fed._tcp.d.example.": {{Target: "old.example.", Port: 7}}}}
-		documents := &web{pages: map[string]page{wellKnownURL("s.example"): {body: `{"m.server":"d.example"}`}}}
-		r := newTestResolver(documents, dns)
-		resolve := func(address string, documentsAsked, srvAsked int) {
+		names := &zone{}
+		documents := &web{pages: map[string]page{wellKnownURL("s.example"): {body: `{"m.server":"d.example:7"}`}}}
+		r := newTestResolver(documents, names)
+		resolve := func(address string, asked int) {
 			t.Helper()
 			got, err := r.Resolve(t.Context(), "s.example")
-			if err != nil || got[0].Address != address || documents.requests() != documentsAsked || len(dns.asked) != srvAsked {
-				t.Fatalf("got %v, %v, %d documents, %d SRV; want %s, %d, %d",
-					got, err, documents.requests(), len(dns.asked), address, documentsAsked, srvAsked)
+			if err != nil || got[0].Address != address || documents.requests() != asked {
+				t.Fatalf("got %v, %v, %d documents; want %s, %d", got, err, documents.requests(), address, asked)
 			}
 		}
-		resolve("old.example:7", 1, 1)
-		dns.records["_matrix-fed._tcp.d.example."] = []*net.SRV{{Target: "new.example.", Port: 7}}
+		resolve("d.example:7", 1)
+		documents.set(wellKnownURL("s.example"), page{body: `{"m.server":"e.example:8"}`})
 		r.Forget("s.example") // too young
-		resolve("old.example:7", 1, 1)
-		time.Sleep(srvFreshness)
-		resolve("new.example:7", 1, 2)
-		time.Sleep(time.Second)
-		documents.set(wellKnownURL("s.example"), page{body: `{"m.server":"b.example:1"}`})
-		r.Forget("s.example") // old enough by now, the document at least
-		resolve("b.example:1", 2, 2)
+		resolve("d.example:7", 1)
+		time.Sleep(forgetAfter + time.Second)
+		names.forgot = nil
+		r.Forget("s.example")
+		want := []string{
+			"s.example", "_matrix-fed._tcp.s.example", "_matrix._tcp.s.example",
+			"d.example", "_matrix-fed._tcp.d.example", "_matrix._tcp.d.example",
+		}
+		if diff := cmp.Diff(want, names.forgot); diff != "" {
+			t.Errorf("forgotten in the DNS: -want +got\n%s", diff)
+		}
+		resolve("e.example:8", 2)
 	})
+}
+
+// Answers are kept by what was asked, not by server: SRV records that are kept do not outlive a well-known document that came since.
+func TestDocumentGoesBeforeKeptRecords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		names := &zone{records: map[string][]dns.Service{"_matrix-fed._tcp.s.example": {{Target: "old.example", Port: 7}}}}
+		documents := &web{pages: map[string]page{}}
+		r := newTestResolver(documents, names)
+		if got, err := r.Resolve(t.Context(), "s.example"); err != nil || got[0].Step != "4" {
+			t.Fatalf("got %v, %v", got, err)
+		}
+		documents.set(wellKnownURL("s.example"), page{body: `{"m.server":"d.example"}`})
+		time.Sleep(firstErrorWait)
+		if got, err := r.Resolve(t.Context(), "s.example"); err != nil || got[0].Step != "3.5" || got[0].Host != "d.example" {
+			t.Fatalf("got %v, %v", got, err)
+		}
+	})
+}
+
+// An operator who mended a document does not wait for the back-off of its failures.
+func TestFlush(t *testing.T) {
+	documents := &web{pages: map[string]page{}}
+	r := newTestResolver(documents, &zone{})
+	for _, name := range []ident.ServerName{"s.example", "t.example"} {
+		if _, err := r.Resolve(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known := r.Documents()
+	if len(known) != 2 || known[0].Host != "s.example" || known[0].Failures != 1 || known[0].Problem == "" {
+		t.Errorf("known: %+v", known)
+	}
+	if n := r.FlushDocuments("s.example:8448"); n != 1 {
+		t.Errorf("flushed %d", n)
+	}
+	documents.set(wellKnownURL("s.example"), page{body: `{"m.server":"d.example:7"}`})
+	if got, err := r.Resolve(t.Context(), "s.example"); err != nil || got[0].Step != "3.2" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if n := r.FlushDocuments(""); n != 2 {
+		t.Errorf("flushed %d, want all", n)
+	}
+}
+
+// Examine tells each question, and asks anew when told to.
+func TestExamine(t *testing.T) {
+	names := &zone{records: map[string][]dns.Service{"_matrix._tcp.d.example": {{Target: "srv.example", Port: 7}}}}
+	documents := &web{pages: map[string]page{
+		wellKnownURL("s.example"): {body: `{"m.server":"d.example"}`, header: http.Header{"Content-Type": {"application/json"}}},
+	}}
+	r := newTestResolver(documents, names)
+	for i, fresh := range []bool{false, false, true} {
+		targets, steps, err := r.Examine(t.Context(), "s.example", fresh)
+		if err != nil || len(steps) != 3 || targets[0].Step != "3.4" {
+			t.Fatalf("got %v, %v, %v", targets, steps, err)
+		}
+		d := steps[0].Document
+		if d == nil || d.Server != "d.example" || d.Status != 200 || d.ContentType != "application/json" || d.Bytes != 24 || steps[0].Kept != (i == 1) {
+			t.Errorf("document: %+v, kept %v", d, steps[0].Kept)
+		}
+		if steps[1].Service != "_matrix-fed._tcp.d.example" || steps[2].Service != "_matrix._tcp.d.example" || len(steps[2].Services.List) != 1 {
+			t.Errorf("services: %+v", steps[1:])
+		}
+	}
+	if documents.requests() != 2 {
+		t.Errorf("%d requests, want 2", documents.requests())
+	}
 }
 
 func TestTraceTellsOfDocuments(t *testing.T) {
 	var got []trace.TransportWellKnown
 	r := NewResolver(Config{
 		Transport: &web{pages: map[string]page{wellKnownURL("s.example"): {status: 500}}},
-		SRV:       &zone{},
+		DNS:       &zone{},
 		Trace:     trace.SinkFunc(func(e trace.Event) { got = append(got, e.(trace.TransportWellKnown)) }),
 	})
 	targets, err := r.Resolve(t.Context(), "s.example")
@@ -433,22 +498,5 @@ func TestTraceTellsOfDocuments(t *testing.T) {
 	}
 	if len(got) != 1 || got[0].Host != "s.example" || got[0].Note != "status 500" || got[0].Delegated != "" {
 		t.Errorf("trace: %+v", got)
-	}
-}
-
-// The caches stay bounded whatever names peers come up with (G-H3), and give up what ends first.
-func TestCacheIsBounded(t *testing.T) {
-	const max = evictionSample // so that all entries are compared
-	c := newCache(max, func(t time.Time) time.Time { return t })
-	for i := range 10 * max {
-		c.put(fmt.Sprint(i), bubbleStart.Add(time.Duration(i)))
-		if c.len() > max {
-			t.Fatalf("%d entries, at most %d are allowed", c.len(), max)
-		}
-	}
-	for i := range 10 * max {
-		if _, found := c.get(fmt.Sprint(i)); found != (i >= 9*max) {
-			t.Errorf("entry %d: found %v", i, found)
-		}
 	}
 }

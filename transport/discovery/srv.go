@@ -3,13 +3,14 @@
 package discovery
 
 import (
-	"net"
 	"slices"
+
+	"github.com/strata-matrix/strata/transport/dns"
 )
 
 // order gives the indices of records as RFC 2782 has them tried: lower priorities first, and within one priority drawn at
 // random in proportion to weight. It is drawn anew for each use of cached records, so that load stays spread.
-func order(records []*net.SRV, intn func(int) int) []int {
+func order(records []dns.Service, intn func(int) int) []int {
 	left := make([]int, len(records))
 	for i := range left {
 		left[i] = i
@@ -31,7 +32,7 @@ func order(records []*net.SRV, intn func(int) int) []int {
 }
 
 // draw picks a position in left among the records of its first priority.
-func draw(records []*net.SRV, left []int, intn func(int) int) int {
+func draw(records []dns.Service, left []int, intn func(int) int) int {
 	priority, sum, end := records[left[0]].Priority, 0, 0
 	for end < len(left) && records[left[end]].Priority == priority {
 		sum += int(records[left[end]].Weight)

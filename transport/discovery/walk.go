@@ -8,8 +8,8 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
-	"strings"
 
+	"github.com/strata-matrix/strata/transport/dns"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -35,6 +35,8 @@ type Target struct {
 	TLSName string
 	// Step is the step of the specification that ended the resolution: "1", "2", "3.1" to "3.5", "4", "5" or "6".
 	Step string
+	// Direct forbids the host to be an alias in the DNS: it is the target of an SRV record.
+	Direct bool
 	// WellKnown says why the answer to the well-known request was passed over, "" when it was used, plainly absent or not
 	// asked for. It is for diagnosis: a resolution never fails of it.
 	WellKnown string
@@ -74,7 +76,7 @@ type walk struct {
 	header    string
 	wellKnown string
 	targets   []Target
-	records   []*net.SRV // where targets came from, if from SRV: to be put in order when used
+	records   []dns.Service // where targets came from, if from SRV: to be put in order when used
 	err       error
 }
 
@@ -91,12 +93,12 @@ func begin(server ident.ServerName) walk {
 }
 
 // answerWellKnown goes on below the delegated name (3.1 to 3.5), or at step 4 when there is none.
-func (w walk) answerWellKnown(d delegation) walk {
-	w.wellKnown = d.note
-	if d.server != "" {
+func (w walk) answerWellKnown(d Document) walk {
+	w.wellKnown = d.Note
+	if d.Server != "" {
 		delegated := w
 		delegated.steps = delegatedSteps
-		if delegated = delegated.enter(d.server); delegated.err == nil {
+		if delegated = delegated.enter(d.Server); delegated.err == nil {
 			w = delegated
 		}
 	}
@@ -108,10 +110,10 @@ func (w walk) answerWellKnown(d delegation) walk {
 }
 
 // answerSRV is steps 3.3 to 3.5 and 4 to 6. No records and no error mean that there is none.
-func (w walk) answerSRV(records []*net.SRV, err error) walk {
+func (w walk) answerSRV(records []dns.Service, err error) walk {
 	switch {
 	case err != nil:
-		w.err = fmt.Errorf("look up _%s._tcp.%s: %w", w.service, w.host, err)
+		w.err = err
 	case len(records) > 0:
 		return w.useSRV(records)
 	case w.service == serviceFed:
@@ -145,25 +147,29 @@ func (w walk) enter(server ident.ServerName) walk {
 	return w
 }
 
-func (w walk) useSRV(records []*net.SRV) walk {
+func (w walk) useSRV(records []dns.Service) walk {
 	w.ask = askNothing
 	step := w.steps.fed
 	if w.service == serviceLegacy {
 		step = w.steps.legacy
 	}
 	for _, record := range records {
-		host := strings.TrimSuffix(record.Target, ".")
-		if !isHost(host) || record.Port == 0 || len(w.targets) == maxTargets {
+		if !isHost(record.Target) || record.Port == 0 || len(w.targets) == maxTargets {
 			continue
 		}
+		target := w.target(record.Target, record.Port, step)
+		target.Direct = true
 		w.records = append(w.records, record)
-		w.targets = append(w.targets, w.target(host, record.Port, step))
+		w.targets = append(w.targets, target)
 	}
 	if w.targets == nil {
-		w.err = fmt.Errorf("_%s._tcp.%s: %w", w.service, w.host, ErrNoService)
+		w.err = fmt.Errorf("%s: %w", serviceName(w.service, w.host), ErrNoService)
 	}
 	return w
 }
+
+// serviceName is the name that SRV records stand at (RFC 2782).
+func serviceName(service, host string) string { return "_" + service + "._tcp." + host }
 
 // isHost keeps out of addresses what is no name in the DNS; "_" is one there, if not by the grammar of server names.
 func isHost(s string) bool {

@@ -11,12 +11,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/strata-matrix/strata/transport/dns"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // lower priorities first; a weight of 0 is drawn only when the random number is 0; "." and port 0 are no targets.
 func TestOrder(t *testing.T) {
-	records := []*net.SRV{
+	records := []dns.Service{
 		{Target: "backup.", Port: 1, Priority: 20, Weight: 100},
 		{Target: "heavy.", Port: 1, Priority: 10, Weight: 60},
 		{Target: "light.", Port: 1, Priority: 10, Weight: 40},
@@ -49,7 +50,7 @@ func TestOrder(t *testing.T) {
 
 // Over many draws, the share of first places follows the weights: 3 to 1, within five standard deviations.
 func TestOrderFollowsWeights(t *testing.T) {
-	records := []*net.SRV{{Priority: 1, Weight: 1000}, {Priority: 1, Weight: 3000}}
+	records := []dns.Service{{Priority: 1, Weight: 1000}, {Priority: 1, Weight: 3000}}
 	random := rand.New(rand.NewPCG(1, 2))
 	const draws = 10_000
 	second := 0
@@ -64,11 +65,11 @@ func TestOrderFollowsWeights(t *testing.T) {
 }
 
 func TestSRVTargetsAreFilteredAndBounded(t *testing.T) {
-	records := []*net.SRV{{Target: ".", Port: 5}, {Target: "a.", Port: 0}}
+	records := []dns.Service{{Target: "", Port: 5}, {Target: "a", Port: 0}}
 	for range 3 * maxTargets {
-		records = append(records, &net.SRV{Target: "b.example.", Port: 5})
+		records = append(records, dns.Service{Target: "b.example", Port: 5})
 	}
-	got, err := begin("s.example").answerWellKnown(delegation{}).answerSRV(records, nil).result(rand.IntN)
+	got, err := begin("s.example").answerWellKnown(Document{}).answerSRV(records, nil).result(rand.IntN)
 	if err != nil || len(got) != maxTargets {
 		t.Fatalf("%d targets, %v, want %d", len(got), err, maxTargets)
 	}
@@ -82,8 +83,8 @@ func TestSRVTargetsAreFilteredAndBounded(t *testing.T) {
 // Every walk ends after at most three answers, with targets or an error, and its targets share Host and certificate name.
 func FuzzWalk(f *testing.F) {
 	for _, name := range []string{"a.example", "a.example:1", "1.2.3.4", "[::1]:5", "", ":", "a:0", "a:65536", "[::"} {
-		f.Add(name, "b.example", "srv.example.", uint16(8448))
-		f.Add(name, "b.example:80", ".", uint16(0))
+		f.Add(name, "b.example", "srv.example", uint16(8448))
+		f.Add(name, "b.example:80", "", uint16(0))
 		f.Add("c.example", name, "", uint16(7))
 	}
 	f.Fuzz(func(t *testing.T, name, delegated, target string, port uint16) {
@@ -96,11 +97,11 @@ func FuzzWalk(f *testing.F) {
 		for ; w.ask != askNothing; answers++ {
 			switch {
 			case w.ask == askWellKnown:
-				w = w.answerWellKnown(delegation{server: server})
+				w = w.answerWellKnown(Document{Server: server})
 			case port == 7:
 				w = w.answerSRV(nil, nil)
 			default:
-				w = w.answerSRV([]*net.SRV{{Target: target, Port: port}, {Target: "x.", Port: port, Weight: 9}}, nil)
+				w = w.answerSRV([]dns.Service{{Target: target, Port: port}, {Target: "x", Port: port, Weight: 9}}, nil)
 			}
 		}
 		targets, err := w.result(rand.IntN)
