@@ -20,14 +20,11 @@ func (tx *Tx) ReceivedBefore(keep int) (ms int64, err error) {
 	return ms, err
 }
 
-// TrimSent forgets up to limit outbound transactions that were answered before a time in ms, the oldest first, with their attempts,
-// and tells how many.
+// TrimSent forgets up to limit outbound transactions that were answered before a time in ms, the oldest first, and tells how many.
+// What is kept of failed attempts is bounded by itself (attempts.go).
 func (tx *Tx) TrimSent(before int64, limit int) (forgotten int64, err error) {
-	const old = `(SELECT position FROM sent_transactions WHERE ended_at > 0 AND ended_at < ? ORDER BY ended_at LIMIT ?)`
-	if err := tx.exec(`DELETE FROM attempts WHERE transaction_position IN `+old, before, limit); err != nil {
-		return 0, err
-	}
-	return tx.execRows(`DELETE FROM sent_transactions WHERE position IN `+old, before, limit)
+	return tx.execRows(`DELETE FROM sent_transactions WHERE position IN
+		(SELECT position FROM sent_transactions WHERE ended_at > 0 AND ended_at < ? ORDER BY ended_at LIMIT ?)`, before, limit)
 }
 
 // TrimReceived forgets up to limit inbound transactions that came before a time in ms, the oldest first, with their replies, and

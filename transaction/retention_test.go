@@ -52,12 +52,13 @@ func TestTheFileStopsGrowing(t *testing.T) {
 			t.Errorf("%d sets of servers are kept, %d rows may name one", n, late["outbound"])
 		}
 		delete(late, "server_sets")
+		delete(late, "attempt_days") // of a month
 		for table, n := range late {
 			if n > early[table]+early[table]/20+1 {
 				t.Errorf("%s has %d rows after 20 days and %d after 40", table, early[table], n)
 			}
 		}
-		for _, table := range []string{"sent_transactions", "attempts", "received_transactions", "outbound"} {
+		for _, table := range []string{"sent_transactions", "received_transactions", "outbound"} {
 			if late[table] == 0 {
 				t.Errorf("%s is empty", table)
 			}
