@@ -49,6 +49,10 @@ type Config struct {
 	OldKeys []keys.OldKey
 	// KeyValidity is how long our published keys are valid, 0 for keys.DefaultValidity.
 	KeyValidity time.Duration
+	// TrustedKeyServers are notaries that are believed about the keys of servers that cannot be reached, for requests and events.
+	TrustedKeyServers []keys.Trusted
+	// KeysTimeout is how long another server may take to give its keys, 0 for keys.DefaultTimeout.
+	KeysTimeout time.Duration
 
 	// TLS is what Serve speaks. Nil is plain HTTP, for a proxy in front that ends TLS.
 	TLS *tls.Config

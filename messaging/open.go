@@ -64,7 +64,10 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		ServerName: s.self, Key: own, Network: s.network, RoundTripper: cfg.RoundTripper, Servers: cfg.Servers, Loopback: cfg.Loopback,
 		UserAgent: userAgent(cfg.Version), Limits: cfg.ClientLimits, Trace: cfg.Trace,
 	})
-	ring := keys.NewRing(keys.RingConfig{Own: own, Store: s.store, Fetch: s.client, Trace: cfg.Trace})
+	ring := keys.NewRing(keys.RingConfig{
+		Own: own, Store: s.store, Fetch: s.client, Trusted: cfg.TrustedKeyServers, Timeout: cfg.KeysTimeout, Trace: cfg.Trace,
+	})
+	s.atClose(func() error { ring.Close(); return nil })
 	outbox, err := transaction.NewOutbox(transaction.OutboxConfig{
 		Self: s.self, Store: s.store, Sender: s.client, Policy: cfg.Retry, Rand: cfg.Rand, Trace: cfg.Trace,
 	})

@@ -45,3 +45,56 @@ func TestKeyDocuments(t *testing.T) {
 		}
 	}
 }
+
+func TestKeySightings(t *testing.T) {
+	s := newStore(t, Options{})
+	sighting := func(source ident.ServerName, id ident.KeyID, public string, expired, first, last int64) KeySighting {
+		return KeySighting{
+			Server: "a.example", Source: source, KeyID: id, Public: []byte(public), ExpiredAt: expired,
+			ValidUntil: last + 5, FirstSeen: first, LastSeen: last,
+		}
+	}
+	update(t, s, func(tx *Tx) error {
+		for _, seen := range []KeySighting{
+			sighting("", "ed25519:a", "one", 0, 10, 10),
+			sighting("", "ed25519:a", "one", 0, 20, 20),                    // the same again
+			sighting("", "ed25519:a", "one", 15, 30, 30),                   // retired
+			sighting("notary.example", "ed25519:a", "two", 0, 25, 25),      // another key under the same id
+			{Server: "b.example", KeyID: "ed25519:a", Public: []byte("x")}, // another server
+		} {
+			if err := tx.SaveKeySighting(seen); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	want := []KeySighting{
+		sighting("", "ed25519:a", "one", 0, 10, 20), sighting("notary.example", "ed25519:a", "two", 0, 25, 25),
+		sighting("", "ed25519:a", "one", 15, 30, 30),
+	}
+	sightings := func() (got []KeySighting) {
+		err := s.View(context.Background(), func(tx *Tx) (err error) {
+			got, err = tx.KeySightings("a.example")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if diff := cmp.Diff(want, sightings()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	update(t, s, func(tx *Tx) error { // a server that says something else each time
+		for i := range int64(2 * keptSightings) {
+			if err := tx.SaveKeySighting(sighting("", "ed25519:a", "one", 100+i, 100+i, 100+i)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	got := sightings()
+	if len(got) != keptSightings || got[0].FirstSeen != 100+keptSightings {
+		t.Errorf("%d rows, the first of %d", len(got), got[0].FirstSeen)
+	}
+}

@@ -13,6 +13,7 @@ var schema = []string{
 	storeSchema,
 	serversSchema,
 	keysSchema,
+	sightingsSchema,
 	roomsSchema,
 	eventsSchema,
 	timelineSchema,

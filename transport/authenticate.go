@@ -5,6 +5,7 @@ package transport
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -53,6 +54,21 @@ func (in *inbound) claims() ([]signing.Credentials, error) {
 	return claims, nil
 }
 
+// payer is who is charged for fetching the key of an origin that is not proven yet: the address that the request came from, of
+// IPv6 the network. Behind a proxy of ours all have one address: then it is the origin that is claimed.
+func (in *inbound) payer(claimed ident.ServerName) string {
+	const network = 64 // bits; one customer's
+	from, err := netip.ParseAddrPort(in.http.RemoteAddr)
+	addr := from.Addr().Unmap()
+	if err != nil || !(ranges{denied: DefaultDenied}).permit(addr) {
+		return string(claimed)
+	}
+	if prefix, err := addr.Prefix(network); err == nil && addr.Is6() {
+		return prefix.String()
+	}
+	return addr.String()
+}
+
 // verify finds a claim whose signature is good and returns its origin.
 func (in *inbound) verify(claims []signing.Credentials, body canonicaljson.Value) (ident.ServerName, error) {
 	ctx, cancel := context.WithTimeout(in.http.Context(), keyTimeout)
@@ -62,7 +78,7 @@ func (in *inbound) verify(claims []signing.Credentials, body canonicaljson.Value
 	for i, claim := range claims {
 		queries[i] = keys.Query{Server: claim.Origin, KeyID: claim.Key, At: now, Use: keys.ForRequest}
 	}
-	known := in.server.keys.Keys(ctx, queries)
+	known := in.server.keys.Keys(keys.OnBehalf(ctx, in.payer(claims[0].Origin)), queries)
 	request := signing.Request{
 		Method:      in.http.Method,
 		URI:         in.uri(),

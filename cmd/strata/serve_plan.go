@@ -130,6 +130,14 @@ func (p *plan) build(s settings, dev bool) (err error) {
 		p.socket = absolute(filepath.Join(s.DataDir, control.SocketName))
 	}
 	p.config.KeyPath, p.config.KeyValidity = s.SigningKeyPath, time.Duration(s.KeyRefreshInterval)
+	p.config.KeysTimeout = time.Duration(s.FederationKeysTimeout)
+	for _, notary := range s.TrustedKeyServers {
+		trusted, err := notary.parse()
+		if err != nil {
+			return err
+		}
+		p.config.TrustedKeyServers = append(p.config.TrustedKeyServers, trusted)
+	}
 	for _, id := range sortedKeys(s.OldSigningKeys) {
 		key, err := s.OldSigningKeys[id].parse(id)
 		if err != nil {

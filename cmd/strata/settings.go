@@ -19,6 +19,9 @@ type settings struct {
 	OldSigningKeys map[string]oldKey `toml:"old_signing_keys"`
 	// KeyRefreshInterval is how long our published keys are valid.
 	KeyRefreshInterval duration `toml:"key_refresh_interval"`
+	// TrustedKeyServers are asked for the keys of servers that cannot be reached.
+	TrustedKeyServers     []trustedKeyServer `toml:"trusted_key_servers"`
+	FederationKeysTimeout duration           `toml:"federation_keys_timeout"`
 
 	Listeners          []listener `toml:"listeners"`
 	TLSCertificatePath string     `toml:"tls_certificate_path"`
@@ -38,6 +41,12 @@ type settings struct {
 type oldKey struct {
 	Key       string `toml:"key" json:"key"`               // public, base64
 	ExpiredTS int64  `toml:"expired_ts" json:"expired_ts"` // ms
+}
+
+// trustedKeyServer is a notary that is believed.
+type trustedKeyServer struct {
+	ServerName string            `toml:"server_name"`
+	VerifyKeys map[string]string `toml:"verify_keys"` // ids to public keys in base64; none: those that it publishes
 }
 
 // listener is where other servers reach this one.
@@ -75,8 +84,9 @@ func defaultSettings() settings {
 		DataDir:  defaultDataDir,
 		LogLevel: "info",
 
-		KeyRefreshInterval: duration(keys.DefaultValidity),
-		ACME:               acme{HTTPPort: httpPort},
+		KeyRefreshInterval:    duration(keys.DefaultValidity),
+		FederationKeysTimeout: duration(keys.DefaultTimeout),
+		ACME:                  acme{HTTPPort: httpPort},
 		Federation: federation{
 			ClientTimeout:               duration(time.Minute),
 			DestinationMinRetryInterval: duration(15 * time.Second),

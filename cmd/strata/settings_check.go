@@ -42,6 +42,14 @@ func (s *settings) validate(certified bool) (found faults) {
 	if d := time.Duration(s.KeyRefreshInterval); d < keys.MinValidity || d > keys.MaxValidity {
 		found.add("key_refresh_interval", fmt.Sprintf("is %s", d), fmt.Sprintf("write a span from %s to %s: others believe no key longer", keys.MinValidity, keys.MaxValidity))
 	}
+	for i, notary := range s.TrustedKeyServers {
+		if _, err := notary.parse(); err != nil {
+			found.add(fmt.Sprintf("trusted_key_servers[%d]", i), err.Error(), `write server_name = "matrix.org", and in verify_keys nothing but its own public keys`)
+		}
+	}
+	if d := time.Duration(s.FederationKeysTimeout); d <= 0 || d > maxKeysTimeout {
+		found.add("federation_keys_timeout", fmt.Sprintf("is %s", d), fmt.Sprintf("write a span up to %s: requests of others wait for it", maxKeysTimeout))
+	}
 	if !slices.Contains(logLevels, s.LogLevel) {
 		found.add("log_level", fmt.Sprintf("is %q", s.LogLevel), "write one of "+strings.Join(logLevels, ", "))
 	}
@@ -141,6 +149,30 @@ func (k oldKey) parse(id string) (keys.OldKey, error) {
 		return keys.OldKey{}, fmt.Errorf("expired_ts %d is not a time in the past, in milliseconds", k.ExpiredTS)
 	}
 	return keys.OldKey{ID: parsed, Public: public, ExpiredAt: k.ExpiredTS}, nil
+}
+
+// maxKeysTimeout is less than the minute that other servers wait for our answer.
+const maxKeysTimeout = 30 * time.Second
+
+// parse reads a notary that is believed.
+func (t trustedKeyServer) parse() (keys.Trusted, error) {
+	server, err := ident.ParseServerName(t.ServerName)
+	if err != nil {
+		return keys.Trusted{}, fmt.Errorf("server_name: %w", err)
+	}
+	trusted := keys.Trusted{Server: server}
+	for _, id := range sortedKeys(t.VerifyKeys) {
+		parsed, err := ident.ParseKeyID(id)
+		public, base64Err := signing.DecodeBase64(t.VerifyKeys[id])
+		if err != nil || base64Err != nil || len(public) != ed25519.PublicKeySize {
+			return keys.Trusted{}, fmt.Errorf("verify_keys %q is no key id with a public key of %d bytes in base64", id, ed25519.PublicKeySize)
+		}
+		if trusted.Keys == nil {
+			trusted.Keys = map[ident.KeyID]ed25519.PublicKey{}
+		}
+		trusted.Keys[parsed] = public
+	}
+	return trusted, nil
 }
 
 // checkFiles looks at the files that the settings name.

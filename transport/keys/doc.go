@@ -6,6 +6,10 @@
 //	                  no I/O      under a lock   one read for     back-off,        one per server at a time,    one write for
 //	                                             all servers      cool-down        bounded in number            all that is new
 //
+// Naming servers that never answer is the one thing by which a stranger can keep us busy, so fetches are bounded by payer, and
+// servers that we know have places of their own (share.go). Who talks to us is asked again at half the life of what it told, and
+// nobody waits for that (renewal.go).
+//
 // The decisions are pure: document.go says what a key document means, history.go which of a server's keys may be used for what
 // and which documents are worth keeping. ring.go and fetch.go do the waiting.
 //
@@ -28,16 +32,18 @@
 // them to the server's name is that the document came from there, over TLS. A notary can only testify that it got it so, and it
 // may lie. Therefore its word
 //
-//   - is asked for when the server itself does not answer, and only of the resident that hands us the state of a room we join;
+//   - is asked for when the server itself does not answer, and only of the resident that hands us the state of a room we join,
+//     or of a notary that the operator trusts;
 //   - must bear the signatures of the document's server and, by a key that it publishes itself, of the notary;
-//   - is believed only about events that this notary hands to us: a lie spoils nothing that comes from others, and is not passed on;
+//   - is believed only about events that this notary hands to us, unless it is trusted: a lie spoils nothing that comes from others,
+//     and is not passed on;
 //   - counts for nothing against the server's own: once the server has given us a document, a notary's must be signed by a key
 //     that is current in it, and whatever the server tells later takes its place;
-//   - never counts for requests, and is kept in memory only.
+//   - never counts for requests, unless it is trusted, and is kept in memory only.
 //
 // What remains: a notary can invent keys for a server that never told us its own and cannot be reached, and with them events of
 // that server, in the state of the room that it lets us join.
 //
-// The package does not compare several notaries. It keeps whole documents of servers as they came, and serves them as a
-// notary. The rules are in the server-server API, "Retrieving server keys", and for the validity of event keys in room version 5.
+// The package compares notaries only when it is told to. It keeps whole documents of servers as they came, and serves them
+// as a notary; beside them it keeps who said what of each key, first and last when (sighting.go), for operators to look at. The rules are in the server-server API, "Retrieving server keys", and for the validity of event keys in room version 5.
 package keys

@@ -14,12 +14,10 @@ import (
 )
 
 const (
-	// maxFetches are under way at a time, of all callers together.
-	maxFetches = 128
 	// maxFetchesPerCall leaves room for others beside a caller that meets a thousand servers at once, as a join does.
 	maxFetchesPerCall = 32
-	// fetchTimeout is for one server, name resolution included; tuwunel's federation_keys_timeout.
-	fetchTimeout = 8 * time.Second
+	// DefaultTimeout is for one server, name resolution included; tuwunel's federation_keys_timeout.
+	DefaultTimeout = 8 * time.Second
 )
 
 // flight is one request under way, on behalf of the records that it was begun for. Its goroutine ends soon after the last caller
@@ -31,17 +29,17 @@ type flight struct {
 	done    chan struct{}
 }
 
-// fetchAll asks the servers, several at a time, and returns when all are done or ctx ends. A share, if not nil, holds one for each
-// fetch that its callers may have under way together.
-func (r *Ring) fetchAll(ctx context.Context, records []*record, share chan struct{}) {
+// fetchAll asks the servers, several at a time, and returns when all are done or ctx ends. A share bounds
+// the fetches that its callers have under way together.
+func (r *Ring) fetchAll(ctx context.Context, records []*record, s *share) {
 	work := make(chan *record)
 	var wg sync.WaitGroup
 	for range min(len(records), maxFetchesPerCall) {
 		wg.Go(func() {
 			for rec := range work {
-				if take(ctx, share) {
+				if s.take(ctx) {
 					r.fetchOne(ctx, rec)
-					give(share)
+					s.give()
 				}
 			}
 		})
@@ -54,25 +52,6 @@ func (r *Ring) fetchAll(ctx context.Context, records []*record, share chan struc
 	}
 	close(work)
 	wg.Wait()
-}
-
-// take is false when ctx ended before there was room in the share.
-func take(ctx context.Context, share chan struct{}) bool {
-	if share == nil {
-		return true
-	}
-	select {
-	case share <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-func give(share chan struct{}) {
-	if share != nil {
-		<-share
-	}
 }
 
 // fetchOne joins the fetch of the server's keys that is under way or starts one, and waits for it or for ctx to end.
@@ -115,19 +94,23 @@ func (r *Ring) board(rec *record) *flight {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		rec.flight = &flight{records: []*record{rec}, cancel: cancel, done: make(chan struct{})}
-		go r.fly(ctx, rec, rec.flight)
+		slots := r.strangers
+		if len(rec.history) > 0 {
+			slots = r.known
+		}
+		go r.fly(ctx, rec, rec.flight, slots)
 	}
 	rec.flight.waiting++
 	return rec.flight
 }
 
 // fly performs the fetch and lands its result in the record.
-func (r *Ring) fly(ctx context.Context, rec *record, f *flight) {
+func (r *Ring) fly(ctx context.Context, rec *record, f *flight, slots *share) {
 	defer close(f.done)
-	if !take(ctx, r.slots) {
+	if !slots.take(ctx) {
 		return
 	}
-	defer give(r.slots)
+	defer slots.give()
 	started := time.Now()
 	doc, raw, err := r.ask(ctx, rec.server)
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -142,7 +125,7 @@ func (r *Ring) fly(ctx context.Context, rec *record, f *flight) {
 }
 
 func (r *Ring) ask(ctx context.Context, server ident.ServerName) (*Document, []byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
 	defer cancel()
 	raw, err := r.fetch.FetchKeys(ctx, server)
 	if err != nil {
@@ -160,6 +143,7 @@ func (r *Ring) land(rec *record, doc *Document, raw []byte, err error) trace.Key
 		event.Error = err.Error()
 	} else {
 		rec.failures = 0
+		r.witness("", doc)
 		event.Keys, event.ValidUntil = len(doc.Current), doc.Validity()
 		if rec.history, event.Changed = rec.history.add(doc); event.Changed {
 			r.cache.settle(rec)

@@ -16,7 +16,7 @@ const maxHistory = 8
 type Use int
 
 const (
-	// ForRequest is an X-Matrix signature: only keys that are current now. Query.At is ignored.
+	// ForRequest is an X-Matrix signature: only keys that are current now, which Query.At says to notaries only.
 	ForRequest Use = iota
 	// ForEvent is an event of room version 5 or later: the key must be valid at the event's time.
 	ForEvent

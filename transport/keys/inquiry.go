@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// inquiryTimeout is for one request to a notary: fetchTimeout for what the notary may have to fetch itself, and the way.
-	inquiryTimeout = fetchTimeout + 4*time.Second
+	// inquiryWay is what one request to a notary may take beyond the time for one server, which the notary may have to ask itself.
+	inquiryWay = 4 * time.Second
 	// inquiryAttempts are made while the notary does not answer, the second after inquiryPause, each later one after twice the pause
 	// before: half a minute in all, and the requests. A room that is joined without some of its members' keys stays wrong, and the
 	// notary was there a moment ago. Who has less at stake leaves sooner.
@@ -31,9 +31,16 @@ func (r *Ring) KeysVia(ctx context.Context, notary ident.ServerName, queries []Q
 	if notary == r.own.server || len(found) == len(queries) {
 		return found
 	}
-	i := inquiry{ring: r, notary: notary, direct: map[ident.ServerName]*record{}, told: map[ident.ServerName]*record{}}
+	r.inquire(ctx, inquiry{ring: r, notary: notary, attempts: inquiryAttempts}, queries, found)
+	return found
+}
+
+// inquire asks a notary for what was not found, and adds what it tells.
+func (r *Ring) inquire(ctx context.Context, i inquiry, queries []Query, found map[Query]ed25519.PublicKey) {
+	i.direct, i.told = map[ident.ServerName]*record{}, map[ident.ServerName]*record{}
 	for _, q := range queries {
-		if _, ok := found[q]; !ok && q.Server != r.own.server && q.Use != ForRequest {
+		_, ok := found[q]
+		if !ok && q.Server != r.own.server && (i.trusted || q.Use != ForRequest) {
 			i.queries = append(i.queries, q)
 		}
 	}
@@ -41,14 +48,17 @@ func (r *Ring) KeysVia(ctx context.Context, notary ident.ServerName, queries []Q
 	if open := i.answer(found); len(open) > 0 {
 		i.ask(ctx, open)
 		i.answer(found)
+		r.save(ctx)
 	}
-	return found
 }
 
 // inquiry is what one caller wants of a notary. It is not changed once it has begun; the records are guarded by the ring's mutex.
 type inquiry struct {
 	ring         *Ring
 	notary       ident.ServerName
+	trusted      bool                              // its word counts for requests too, and for events whoever hands them over
+	pinned       map[ident.KeyID]ed25519.PublicKey // the notary's keys, nil: as it publishes them
+	attempts     int
 	queries      []Query
 	direct, told map[ident.ServerName]*record
 }
@@ -74,7 +84,7 @@ func (i *inquiry) answer(found map[Query]ed25519.PublicKey) (open []Query) {
 		if !direct.loaded {
 			continue // the store failed: nobody knows what the server itself has said
 		}
-		switch public, verdict := judgeTold(direct.history, told.history, told.basis, q, now.UnixMilli()); verdict {
+		switch public, verdict := judgeTold(direct.history, told.history, told.basis, q, now.UnixMilli(), i.trusted); verdict {
 		case usable:
 			found[q] = public
 		case outdated:
@@ -157,7 +167,7 @@ func (i *inquiry) hear(ctx context.Context, servers []ident.ServerName, body []b
 		if err == nil {
 			return readTestimony(i.notary, raw, servers)
 		}
-		if attempt == inquiryAttempts {
+		if attempt == i.attempts {
 			return testimony{}, err
 		}
 		select {
@@ -170,24 +180,27 @@ func (i *inquiry) hear(ctx context.Context, servers []ident.ServerName, body []b
 }
 
 func (i *inquiry) put(ctx context.Context, body []byte) ([]byte, error) {
-	if !take(ctx, i.ring.slots) {
+	if !i.ring.known.take(ctx) { // whom we ask is chosen by ourselves
 		return nil, ctx.Err()
 	}
-	defer give(i.ring.slots)
-	ctx, cancel := context.WithTimeout(ctx, inquiryTimeout)
+	defer i.ring.known.give()
+	ctx, cancel := context.WithTimeout(ctx, i.ring.timeout+inquiryWay)
 	defer cancel()
 	return i.ring.fetch.QueryKeys(ctx, i.notary, body)
 }
 
 // notaryKeys is the notary's current keys, from itself: as it publishes them or, if that request fails, from its reply.
 func (i *inquiry) notaryKeys(ctx context.Context, t testimony) map[ident.KeyID]ed25519.PublicKey {
+	if i.pinned != nil {
+		return i.pinned
+	}
 	ids := t.signers()
 	queries := make([]Query, len(ids))
 	for n, id := range ids {
 		queries[n] = Query{Server: i.notary, KeyID: id, Use: ForRequest}
 	}
 	public := make(map[ident.KeyID]ed25519.PublicKey, len(ids))
-	for q, key := range i.ring.Keys(ctx, queries) {
+	for q, key := range i.ring.direct(ctx, queries) {
 		public[q.KeyID] = key
 	}
 	if len(public) == 0 {
@@ -226,6 +239,7 @@ func (i *inquiry) land(rec *record, t testimony, notaryKeys map[ident.KeyID]ed25
 		for _, doc := range docs {
 			var changed bool
 			rec.history, changed = rec.history.add(doc)
+			r.witness(i.notary, doc)
 			event.Changed = event.Changed || changed
 		}
 		event.Keys, event.ValidUntil = len(rec.history[0].Current), rec.history[0].Validity()

@@ -20,8 +20,6 @@ const (
 	MaxAttestedKeys = maxKeys
 	// maxFetchesForOthers are under way at a time for all who ask, so that they cannot take the fetches that we need.
 	maxFetchesForOthers = 16
-	// attestTimeout is the longest that who asks waits for servers that do not answer us.
-	attestTimeout = fetchTimeout
 )
 
 // Ask is what a notary is asked about one server.
@@ -71,7 +69,7 @@ func (r *Ring) refresh(ctx context.Context, asks map[ident.ServerName]Ask, recor
 	if len(stale) == 0 {
 		return
 	}
-	short, cancel := context.WithTimeout(ctx, attestTimeout)
+	short, cancel := context.WithTimeout(ctx, r.timeout) // the longest that who asks waits
 	defer cancel()
 	r.fetchAll(short, stale, r.others)
 	r.save(ctx)
@@ -83,11 +81,15 @@ func (h history) satisfies(a Ask, now int64) bool {
 	if len(h) == 0 {
 		return false
 	}
-	half := h[0].FetchedAt + (h[0].Validity()-h[0].FetchedAt)/2
-	if now > half || h[0].Validity() < a.ValidUntil {
+	if h.halfGone(now) || h[0].Validity() < a.ValidUntil {
 		return false
 	}
 	return !slices.ContainsFunc(a.KeyIDs, func(id ident.KeyID) bool { return h.newest(id) == nil })
+}
+
+// halfGone reports whether half the time has passed from when the newest document was fetched to the end of its validity.
+func (h history) halfGone(now int64) bool {
+	return now > h[0].FetchedAt+(h[0].Validity()-h[0].FetchedAt)/2
 }
 
 // sign adds the documents that are stored, up to MaxTestimony bytes in all.

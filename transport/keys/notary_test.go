@@ -121,7 +121,7 @@ func TestAttestIsBounded(t *testing.T) {
 		for range 3 {
 			go ring.Attest(context.Background(), asks)
 		}
-		if docs := ring.Attest(t.Context(), asks); len(docs) != 0 || time.Since(start) != attestTimeout {
+		if docs := ring.Attest(t.Context(), asks); len(docs) != 0 || time.Since(start) != DefaultTimeout {
 			t.Errorf("%d documents after %v", len(docs), time.Since(start))
 		}
 		synctest.Wait()

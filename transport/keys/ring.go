@@ -31,7 +31,17 @@ type RingConfig struct {
 	Own   *Own
 	Store *persistence.Store // nil: remote keys are kept in memory only
 	Fetch Fetcher
-	Trace trace.Sink // may be nil
+	// Trusted are notaries whose word counts for servers that cannot be asked themselves, in the order in which to ask them.
+	Trusted []Trusted
+	// Timeout is for one server, 0 for DefaultTimeout.
+	Timeout time.Duration
+	Trace   trace.Sink // may be nil
+}
+
+// Trusted is a notary that the operator trusts, one of trusted_key_servers.
+type Trusted struct {
+	Server ident.ServerName
+	Keys   map[ident.KeyID]ed25519.PublicKey // that it signs with, nil: those that it publishes
 }
 
 // Ring finds public keys. Any number of goroutines may use it; mu guards what changes, and is never held while waiting.
@@ -40,27 +50,47 @@ type Ring struct {
 	documents documents
 	fetch     Fetcher
 	trace     trace.Sink
-	slots     chan struct{} // one for each fetch that may be under way
-	others    chan struct{} // of those, one for each on behalf of servers that ask us as a notary
+	trusted   []Trusted
+	timeout   time.Duration
+	known     *share // a place for each fetch that may be under way to servers with a history
+	strangers *share // and to others
+	others    *share // of these, those on behalf of servers that ask us as a notary
+	renewals  *share // of these, those for nobody in particular
+	payers    payers
+
+	alive context.Context // ends with Close
+	end   context.CancelFunc
+	work  sync.WaitGroup // renewals
 
 	mu      sync.Mutex
 	cache   *cache // what servers say of themselves
 	told    *cache // what notaries say of them
 	unsaved []kept
+	unseen  []persistence.KeySighting // likewise to be written
+	closed  bool
 }
 
-// NewRing makes a Ring. It starts no goroutine and needs no closing: work goes on only while a caller waits for it.
+// NewRing makes a Ring. Work goes on only while a caller waits for it, but for renewals, which Close ends.
 func NewRing(cfg RingConfig) *Ring {
 	r := &Ring{
 		own:       cfg.Own,
 		documents: forgetful{},
 		fetch:     cfg.Fetch,
 		trace:     trace.OrDiscard(cfg.Trace),
-		slots:     make(chan struct{}, maxFetches),
-		others:    make(chan struct{}, maxFetchesForOthers),
+		trusted:   cfg.Trusted,
+		timeout:   cfg.Timeout,
+		known:     newShare(maxKnown),
+		strangers: newShare(maxStrangers),
+		others:    newShare(maxFetchesForOthers),
+		renewals:  newShare(maxRenewals),
+		payers:    payers{shares: make(map[string]*share)},
 		cache:     newCache(maxCached),
 		told:      newCache(maxTold),
 	}
+	if r.timeout <= 0 {
+		r.timeout = DefaultTimeout
+	}
+	r.alive, r.end = context.WithCancel(context.Background())
 	if cfg.Store != nil {
 		r.documents = stored{cfg.Store}
 	}
@@ -70,10 +100,32 @@ func NewRing(cfg RingConfig) *Ring {
 // Published is our signed key document, to be served at now. It must not be modified.
 func (r *Ring) Published(now time.Time) []byte { return r.own.Published(now) }
 
+// Close ends what goes on for nobody. The ring can still be used; it renews nothing any more.
+func (r *Ring) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.end()
+	r.work.Wait()
+}
+
 // Keys finds the keys that may be used as the queries ask. A query without an entry in the result has no usable key: the server
 // does not have it, may not use it for this, or could not be asked. Servers are asked at most once for all queries and callers
-// together; the call returns early when ctx ends, with what it has.
+// together; the trusted notaries are asked for what they do not give. The call returns early when ctx ends, with what it has.
 func (r *Ring) Keys(ctx context.Context, queries []Query) map[Query]ed25519.PublicKey {
+	found := r.direct(ctx, queries)
+	for _, notary := range r.trusted {
+		if len(found) == len(queries) {
+			break
+		}
+		i := inquiry{ring: r, notary: notary.Server, trusted: true, pinned: notary.Keys, attempts: 1}
+		r.inquire(ctx, i, queries, found)
+	}
+	return found
+}
+
+// direct is Keys without notaries.
+func (r *Ring) direct(ctx context.Context, queries []Query) map[Query]ed25519.PublicKey {
 	found := make(map[Query]ed25519.PublicKey, len(queries))
 	remote := make([]Query, 0, len(queries))
 	for _, q := range queries {
@@ -89,10 +141,13 @@ func (r *Ring) Keys(ctx context.Context, queries []Query) map[Query]ed25519.Publ
 	records := r.records(remote)
 	r.load(ctx, records)
 	if ask := r.answer(found, remote, records); len(ask) > 0 {
-		r.fetchAll(ctx, ask, nil)
+		share, done := r.payers.open(ctx)
+		defer done()
+		r.fetchAll(ctx, ask, share)
 		r.answer(found, remote, records)
 		r.save(ctx)
 	}
+	r.renew(remote, records)
 	return found
 }
 
@@ -176,23 +231,24 @@ func (r *Ring) answer(found map[Query]ed25519.PublicKey, queries []Query, record
 	return asked
 }
 
-// save writes every document that is new, this caller's and others', in one job. A write that the caller's context cut short is
-// left to the next caller.
+// save writes every document that is new and all that was seen, this caller's and others', in one job. A write that the caller's
+// context cut short is left to the next caller.
 func (r *Ring) save(ctx context.Context) {
 	r.mu.Lock()
-	docs := r.unsaved
-	r.unsaved = nil
+	docs, seen := r.unsaved, r.unseen
+	r.unsaved, r.unseen = nil, nil
 	r.mu.Unlock()
-	if len(docs) == 0 {
+	if len(docs) == 0 && len(seen) == 0 {
 		return
 	}
-	if err := r.documents.save(ctx, docs); err != nil && r.noteStore(err) {
+	if err := r.documents.save(ctx, docs, seen); err != nil && r.noteStore(err) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.unsaved = append(docs, r.unsaved...)
-		r.unsaved = r.unsaved[max(0, len(r.unsaved)-maxUnsaved):]
+		r.unsaved, r.unseen = newest(append(docs, r.unsaved...)), newest(append(seen, r.unseen...))
 	}
 }
+
+func newest[T any](unsaved []T) []T { return unsaved[max(0, len(unsaved)-maxUnsaved):] }
 
 // noteStore reports whether the store failed only because the caller has left; every other failure is told.
 func (r *Ring) noteStore(err error) (left bool) {

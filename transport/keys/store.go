@@ -22,8 +22,8 @@ type kept struct {
 type documents interface {
 	// load gives the documents of each server that has any, the newest first.
 	load(ctx context.Context, servers []ident.ServerName) (map[ident.ServerName][]persistence.KeyDocument, error)
-	// save writes all documents in one job.
-	save(ctx context.Context, docs []kept) error
+	// save writes all documents, and what was seen, in one job.
+	save(ctx context.Context, docs []kept, seen []persistence.KeySighting) error
 }
 
 // stored is documents in the store.
@@ -46,10 +46,15 @@ func (s stored) load(ctx context.Context, servers []ident.ServerName) (map[ident
 	return found, err
 }
 
-func (s stored) save(ctx context.Context, docs []kept) error {
+func (s stored) save(ctx context.Context, docs []kept, seen []persistence.KeySighting) error {
 	return s.store.Update(ctx, func(tx *persistence.Tx) error {
 		for _, d := range docs {
 			if err := tx.SaveKeyDocument(d.document, d.keep); err != nil {
+				return err
+			}
+		}
+		for _, sighting := range seen {
+			if err := tx.SaveKeySighting(sighting); err != nil {
 				return err
 			}
 		}
@@ -64,4 +69,4 @@ func (forgetful) load(context.Context, []ident.ServerName) (map[ident.ServerName
 	return nil, nil
 }
 
-func (forgetful) save(context.Context, []kept) error { return nil }
+func (forgetful) save(context.Context, []kept, []persistence.KeySighting) error { return nil }

@@ -37,7 +37,7 @@ func question(queries []Query) []byte {
 	until := make(map[key]int64, len(queries))
 	for _, q := range queries {
 		at := int64(0) // validity counts for nothing in room versions 1 to 4
-		if q.Use == ForEvent {
+		if q.Use != ForOldEvent {
 			at = q.At
 		}
 		k := key{q.Server, q.KeyID}
@@ -197,10 +197,11 @@ func (h history) newestAt() int64 {
 }
 
 // judgeTold answers a query from the server's own documents and, where these leave it open, from what a notary told. The notary's
-// word counts for events only, and only as long as the server itself has told nothing since: basis is what there was of it then.
-func judgeTold(direct, told history, basis int64, q Query, now int64) (ed25519.PublicKey, verdict) {
+// word counts for events only, unless it is trusted, and only as long as the server itself has told nothing since: basis is what
+// there was of it then.
+func judgeTold(direct, told history, basis int64, q Query, now int64, trusted bool) (ed25519.PublicKey, verdict) {
 	public, v := direct.judge(q, now)
-	if v != outdated || q.Use == ForRequest || basis != direct.newestAt() {
+	if v != outdated || q.Use == ForRequest && !trusted || basis != direct.newestAt() {
 		return public, v
 	}
 	return told.judge(q, now)

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/signing"
 )
@@ -377,6 +379,54 @@ func FuzzTestimony(f *testing.F) {
 		docs, _ := heard.of(farName, nil, nil, t0)
 		if len(docs) > 0 {
 			t.Error("believed without the notary's signature")
+		}
+	})
+}
+
+// A trusted notary's word counts whoever hands the events over, and for requests of servers that we cannot reach.
+func TestTrustedNotary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near := newNetwork(t, farName)
+		notary := NewRing(RingConfig{Own: newOwn(t, notaryName, newKey(t, "ed25519:k")), Fetch: near})
+		notary.documents = &memory{}
+		n := newNetwork(t, notaryName)
+		n.notary = func([]byte) []byte { return reply(notary.Attest(context.Background(), []Ask{{Server: farName}})...) }
+		wrong := map[ident.KeyID]ed25519.PublicKey{"ed25519:k": newKey(t, "ed25519:other").Public()}
+		for _, tt := range []struct {
+			name    string
+			trusted []Trusted
+			want    int
+		}{
+			{"none", nil, 0},
+			{"as it publishes its keys", []Trusted{{Server: notaryName}}, 3},
+			{"pinned", []Trusted{{Server: notaryName, Keys: map[ident.KeyID]ed25519.PublicKey{"ed25519:k": newKey(t, "ed25519:k").Public()}}}, 3},
+			{"pinned to another key", []Trusted{{Server: notaryName, Keys: wrong}}, 0},
+			{"the first does not answer", []Trusted{{Server: "dead.example", Keys: wrong}, {Server: notaryName}}, 3},
+		} {
+			ring := NewRing(RingConfig{Own: newOwn(t, "self.example", newKey(t, "ed25519:self")), Fetch: n, Trusted: tt.trusted})
+			m := &memory{}
+			ring.documents = m
+			now := time.Now().UnixMilli()
+			queries := []Query{
+				{Server: farName, KeyID: "ed25519:k", Use: ForRequest, At: now},
+				{Server: farName, KeyID: "ed25519:k", Use: ForEvent, At: now},
+				{Server: farName, KeyID: "ed25519:k", Use: ForOldEvent},
+			}
+			if got := ring.Keys(t.Context(), queries); len(got) != tt.want {
+				t.Errorf("%s: %d keys, want %d", tt.name, len(got), tt.want)
+			}
+			// Who said what is written down, and what a notary said is not passed on.
+			told := slices.ContainsFunc(m.seen, func(s persistence.KeySighting) bool { return s.Source == notaryName && s.Server == farName })
+			if told != (tt.want > 0) {
+				t.Errorf("%s: seen %v", tt.name, m.seen)
+			}
+			if docs := ring.Attest(t.Context(), []Ask{{Server: farName}}); len(docs) != 0 {
+				t.Errorf("%s: passed on %s", tt.name, docs)
+			}
+			time.Sleep(25 * time.Hour)
+			if got := ring.Keys(t.Context(), queries[:1]); len(got) != min(tt.want, 1) {
+				t.Errorf("%s: a day later %d keys", tt.name, len(got))
+			}
 		}
 	})
 }
