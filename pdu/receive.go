@@ -235,7 +235,8 @@ func (i *intake) stage(tx *persistence.Tx) error {
 	var added []*record
 	var ids []ident.EventID
 	var stagings []persistence.Staging
-	rooms := map[ident.RoomID]bool{}
+	rooms := map[ident.RoomID]bool{}                   // to be looked into
+	handed := map[ident.RoomID][]persistence.Staging{} // by room
 	origin, err := tx.ServerNID(i.origin)
 	if err != nil {
 		return err
@@ -256,10 +257,16 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		} else if kept {
 			rooms[in.room.id] = true
 		}
-		if wanted {
-			stagings = append(stagings, persistence.Staging{
-				Event: r.nid, Room: r.room, Origin: i.origin, Arrival: int(i.arrival), Txn: i.txn, ReceivedAt: i.now,
-			})
+		if !wanted {
+			continue
+		}
+		s := persistence.Staging{
+			Event: r.nid, ID: in.event.ID(), Room: r.room, Origin: i.origin, Arrival: int(i.arrival), Txn: i.txn, ReceivedAt: i.now,
+		}
+		stagings = append(stagings, s)
+		if isNew && i.arrival == arrivedInTransaction {
+			handed[in.room.id] = append(handed[in.room.id], s)
+		} else {
 			rooms[in.room.id] = true
 		}
 	}
@@ -281,6 +288,9 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		i.e.cache.putRecords(added...)
 		for id := range rooms {
 			i.e.wake(id)
+		}
+		for id, staged := range handed {
+			i.e.handOver(id, staged)
 		}
 	})
 	return nil

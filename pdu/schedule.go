@@ -7,6 +7,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -37,7 +38,8 @@ type schedule struct {
 // work is what a room has to do in its turn.
 type work struct {
 	tasks  []*task
-	staged bool // look at the staged events
+	staged bool                  // look into the store for staged events
+	handed []persistence.Staging // events that were staged since somebody last looked; the store has them too
 }
 
 // task is a call that runs in a room's turn.
@@ -94,6 +96,30 @@ func (e *Engine) wake(id ident.RoomID) {
 	}
 }
 
+// handOver has events judged that were just staged, without their being looked for in the store. It is called by the store's goroutine.
+func (e *Engine) handOver(id ident.RoomID, staged []persistence.Staging) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.plan.started && !e.plan.closed {
+		w := e.schedule(id)
+		w.handed = append(w.handed, staged...)
+	}
+}
+
+// takeHanded takes up to limit of the events that were handed over. Called by the store's goroutine it is exact: what is left, and no
+// more, was staged and not looked at.
+func (e *Engine) takeHanded(id ident.RoomID, limit int) []persistence.Staging {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	w := e.plan.rooms[id]
+	n := min(len(w.handed), limit)
+	taken := w.handed[:n:n]
+	if w.handed = w.handed[n:]; len(w.handed) == 0 {
+		w.handed = nil
+	}
+	return taken
+}
+
 // schedule gives the room a turn as soon as there is one. The caller holds mu and adds to the work before it lets go.
 func (e *Engine) schedule(id ident.RoomID) *work {
 	w := e.plan.rooms[id]
@@ -135,8 +161,11 @@ func (e *Engine) takeWork(id ident.RoomID) (todo work, more bool) {
 	w := e.plan.rooms[id]
 	n := min(len(w.tasks), maxTasks)
 	todo = work{tasks: w.tasks[:n:n], staged: w.staged && !e.plan.closed}
+	if !e.plan.closed {
+		todo.handed = w.handed // to be taken in the turn
+	}
 	w.tasks, w.staged = w.tasks[n:], false
-	if n == 0 && !todo.staged {
+	if n == 0 && !todo.staged && len(todo.handed) == 0 {
 		delete(e.plan.rooms, id)
 		return work{}, false
 	}

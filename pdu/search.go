@@ -18,7 +18,7 @@ func (e *Engine) seekLater(head room) error {
 	var at, resting int64
 	var any, anyResting bool
 	err := e.store.View(e.stopped, func(tx *persistence.Tx) (err error) {
-		if resting, anyResting, err = tx.NextReady(head.nid); err != nil {
+		if resting, anyResting, err = tx.NextResting(head.nid); err != nil {
 			return err
 		}
 		at, any, err = tx.NextRetry(head.nid)

@@ -23,10 +23,10 @@ func (e *Engine) turn(id ident.RoomID, todo work) {
 		e.runTasks(id, todo.tasks[:n])
 		todo.tasks = todo.tasks[n:]
 	}
-	if !todo.staged {
+	if !todo.staged && len(todo.handed) == 0 {
 		return
 	}
-	if err := e.workStaged(id); err != nil && e.stopped.Err() == nil && !errors.Is(err, persistence.ErrClosed) {
+	if err := e.workStaged(id, todo.staged); err != nil && e.stopped.Err() == nil && !errors.Is(err, persistence.ErrClosed) {
 		e.trace.Emit(trace.PDURoomFailed{Room: string(id), Err: err})
 		e.wakeAt(id, time.Now().Add(retryFailure))
 	}
@@ -59,24 +59,28 @@ func (e *Engine) runTasks(id ident.RoomID, tasks []*task) {
 	}
 }
 
-// workStaged judges some of the staged events, and comes back for the others; when none is ready it has missing ones sought.
-func (e *Engine) workStaged(id ident.RoomID) error {
+// workStaged judges some of the staged events, and comes back for the others; when none is ready it has missing ones sought. With
+// look the store is asked what there is; without it these are the events that were handed over, and nothing else is due.
+func (e *Engine) workStaged(id ident.RoomID, look bool) error {
 	b, err := e.newBatch(e.stopped, id)
 	if err != nil {
 		return err
 	}
 	if b.head.nid == 0 || b.head.membership != Joined {
+		e.takeHanded(id, maxStaged)
 		return nil // they wait for the end of the join
 	}
-	for _, ahead := range []func(*batch) (bool, error){(*batch).takeCopies, (*batch).keepPromises} {
-		if done, err := ahead(b); err != nil {
-			return err
-		} else if done {
-			e.wake(id)
-			return nil
+	if look {
+		for _, ahead := range []func(*batch) (bool, error){(*batch).takeCopies, (*batch).keepPromises} {
+			if done, err := ahead(b); err != nil {
+				return err
+			} else if done {
+				e.wake(id)
+				return nil
+			}
 		}
 	}
-	staged, waiting, err := b.readyEvents()
+	staged, waiting, err := b.readyEvents(look)
 	if err != nil {
 		return err
 	}
@@ -84,11 +88,15 @@ func (e *Engine) workStaged(id ident.RoomID) error {
 		return e.seekLater(b.head)
 	}
 	if err := b.judgeTogether(staged, waiting); err != nil {
-		if err := e.judgeSingly(id, staged, err); err != nil {
-			return err
-		}
+		e.wake(id) // whatever was handed over is looked for from now on
+		return e.judgeSingly(id, staged, err)
 	}
-	e.wake(id) // callers come first
+	switch {
+	case look && len(staged) == maxJudged || !look && len(b.waits)+len(b.unsigned) > 0:
+		e.wake(id) // callers come first
+	case look: // that was all; what has been staged since is handed over
+		return e.seekLater(b.head)
+	}
 	return nil
 }
 
@@ -149,10 +157,17 @@ func ofOneEvent(err error) bool {
 	return true
 }
 
-// readyEvents lists staged events that wait for nothing; waiting says that there are others.
-func (b *batch) readyEvents() (staged []persistence.Staging, waiting bool, err error) {
+// readyEvents lists staged events that wait for nothing; waiting says that there are others. What was handed over is among what the
+// store has.
+func (b *batch) readyEvents(look bool) (staged []persistence.Staging, waiting bool, err error) {
 	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) (err error) {
-		if staged, err = tx.ReadyEvents(b.head.nid, b.now.UnixMilli(), maxJudged); err != nil || len(staged) == 0 {
+		if look {
+			b.e.takeHanded(b.id, maxStaged)
+			staged, err = tx.ReadyEvents(b.head.nid, b.now.UnixMilli(), maxJudged)
+		} else {
+			staged = b.e.takeHanded(b.id, maxJudged)
+		}
+		if err != nil || len(staged) == 0 {
 			return err
 		}
 		_, waiting, err = tx.NextRetry(b.head.nid)

@@ -144,9 +144,11 @@ func (tx *Tx) ReadyEvents(room int64, now int64, limit int) ([]Staging, error) {
 	return tx.stagings(` WHERE s.room = ? AND s.waits = 0 AND s.retry_at <= ? ORDER BY s.event LIMIT ?`, room, now, limit)
 }
 
-// NextReady is when the first of a room's events that wait for nothing is to be judged; found is false when there is none.
-func (tx *Tx) NextReady(room int64) (at int64, found bool, err error) {
-	found, err = tx.queryRow(`SELECT retry_at FROM staging WHERE room = ? AND waits = 0 ORDER BY retry_at LIMIT 1`, []any{room}, &at)
+// NextResting is when the first of a room's events that wait for nothing, and could not be judged, is to be judged again; found is
+// false when there is none.
+func (tx *Tx) NextResting(room int64) (at int64, found bool, err error) {
+	found, err = tx.queryRow(`SELECT retry_at FROM staging WHERE room = ? AND waits = 0 AND retry_at > 0 ORDER BY retry_at LIMIT 1`,
+		[]any{room}, &at)
 	return at, found, err
 }
 
