@@ -68,6 +68,8 @@ type Config struct {
 
 	// Retry says when servers that failed are tried again. The zero value is transaction.DefaultRetryPolicy.
 	Retry transaction.RetryPolicy
+	// Backlog says how much waits for servers that do not answer. The zero value is transaction.DefaultBacklog.
+	Backlog transaction.Backlog
 	// ClientLimits and ServerLimits bound what peers can cost. Zero fields have defaults.
 	ClientLimits transport.ClientLimits
 	ServerLimits transport.ServerLimits

@@ -69,7 +69,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	})
 	s.atClose(func() error { ring.Close(); return nil })
 	outbox, err := transaction.NewOutbox(transaction.OutboxConfig{
-		Self: s.self, Store: s.store, Sender: s.client, Policy: cfg.Retry, Rand: cfg.Rand, Trace: cfg.Trace,
+		Self: s.self, Store: s.store, Sender: s.client, Rooms: pdu.Frontiers{}, Policy: cfg.Retry, Backlog: cfg.Backlog, Rand: cfg.Rand, Trace: cfg.Trace,
 	})
 	if err != nil {
 		return err

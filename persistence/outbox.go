@@ -14,6 +14,8 @@ CREATE TABLE outbound (
 	kind      INTEGER NOT NULL,
 	room_id   TEXT NOT NULL,    -- '' for an EDU
 	event_id  TEXT NOT NULL,    -- '' for an EDU
+	compacted INTEGER NOT NULL DEFAULT 0, -- 1 for an event that stands for its room (backlog.go)
+	about     TEXT NOT NULL DEFAULT '',   -- then: the user whose membership it gives, '' for any other
 	content   BLOB NOT NULL,    -- canonical JSON of the PDU or EDU, as it was when queued
 	servers   INTEGER NOT NULL, -- server_sets.nid
 	queued_at INTEGER NOT NULL
@@ -43,6 +45,11 @@ type Outbound struct {
 	EventID  ident.EventID // empty for an EDU
 	Content  []byte        // canonical JSON
 	QueuedAt int64         // ms
+
+	// Compacted says that the event stands for its room: others before it were forgotten (see CompactOutbound). About is then the
+	// user whose membership it gives, if it gives any.
+	Compacted bool
+	About     ident.UserID
 }
 
 // Destination is what is known of the delivery to one server.
@@ -128,8 +135,8 @@ func (tx *Tx) outboundSets(after Position, scan int) (rows []outboundSet, err er
 
 func (tx *Tx) outbound(position Position) (Outbound, error) {
 	item := Outbound{Position: position}
-	_, err := tx.queryRow(`SELECT kind, room_id, event_id, content, queued_at FROM outbound WHERE position = ?`,
-		[]any{int64(position)}, &item.Kind, &item.RoomID, &item.EventID, &item.Content, &item.QueuedAt)
+	_, err := tx.queryRow(`SELECT kind, room_id, event_id, content, queued_at, compacted, about FROM outbound WHERE position = ?`,
+		[]any{int64(position)}, &item.Kind, &item.RoomID, &item.EventID, &item.Content, &item.QueuedAt, &item.Compacted, &item.About)
 	if err != nil || item.Kind != KindPDU {
 		return item, err
 	}

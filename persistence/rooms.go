@@ -119,6 +119,13 @@ func (tx *Tx) RoomServers(room int64) (servers map[ident.ServerName]int, err err
 	return servers, err
 }
 
+// JoinedFrom gives the number of members of a server that are joined to a room.
+func (tx *Tx) JoinedFrom(room int64, name ident.ServerName) (joined int, err error) {
+	_, err = tx.queryRow(`SELECT joined FROM room_servers WHERE room = ? AND server = (SELECT nid FROM servers WHERE name = ?)`,
+		[]any{room, string(name)}, &joined)
+	return joined, err
+}
+
 // SetRoomServer stores how many members of a server are joined to a room.
 func (tx *Tx) SetRoomServer(room int64, name ident.ServerName, joined int) error {
 	server, err := tx.internServer(name)

@@ -28,6 +28,7 @@ var schema = []string{
 	verdictsSchema,
 	alarmsSchema,
 	outboxSchema,
+	backlogSchema,
 	sentSchema,
 	attemptsSchema,
 	inboxSchema,

@@ -29,6 +29,13 @@ type TransactionReceived struct {
 	Duration      time.Duration
 }
 
+// TransactionCompacted is emitted when the old part of the outbound log was made shorter for the sake of servers that are far behind.
+type TransactionCompacted struct {
+	Items       int // that are no longer in it
+	DroppedEDUs int // of them EDUs that waited so long that they were given up
+	Behind      int // servers that have not had all of the log
+}
+
 // TransactionStoreFailed is emitted when the outbox could not use the store. Nothing is lost: what it was about is done again.
 type TransactionStoreFailed struct {
 	Destination string // "" when it was not about one
@@ -43,6 +50,9 @@ func (TransactionAttempted) Kind() string { return "transaction.attempted" }
 
 // Kind implements Event.
 func (TransactionReceived) Kind() string { return "transaction.received" }
+
+// Kind implements Event.
+func (TransactionCompacted) Kind() string { return "transaction.compacted" }
 
 // Kind implements Event.
 func (TransactionStoreFailed) Kind() string { return "transaction.store_failed" }

@@ -34,6 +34,17 @@ func (b *batch) take(item persistence.Outbound) bool {
 	return true
 }
 
+// takeAll adds items that stand at one place of the log, all of them or none that counts: it is then of no use any more.
+func (b *batch) takeAll(at persistence.Position, items []persistence.Outbound) bool {
+	for _, item := range items {
+		item.Position = at
+		if !b.take(item) {
+			return false
+		}
+	}
+	return true
+}
+
 // compose builds the transaction that carries all of items. Its body is canonical JSON and its id a hash of the body, so
 // that one id can never carry two contents.
 func compose(origin, destination ident.ServerName, items []persistence.Outbound, through persistence.Position, nowMS int64) persistence.SentTransaction {

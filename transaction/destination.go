@@ -39,10 +39,13 @@ type destination struct {
 	retryAt time.Time            // while waiting
 	place   int                  // in the waiting room, while waiting
 	stored  persistence.Destination
+
+	catchingUp bool // its last transaction held the present of rooms
 }
 
-// failing tells that the last attempt failed, so that the next one may well hang until its timeout.
-func (d *destination) failing() bool { return d.stored.Failures > 0 }
+// failing tells that the last attempt failed, so that the next one may well hang until its timeout; or that the destination was away
+// and is given one room after the other, which makes it ask everybody in them for more.
+func (d *destination) failing() bool { return d.stored.Failures > 0 || d.catchingUp }
 
 // outcome is what became of one turn of a destination.
 type outcome struct {
@@ -50,6 +53,7 @@ type outcome struct {
 	stored      persistence.Destination // as it now stands in the store
 	from        persistence.Position    // how far the log has been looked through
 	sent        bool                    // a transaction was answered
+	catchingUp  bool                    // it held the present of rooms
 	more        bool                    // there may be more to send at once
 	retryAt     time.Time               // not zero: it failed
 	err         error                   // the store failed
@@ -110,7 +114,7 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 		}
 		o.trace.Emit(trace.TransactionStoreFailed{Destination: string(d.name), Error: result.err.Error()})
 	}
-	d.from, d.stored = result.from, result.stored
+	d.from, d.stored, d.catchingUp = result.from, result.stored, result.catchingUp
 	switch {
 	case !result.retryAt.IsZero():
 		o.makeWait(d, result.retryAt)
@@ -123,12 +127,16 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 		d.phase = idle
 	}
 	if result.sent {
-		o.ended++
-	}
-	if o.ended >= trimEvery && !o.trimming {
-		o.startTrim(ctx)
+		o.stir(ctx)
 	}
 	return nil
+}
+
+// stir counts what happens, and has the log trimmed when enough has.
+func (o *Outbox) stir(ctx context.Context) {
+	if o.stirred++; o.stirred >= trimEvery && !o.trimming {
+		o.startTrim(ctx)
+	}
 }
 
 // leave gives back the place of a destination that had its turn; it still is what it was when it took it.

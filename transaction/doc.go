@@ -22,6 +22,9 @@
 //
 // Rules: Server-Server API, "Transactions" and "EDUs" (T-01 to T-15).
 //
-// Not here: what an event means (pdu), and who should get it (pdu, messaging). A transaction that its destination refuses is
-// sent again until it is taken; nothing takes it apart, and nothing shortens the queue of a server that stays away.
+// A server that stays away does not hold on to the log: its old part is compacted, of which each room's newest event is left to stand
+// for the room, what concerns the server's own users, and EDUs (compact.go). When the server is back it is given, where it meets such
+// an event, the room's present instead: the forward extremities, whoever made them, from which it finds the rest (catchup.go).
+//
+// Not here: what an event means, what a room's present is (pdu, over Rooms), and who should get it (pdu, messaging).
 package transaction

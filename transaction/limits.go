@@ -42,6 +42,12 @@ const (
 	// maxScan is how many rows of the outbound log one job looks at for a destination.
 	maxScan = 1000
 
+	// maxFrontier is how many forward extremities of a room a server that was away is given: as many as an event may follow (P-04).
+	maxFrontier = 20
+
+	// maxEDUAge is how long an EDU waits for a server that is away. Its messages to devices are lost to it then, with a trace.
+	maxEDUAge = 90 * 24 * time.Hour
+
 	// MaxKeptReply is the longest reply to an outbound transaction that is kept, in bytes: fifty results with a long sentence
 	// each. What a longer one says is lost, not what it answers.
 	MaxKeptReply = 64 << 10

@@ -20,25 +20,30 @@ type Sender interface {
 	Do(ctx context.Context, destination ident.ServerName, call transport.Call) (transport.Answer, error)
 }
 
-// OutboxConfig is what an outbox needs. Policy, Rand and Trace may be left out.
+// OutboxConfig is what an outbox needs. Policy, Backlog, Rand and Trace may be left out; without Rooms everything that was queued
+// waits for a server until it takes it.
 type OutboxConfig struct {
-	Self   ident.ServerName
-	Store  *persistence.Store
-	Sender Sender
-	Policy RetryPolicy
-	Rand   *rand.Rand // jitter; from then on the outbox's own
-	Trace  trace.Sink
+	Self    ident.ServerName
+	Store   *persistence.Store
+	Sender  Sender
+	Rooms   Rooms
+	Policy  RetryPolicy
+	Backlog Backlog
+	Rand    *rand.Rand // jitter; from then on the outbox's own
+	Trace   trace.Sink
 }
 
 // Outbox delivers the outbound log. Run's goroutine, the dispatcher, owns destinations; the mailbox is what others may touch.
 type Outbox struct {
-	self   ident.ServerName
-	store  *persistence.Store
-	sender Sender
-	policy RetryPolicy
-	rand   *rand.Rand
-	trace  trace.Sink
-	mail   *mailbox
+	self    ident.ServerName
+	store   *persistence.Store
+	sender  Sender
+	rooms   Rooms
+	policy  RetryPolicy
+	backlog Backlog
+	rand    *rand.Rand
+	trace   trace.Sink
+	mail    *mailbox
 
 	destinations map[ident.ServerName]*destination
 	sound        lane // ready destinations of which no harm is known
@@ -47,10 +52,11 @@ type Outbox struct {
 	outcomes     chan outcome
 	seen         persistence.Position // the last position whose wake-up has been worked in
 
-	ended    int                  // transactions answered since the log was last trimmed
-	trimmed  persistence.Position // up to here
-	trimming bool                 // on its own goroutine, which tells trims
-	trims    chan error
+	stirred   int                  // transactions answered, and news, since the log was last trimmed
+	trimmed   persistence.Position // up to here
+	compacted compaction
+	trimming  bool // on its own goroutine, which tells trims
+	trims     chan trimming
 }
 
 // NewOutbox returns an outbox that accepts items at once and delivers them while Run runs.
@@ -64,13 +70,14 @@ func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
 	policy := cfg.Policy.orDefault()
 	probes := max(1, policy.Concurrent/4) // a quarter: known to fail, they are in no hurry
 	return &Outbox{
-		self: cfg.Self, store: cfg.Store, sender: cfg.Sender, policy: policy, rand: cfg.Rand,
+		self: cfg.Self, store: cfg.Store, sender: cfg.Sender, rooms: cfg.Rooms, policy: policy,
+		backlog: cfg.Backlog.orDefault(), rand: cfg.Rand,
 		trace: trace.OrDiscard(cfg.Trace), mail: newMailbox(),
 		destinations: map[ident.ServerName]*destination{},
 		sound:        lane{places: max(1, policy.Concurrent-probes)},
 		failing:      lane{places: probes},
 		outcomes:     make(chan outcome),
-		trims:        make(chan error),
+		trims:        make(chan trimming),
 	}, nil
 }
 
@@ -129,12 +136,13 @@ func (o *Outbox) Run(ctx context.Context) error {
 			o.wakeDue(time.Now())
 		case <-o.mail.signal:
 			o.readMail()
+			o.stir(ctx)
 		case result := <-o.outcomes:
 			if err := o.settle(ctx, result); err != nil {
 				return endOf(ctx, err)
 			}
-		case err := <-o.trims:
-			if err := o.settleTrim(err); err != nil {
+		case done := <-o.trims:
+			if err := o.settleTrim(done); err != nil {
 				return endOf(ctx, err)
 			}
 		}
@@ -164,7 +172,7 @@ func (o *Outbox) load(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load destinations: %w", err)
 	}
-	o.seen, o.trimmed = last, 0
+	o.seen, o.trimmed, o.compacted = last, 0, compaction{at: time.Now(), seen: last}
 	now := time.Now()
 	for _, d := range stored {
 		state := &destination{name: d.Server, from: d.Cursor, stored: d}

@@ -110,7 +110,11 @@ type bench struct {
 	peers  *peers
 	policy transaction.RetryPolicy
 	trace  trace.Sink // of the store and the outbox, from the next start on
-	store  *persistence.Store
+
+	rooms   transaction.Rooms // of the outbox, likewise
+	backlog transaction.Backlog
+
+	store *persistence.Store
 
 	commitPoint func(persistence.Point) error // likewise
 
@@ -142,7 +146,7 @@ func (b *bench) start() {
 	}
 	b.store = store
 	b.outbox, err = transaction.NewOutbox(transaction.OutboxConfig{
-		Self: "us.example", Store: store, Sender: b.peers, Policy: b.policy, Rand: rand.New(rand.NewPCG(1, 2)), Trace: b.trace,
+		Self: "us.example", Store: store, Sender: b.peers, Rooms: b.rooms, Backlog: b.backlog, Policy: b.policy, Rand: rand.New(rand.NewPCG(1, 2)), Trace: b.trace,
 	})
 	if err != nil {
 		b.t.Fatal(err)

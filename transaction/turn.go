@@ -46,6 +46,7 @@ func (t turn) run(ctx context.Context) outcome {
 		return t.postpone(result, err)
 	case answer.delivered:
 		result.sent, result.more, result.from = true, next.more, next.transaction.Through
+		result.catchingUp = next.catchingUp
 	default:
 		result.retryAt = time.UnixMilli(result.stored.RetryAt)
 	}
@@ -65,6 +66,7 @@ type frozen struct {
 	found       bool
 	from        persistence.Position // without a transaction: how far the log has been looked through
 	more        bool                 // the log was not looked through to its end: there may be more behind
+	catchingUp  bool                 // the transaction holds the present of rooms
 }
 
 // freeze gives the transaction to send: the one that is still unanswered, or else a new one of what is queued, made durable
@@ -87,12 +89,19 @@ func (t turn) freezeIn(tx *persistence.Tx) (frozen, error) {
 		return frozen{transaction: open, found: found, more: true}, err
 	}
 	var b batch
-	through, atEnd, err := tx.NextOutbound(name, t.from, maxScan, b.take)
+	g, err := t.outbox.gather(tx, name, t.from, &b)
+	if err != nil {
+		return frozen{}, err
+	}
+	through, atEnd, err := tx.NextOutbound(name, t.from, maxScan, g.take)
+	if err == nil {
+		err = g.finish()
+	}
 	if err != nil || len(b.items) == 0 {
 		return frozen{from: through, more: !atEnd}, err
 	}
 	txn, err := tx.Freeze(compose(t.outbox.self, name, b.items, through, time.Now().UnixMilli()))
-	return frozen{transaction: txn, found: true, more: !atEnd}, err
+	return frozen{transaction: txn, found: true, more: !atEnd, catchingUp: len(g.given) > 0}, err
 }
 
 // answer is what an attempt came to.
