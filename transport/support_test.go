@@ -245,8 +245,18 @@ type peer struct {
 
 func newPeer(t testing.TB, ca *issuer, handler http.HandlerFunc, names ...string) *peer {
 	t.Helper()
-	listener, port := listen(t)
-	p := &peer{port: port}
+	return newPeerAt(t, ca, handler, "127.0.0.1:0", names...)
+}
+
+// newPeerAt is newPeer at an address of one's own.
+func newPeerAt(t testing.TB, ca *issuer, handler http.HandlerFunc, address string, names ...string) *peer {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Skipf("listen: %v", err) // not every system has all of 127.0.0.0/8
+	}
+	t.Cleanup(func() { listener.Close() })
+	p := &peer{port: netip.MustParseAddrPort(listener.Addr().String()).Port()}
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			body, _ := io.ReadAll(r.Body)

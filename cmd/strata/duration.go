@@ -67,6 +67,18 @@ func parseDuration(s string) (time.Duration, error) {
 	return time.Duration(n) * span, nil
 }
 
+// seconds is a duration in whose place a mere number means seconds, as in the settings that come from tuwunel.
+type seconds duration
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *seconds) UnmarshalText(text []byte) error {
+	unit := ""
+	if n := len(text); n > 0 && '0' <= text[n-1] && text[n-1] <= '9' {
+		unit = "s"
+	}
+	return (*duration)(s).UnmarshalText([]byte(string(text) + unit))
+}
+
 // parseMoment reads a time as a span before now, or as written in RFC 3339. The result is in ms, 0 for an empty text.
 func parseMoment(s string, now time.Time) (int64, error) {
 	if s == "" {

@@ -58,7 +58,7 @@ func (c *serveCmd) witness(w *world) (err error) {
 	if err != nil {
 		return err
 	}
-	defer p.closeListeners()
+	defer p.close()
 	journal, err := os.OpenFile(c.DataDir+".journal", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

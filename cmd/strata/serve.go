@@ -65,7 +65,7 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	defer p.closeListeners()
+	defer p.close()
 	logger, err := newLogger(w.out, w.env, p.logLevel)
 	if err != nil {
 		return err

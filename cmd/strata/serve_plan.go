@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -29,6 +30,7 @@ type plan struct {
 	acmeAddress string // where the certificate authority asks over plain HTTP, "" for none
 	acmeHandler http.Handler
 	logLevel    string
+	keyLog      io.WriteCloser // the secrets of outbound connections, nil for nowhere
 }
 
 // plan reads the settings and makes a plan of them. Of a faulty configuration it reports every fault.
@@ -45,11 +47,17 @@ func (c *serveCmd) plan(ctx context.Context, w *world) (p *plan, err error) {
 		err = l.check(p.config.TLS != nil)
 	}
 	if err == nil {
+		p.keyLog, err = openKeyLog(w)
+	}
+	if err == nil {
 		err = p.build(l.settings, c.Dev)
 	}
 	if err != nil {
-		p.closeListeners()
+		p.close()
 		return nil, err
+	}
+	if !l.settings.FederationVerifyCertificates {
+		w.out.note("strata: federation_verify_certificates is off: whoever is on the way to another server can read and answer requests")
 	}
 	return p, nil
 }
@@ -119,8 +127,9 @@ func (l loaded) check(certified bool) error {
 // build turns settings without faults into a plan. What develop has put there stays.
 func (p *plan) build(s settings, dev bool) (err error) {
 	p.config.ServerName, p.config.DataDir = s.ServerName, s.DataDir
-	p.config.Network.AllowPrivate = s.AllowPrivateAddresses
-	p.config.ClientLimits.Timeout = time.Duration(s.Federation.ClientTimeout)
+	if err := p.federate(s); err != nil {
+		return err
+	}
 	if !dev {
 		p.config.Retry = s.retryPolicy()
 	}
@@ -145,9 +154,6 @@ func (p *plan) build(s settings, dev bool) (err error) {
 		}
 		p.config.OldKeys = append(p.config.OldKeys, key)
 	}
-	if err := p.addAuthorities(s); err != nil {
-		return err
-	}
 	if err := p.addCertificate(s); err != nil {
 		return err
 	}
@@ -165,16 +171,17 @@ func (s *settings) retryPolicy() transaction.RetryPolicy {
 	return policy
 }
 
-// addAuthorities says whom to trust: the system's authorities or the custom ones in their place, and the extra ones.
-func (p *plan) addAuthorities(s settings) (err error) {
-	if len(s.FederationCustomCAList)+len(s.FederationExtraCAList) == 0 && p.localCA == "" {
-		return nil // the system's
+// federate says with whom this server talks, and how it reaches them.
+func (p *plan) federate(s settings) (err error) {
+	p.config.ClientLimits, p.config.Loopback = s.clientLimits(), s.FederationLoopback
+	if p.config.Servers, err = s.serverPolicy(); err != nil {
+		return err
 	}
-	files := slices.Concat(s.FederationCustomCAList, s.FederationExtraCAList)
+	var local []string
 	if p.localCA != "" {
-		files = append(files, p.localCA)
+		local = append(local, p.localCA)
 	}
-	p.config.Network.Trust.Roots, err = trusted(files, len(s.FederationCustomCAList) == 0)
+	p.config.Network, err = s.network(p.keyLog, local...)
 	return err
 }
 
@@ -251,8 +258,11 @@ func (p *plan) takeListeners() []net.Listener {
 	return taken
 }
 
-// closeListeners closes those that nobody has taken over.
-func (p *plan) closeListeners() {
+// close closes what nobody has taken over.
+func (p *plan) close() {
+	if p.keyLog != nil {
+		_ = p.keyLog.Close() // every line is written as it comes
+	}
 	for _, l := range p.listeners {
 		_ = l.Close() // nothing was accepted
 	}

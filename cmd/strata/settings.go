@@ -21,7 +21,7 @@ type settings struct {
 	KeyRefreshInterval duration `toml:"key_refresh_interval"`
 	// TrustedKeyServers are asked for the keys of servers that cannot be reached.
 	TrustedKeyServers     []trustedKeyServer `toml:"trusted_key_servers"`
-	FederationKeysTimeout duration           `toml:"federation_keys_timeout"`
+	FederationKeysTimeout seconds            `toml:"federation_keys_timeout"`
 
 	Listeners          []listener `toml:"listeners"`
 	TLSCertificatePath string     `toml:"tls_certificate_path"`
@@ -29,10 +29,27 @@ type settings struct {
 	ACME               acme       `toml:"acme"`
 
 	// FederationCustomCAList takes the place of the system's certificate authorities, FederationExtraCAList is added to them.
-	FederationCustomCAList []string   `toml:"federation_custom_ca_list"`
-	FederationExtraCAList  []string   `toml:"federation_extra_ca_list"`
-	AllowPrivateAddresses  bool       `toml:"allow_private_addresses"`
-	Federation             federation `toml:"federation"`
+	FederationCustomCAList []string `toml:"federation_custom_ca_list"`
+	FederationExtraCAList  []string `toml:"federation_extra_ca_list"`
+	// FederationVerifyCertificates off, or a name in the list, means that any certificate will do.
+	FederationVerifyCertificates               bool     `toml:"federation_verify_certificates"`
+	FederationCertificateVerificationWhitelist []string `toml:"federation_certificate_verification_whitelist"`
+	FederationClientMinimumTLSVersion          string   `toml:"federation_client_minimum_tls_version"` // "1.2" or "1.3"
+
+	// Servers to federate with: nil for all, and those that match none of the regular expressions.
+	FederationDomainWhitelist  []string `toml:"federation_domain_whitelist"`
+	ForbiddenRemoteServerNames []string `toml:"forbidden_remote_server_names"`
+	FederationLoopback         bool     `toml:"federation_loopback"` // with ourselves too
+
+	// Addresses that are connected to. IPRangeBlacklist nil is the private and reserved ones, none of them with AllowPrivateAddresses.
+	AllowPrivateAddresses bool     `toml:"allow_private_addresses"`
+	IPRangeBlacklist      []string `toml:"ip_range_blacklist"`
+	IPRangeWhitelist      []string `toml:"ip_range_whitelist"`
+	DNSServers            []string `toml:"dns_servers"` // none for the system's
+
+	Federation        federation `toml:"federation"`
+	FederationTimeout seconds    `toml:"federation_timeout"` // for silence in the middle of a reply
+	WellKnownTimeout  seconds    `toml:"well_known_timeout"`
 
 	LogLevel string `toml:"log_level"` // debug, info, warn or error
 }
@@ -85,8 +102,12 @@ func defaultSettings() settings {
 		LogLevel: "info",
 
 		KeyRefreshInterval:    duration(keys.DefaultValidity),
-		FederationKeysTimeout: duration(keys.DefaultTimeout),
+		FederationKeysTimeout: seconds(keys.DefaultTimeout),
 		ACME:                  acme{HTTPPort: httpPort},
+
+		FederationVerifyCertificates: true, FederationClientMinimumTLSVersion: "1.2",
+		FederationTimeout: seconds(25 * time.Second), WellKnownTimeout: seconds(10 * time.Second),
+
 		Federation: federation{
 			ClientTimeout:               duration(time.Minute),
 			DestinationMinRetryInterval: duration(15 * time.Second),
