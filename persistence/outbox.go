@@ -160,6 +160,15 @@ func scanDestination(r rowScanner) (d Destination, err error) {
 	return d, r.Scan(&d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.NotBefore, &d.LastSuccess, &d.LastFailure)
 }
 
+// AddDestination makes a server a destination for which nothing is queued up to a position, unless it is one.
+func (tx *Tx) AddDestination(server ident.ServerName, cursor Position) error {
+	nid, err := tx.internServer(server)
+	if err != nil {
+		return err
+	}
+	return tx.exec(`INSERT OR IGNORE INTO destinations (server, cursor) VALUES (?, ?)`, nid, int64(cursor))
+}
+
 // SetDestination stores what is known of a destination that exists.
 func (tx *Tx) SetDestination(d Destination) error {
 	return tx.exec(`UPDATE destinations SET cursor = ?, failures = ?, retry_at = ?, not_before = ?, last_success = ?, last_failure = ?

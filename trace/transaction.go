@@ -36,6 +36,13 @@ type TransactionCompacted struct {
 	Behind      int // servers that have not had all of the log
 }
 
+// TransactionEDUDropped is emitted when an EDU that nobody promised to deliver gave way to newer ones.
+type TransactionEDUDropped struct {
+	Type         string
+	Destination  string // "" when it was for several
+	Destinations int
+}
+
 // TransactionStoreFailed is emitted when the outbox could not use the store. Nothing is lost: what it was about is done again.
 type TransactionStoreFailed struct {
 	Destination string // "" when it was not about one
@@ -53,6 +60,9 @@ func (TransactionReceived) Kind() string { return "transaction.received" }
 
 // Kind implements Event.
 func (TransactionCompacted) Kind() string { return "transaction.compacted" }
+
+// Kind implements Event.
+func (TransactionEDUDropped) Kind() string { return "transaction.edu_dropped" }
 
 // Kind implements Event.
 func (TransactionStoreFailed) Kind() string { return "transaction.store_failed" }

@@ -46,6 +46,7 @@ type gathering struct {
 	batch   *batch
 	covered map[ident.RoomID]persistence.Position // up to where the destination needs nothing more of a room
 	given   map[ident.RoomID]persistence.Position // rooms whose present is in the batch, with the place of what stood for them
+	skipped bool                                  // something that the destination needs no more
 	err     error
 }
 
@@ -64,6 +65,7 @@ func (g *gathering) take(item persistence.Outbound) bool {
 		return g.batch.take(item)
 	}
 	if _, given := g.given[item.RoomID]; given || item.Position <= g.covered[item.RoomID] {
+		g.skipped = true
 		return true
 	}
 	if !item.Compacted || g.rooms == nil {
@@ -80,7 +82,8 @@ func (g *gathering) take(item persistence.Outbound) bool {
 	case !known, item.About.Server() == g.to: // our last word there, which is our leave; or that they were kicked, say
 		return g.batch.take(item)
 	}
-	return true // they left
+	g.skipped = true // they left
+	return true
 }
 
 // give takes the present of a room in place of what stands for it: whole, or what fits of it into a transaction of its own.
@@ -103,8 +106,13 @@ func (g *gathering) give(item persistence.Outbound, present []persistence.Outbou
 	return true
 }
 
-// finish notes, in the job that freezes the batch, what the destination is given with it.
-func (g *gathering) finish() error {
+// finish notes, in the job that freezes the batch, what the destination is given with it; or how far the log was looked through, when
+// there was nothing in it that it needs.
+func (g *gathering) finish(d persistence.Destination, through persistence.Position) error {
+	if len(g.batch.items) == 0 && g.skipped && g.err == nil {
+		d.Cursor = through
+		return g.tx.SetDestination(d)
+	}
 	for room, at := range g.given {
 		if err := g.tx.Cover(g.to, room, at); err != nil {
 			return fmt.Errorf("note the present of %s for %s: %w", room, g.to, err)

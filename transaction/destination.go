@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/strata-matrix/strata/persistence"
@@ -40,7 +41,8 @@ type destination struct {
 	place   int                  // in the waiting room, while waiting
 	stored  persistence.Destination
 
-	catchingUp bool // its last transaction held the present of rooms
+	volatile   []*volatile // what is of use only now, in the order of coming
+	catchingUp bool        // its last transaction held the present of rooms
 }
 
 // failing tells that the last attempt failed, so that the next one may well hang until its timeout; or that the destination was away
@@ -53,6 +55,7 @@ type outcome struct {
 	stored      persistence.Destination // as it now stands in the store
 	from        persistence.Position    // how far the log has been looked through
 	sent        bool                    // a transaction was answered
+	volatile    []*volatile             // these are dealt with
 	catchingUp  bool                    // it held the present of rooms
 	more        bool                    // there may be more to send at once
 	retryAt     time.Time               // not zero: it failed
@@ -98,7 +101,7 @@ func (o *Outbox) dispatch(ctx context.Context) {
 	for _, l := range []*lane{&o.sound, &o.failing} {
 		for d := l.next(); d != nil; d = l.next() {
 			d.phase, d.heard = sending, false
-			turn := turn{outbox: o, destination: d, stored: d.stored, from: d.from, random: o.rand.Float64()}
+			turn := turn{outbox: o, destination: d, stored: d.stored, from: d.from, volatile: slices.Clone(d.volatile), random: o.rand.Float64()}
 			go func() { o.outcomes <- turn.run(ctx) }()
 		}
 	}
@@ -115,13 +118,14 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 		o.trace.Emit(trace.TransactionStoreFailed{Destination: string(d.name), Error: result.err.Error()})
 	}
 	d.from, d.stored, d.catchingUp = result.from, result.stored, result.catchingUp
+	d.dropVolatile(result.volatile)
 	switch {
 	case !result.retryAt.IsZero():
 		o.makeWait(d, result.retryAt)
 		if d.heard && result.err == nil {
 			o.hear(d)
 		}
-	case result.more || d.again:
+	case result.more || d.again || result.sent && len(d.volatile) > 0:
 		o.makeReady(d)
 	default:
 		d.phase = idle
@@ -153,11 +157,7 @@ func (o *Outbox) readMail() {
 	news := o.mail.take()
 	o.seen = max(o.seen, news.last)
 	for server, position := range news.wakes {
-		d, known := o.destinations[server]
-		if !known {
-			d = &destination{name: server, stored: persistence.Destination{Server: server}}
-			o.destinations[server] = d
-		}
+		d := o.destinationOf(server)
 		switch d.phase {
 		case idle:
 			d.from = max(d.from, position-1)
@@ -166,11 +166,22 @@ func (o *Outbox) readMail() {
 			d.again = true
 		}
 	}
+	o.readVolatile(news.volatile)
 	for server := range news.heard {
 		if d, known := o.destinations[server]; known {
 			o.hear(d)
 		}
 	}
+}
+
+// destinationOf gives what is known of a server, which begins here if nothing is.
+func (o *Outbox) destinationOf(server ident.ServerName) *destination {
+	d, known := o.destinations[server]
+	if !known {
+		d = &destination{name: server, stored: persistence.Destination{Server: server}}
+		o.destinations[server] = d
+	}
+	return d
 }
 
 // hear takes notice that a server reached us. Its next try comes forward to Contact after the last failure, but not to before the

@@ -26,5 +26,8 @@
 // for the room, what concerns the server's own users, and EDUs (compact.go). When the server is back it is given, where it meets such
 // an event, the room's present instead: the forward extremities, whoever made them, from which it finds the rest (catchup.go).
 //
+// EDUs that must arrive, messages to devices and changes of device lists, stand in the log like events. Typing, presence and receipts
+// are of use only now: they wait in memory, the latest of each key, and fill up what room a transaction has (volatile.go).
+//
 // Not here: what an event means, what a room's present is (pdu, over Rooms), and who should get it (pdu, messaging).
 package transaction

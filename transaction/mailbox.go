@@ -14,7 +14,7 @@ import (
 const maxHeard = 10_000
 
 // mailbox brings news to the dispatcher without making anyone wait: not the persistence goroutine, not a request. Its size
-// is bounded: by the servers that something was queued for, since news of one replace each other, and by maxHeard.
+// is bounded: by the servers that something was queued for, since news of one replace each other, by maxHeard and by maxVolatileNews.
 type mailbox struct {
 	signal chan struct{} // holds one element while there is news
 
@@ -27,6 +27,8 @@ type news struct {
 	wakes map[ident.ServerName]persistence.Position // the first new item for each server
 	last  persistence.Position                      // the last new item of all
 	heard map[ident.ServerName]struct{}
+
+	volatile []volatileNews
 }
 
 func newMailbox() *mailbox {

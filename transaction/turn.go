@@ -22,12 +22,14 @@ type turn struct {
 	destination *destination // handed back with the outcome; not touched here
 	stored      persistence.Destination
 	from        persistence.Position
+	volatile    []*volatile // what else there is to send
 	random      float64
 }
 
 func (t turn) run(ctx context.Context) outcome {
 	result := outcome{destination: t.destination, stored: t.stored, from: t.from}
 	next, err := t.freeze(ctx)
+	result.volatile = next.volatile
 	switch {
 	case err != nil:
 		return t.postpone(result, err)
@@ -66,6 +68,7 @@ type frozen struct {
 	found       bool
 	from        persistence.Position // without a transaction: how far the log has been looked through
 	more        bool                 // the log was not looked through to its end: there may be more behind
+	volatile    []*volatile          // these are dealt with
 	catchingUp  bool                 // the transaction holds the present of rooms
 }
 
@@ -95,13 +98,23 @@ func (t turn) freezeIn(tx *persistence.Tx) (frozen, error) {
 	}
 	through, atEnd, err := tx.NextOutbound(name, t.from, maxScan, g.take)
 	if err == nil {
-		err = g.finish()
+		err = g.finish(t.stored, through)
 	}
-	if err != nil || len(b.items) == 0 {
-		return frozen{from: through, more: !atEnd}, err
+	if err != nil {
+		return frozen{}, err
 	}
-	txn, err := tx.Freeze(compose(t.outbox.self, name, b.items, through, time.Now().UnixMilli()))
-	return frozen{transaction: txn, found: true, more: !atEnd, catchingUp: len(g.given) > 0}, err
+	now := time.Now()
+	next := frozen{from: through, more: !atEnd, catchingUp: len(g.given) > 0, volatile: b.addVolatile(t.volatile, now)}
+	if next.found = len(b.items) > 0; !next.found {
+		return next, nil
+	}
+	if t.stored.Cursor == 0 { // there may never have been anything durable for it
+		if err := tx.AddDestination(name, through); err != nil {
+			return frozen{}, err
+		}
+	}
+	next.transaction, err = tx.Freeze(compose(t.outbox.self, name, b.items, through, now.UnixMilli()))
+	return next, err
 }
 
 // answer is what an attempt came to.

@@ -30,6 +30,9 @@ var retryPolicy = transaction.RetryPolicy{
 	Concurrent: 16,
 }
 
+// backlog is so short that whoever is away for a while is given the present of the room when it is back.
+var backlog = transaction.Backlog{Items: 20, Age: time.Hour}
+
 // node is one server over all of its lives, on one file. Its keeper's goroutine opens and closes the server; others find it
 // under mu.
 type node struct {
@@ -95,7 +98,7 @@ func (n *node) live() (again bool) {
 	n.life = life
 	n.mu.Unlock()
 	server, err := messaging.Open(context.Background(), messaging.Config{
-		ServerName: string(n.name), DataDir: n.dir, Key: n.key, Retry: retryPolicy,
+		ServerName: string(n.name), DataDir: n.dir, Key: n.key, Retry: retryPolicy, Backlog: backlog,
 		Trace: trace.SinkFunc(func(e trace.Event) { n.note(life, e) }), RoundTripper: n.world.Net.From(string(n.name), life),
 		Rand:   n.world.Seed.Stream("retries", string(n.name), strconv.Itoa(number)),
 		NoSync: true, CommitPoint: func(p persistence.Point) error { return n.atCommit(life, p) },
