@@ -30,7 +30,7 @@ type batch struct {
 	loaded map[ident.EventID]*record // read, and not changed
 	fresh  map[ident.EventID]*record // added or changed; the batch's own until the commit
 	order  []*record                 // fresh, in the order of the changes
-	nodes  map[state.Root][]byte     // written
+	nodes  map[state.Root]state.Node // written
 	cites  map[ident.EventID][]ident.EventID
 
 	settled  map[ident.EventID]judged                // verdicts to store
@@ -92,7 +92,7 @@ type sending struct {
 func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) {
 	b := &batch{
 		e: e, ctx: ctx, now: time.Now(), id: id,
-		loaded: map[ident.EventID]*record{}, fresh: map[ident.EventID]*record{}, nodes: map[state.Root][]byte{},
+		loaded: map[ident.EventID]*record{}, fresh: map[ident.EventID]*record{}, nodes: map[state.Root]state.Node{},
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
 		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{},
 		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{}, gaveUp: map[ident.EventID]bool{}, answers: map[ident.EventID]answer{},
@@ -186,16 +186,16 @@ func (b *batch) cite(r *record) {
 }
 
 // Node implements state.Nodes over what the batch wrote and what is stored.
-func (b *batch) Node(hash state.Root) ([]byte, error) {
-	if data, ok := b.nodes[hash]; ok {
-		return data, nil
+func (b *batch) Node(hash state.Root) (state.Node, error) {
+	if n, ok := b.nodes[hash]; ok {
+		return n, nil
 	}
 	return b.e.readNode(b.ctx, hash)
 }
 
 func (b *batch) addNodes(nodes []state.Node) {
 	for _, n := range nodes {
-		b.nodes[n.Hash] = n.Data
+		b.nodes[n.Hash] = n
 	}
 }
 

@@ -54,8 +54,8 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 		}
 		tx.AfterCommit(func() { b.e.cache.forgetRecords(forgotten...) })
 	}
-	for hash, data := range b.nodes {
-		if err := tx.AddStateNode(hash[:], data); err != nil {
+	for hash, n := range b.nodes {
+		if err := tx.AddStateNode(hash[:], n.Data); err != nil {
 			return 0, err
 		}
 	}
@@ -337,8 +337,8 @@ func (b *batch) row() persistence.Room {
 func (b *batch) publish() {
 	b.e.cache.putRecords(b.order...)
 	b.keepResolutions()
-	for hash, data := range b.nodes {
-		b.e.cache.putNode(hash, data)
+	for _, n := range b.nodes {
+		b.e.cache.putNode(n)
 	}
 	head := b.head
 	b.e.publish(&head)

@@ -76,7 +76,7 @@ func forkRoom(tb testing.TB, members int) *forked {
 func emptyBatch(e *Engine) *batch {
 	return &batch{
 		e: e, ctx: context.Background(), id: "!forks:a.example", loaded: map[ident.EventID]*record{}, fresh: map[ident.EventID]*record{},
-		nodes: map[state.Root][]byte{}, cites: map[ident.EventID][]ident.EventID{}, resolved: map[[sha256.Size]byte]state.Root{},
+		nodes: map[state.Root]state.Node{}, cites: map[ident.EventID][]ident.EventID{}, resolved: map[[sha256.Size]byte]state.Root{},
 	}
 }
 

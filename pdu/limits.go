@@ -7,7 +7,7 @@ import "time"
 // What the engine holds in memory at most. A parsed event takes about three times its text.
 const (
 	recordCacheWeight     = 64 << 20 // bytes of event text
-	nodeCacheWeight       = 32 << 20 // bytes of state nodes
+	nodeCacheWeight       = 16 << 20 // bytes of state nodes, which take as much again taken apart
 	roomCacheWeight       = 4096     // heads of rooms
 	authsCacheWeight      = 4 << 20  // references from event to auth event, at 8 bytes: 300,000 events with 5 of them
 	authsWeight           = 8        // what an entry of these weighs besides

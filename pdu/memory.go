@@ -40,7 +40,7 @@ func (r *record) known() bool { return r.outcome != Staged }
 type memory struct {
 	mu          sync.Mutex
 	records     *generations[ident.EventID, *record]
-	nodes       *generations[state.Root, []byte]
+	nodes       *generations[state.Root, state.Node]
 	acls        *generations[aclKey, acl.List] // parsed, since every request asks for them
 	auths       *generations[eventRef, []eventRef]
 	chains      *generations[state.Root, []ident.EventID]   // of states
@@ -56,7 +56,7 @@ type aclKey struct {
 func newMemory() *memory {
 	return &memory{
 		records:     newGenerations[ident.EventID](recordCacheWeight, func(r *record) int { return len(r.event.JSON()) }),
-		nodes:       newGenerations[state.Root](nodeCacheWeight, func(data []byte) int { return len(data) }),
+		nodes:       newGenerations[state.Root](nodeCacheWeight, func(n state.Node) int { return len(n.Data) }),
 		acls:        newGenerations[aclKey](aclCacheWeight, func(acl.List) int { return 1 }),
 		auths:       newGenerations[eventRef](authsCacheWeight, func(list []eventRef) int { return authsWeight + len(list) }),
 		chains:      newGenerations[state.Root](chainCacheWeight, func(chain []ident.EventID) int { return len(chain) }),
@@ -86,16 +86,16 @@ func (m *memory) forgetRecords(ids ...ident.EventID) {
 	}
 }
 
-func (m *memory) node(hash state.Root) ([]byte, bool) {
+func (m *memory) node(hash state.Root) (state.Node, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.nodes.get(hash)
 }
 
-func (m *memory) putNode(hash state.Root, data []byte) {
+func (m *memory) putNode(n state.Node) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.nodes.put(hash, data)
+	m.nodes.put(n.Hash, n)
 }
 
 // authEvents is the auth events of each of the given events, not nil, and those of which they are not known.

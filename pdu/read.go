@@ -170,9 +170,9 @@ func (e *Engine) records(ctx context.Context, ids []ident.EventID) (map[ident.Ev
 }
 
 // readNode reads a node of a state tree.
-func (e *Engine) readNode(ctx context.Context, hash state.Root) ([]byte, error) {
-	if data, ok := e.cache.node(hash); ok {
-		return data, nil
+func (e *Engine) readNode(ctx context.Context, hash state.Root) (state.Node, error) {
+	if n, ok := e.cache.node(hash); ok {
+		return n, nil
 	}
 	var data []byte
 	err := e.store.View(ctx, func(tx *persistence.Tx) error {
@@ -184,10 +184,14 @@ func (e *Engine) readNode(ctx context.Context, hash state.Root) ([]byte, error) 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("read state: %w", err)
+		return state.Node{}, fmt.Errorf("read state: %w", err)
 	}
-	e.cache.putNode(hash, data)
-	return data, nil
+	n, err := state.ReadNode(hash, data)
+	if err != nil {
+		return state.Node{}, err
+	}
+	e.cache.putNode(n)
+	return n, nil
 }
 
 // storedNodes is the nodes as a reader sees them.
@@ -197,7 +201,7 @@ type storedNodes struct {
 }
 
 // Node implements state.Nodes.
-func (n storedNodes) Node(hash state.Root) ([]byte, error) { return n.e.readNode(n.ctx, hash) }
+func (n storedNodes) Node(hash state.Root) (state.Node, error) { return n.e.readNode(n.ctx, hash) }
 
 func (e *Engine) readCiting(ctx context.Context, id ident.EventID, before int64) (nids []int64, ids []ident.EventID, err error) {
 	err = e.store.View(ctx, func(tx *persistence.Tx) (err error) {

@@ -4,11 +4,13 @@ package persistence
 
 import (
 	"context"
-	"database/sql"
-	"errors"
+	"database/sql/driver"
 	"fmt"
+	"io"
 	"net/url"
 	"regexp"
+
+	"modernc.org/sqlite"
 )
 
 // maxStatements bounds the prepared statements kept. Query texts are constants of this package, some with a variable list of
@@ -16,20 +18,29 @@ import (
 const maxStatements = 512
 
 // connection is the one SQLite connection with its prepared statements. It has no lock: Open uses it first, from then on only
-// the owner's goroutine does.
+// the owner's goroutine does. It is the driver's own: database/sql, which shares connections out among goroutines, would take a
+// quarter of the time of an insert to find the only one there is.
 type connection struct {
-	db         *sql.DB
-	conn       *sql.Conn
+	conn       driver.Conn
 	statements map[string]*statement
-	executed   int // statements run so far: the measure of a job's work
+	executed   int                 // statements run so far: the measure of a job's work
+	args       []driver.NamedValue // of the statement that is being started
 }
 
 // statement is a prepared statement. SQLite keeps the cursor of a query inside it, so while a query is being read (busy) the same
 // text needs another one.
 type statement struct {
-	prepared *sql.Stmt
+	prepared prepared
+	values   row // the current row of a query
 	busy     bool
 	once     bool // not kept: used while the kept one of the same text is busy
+}
+
+// prepared is what the driver's statements can do.
+type prepared interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
 }
 
 // connect opens the connection to path and sets what holds for readers and writers. The query holds SQLite's URI parameters (https://www.sqlite.org/uri.html).
@@ -37,16 +48,14 @@ func connect(ctx context.Context, path string, query url.Values) (*connection, e
 	query.Set("_dqs", "0")      // "x" is a column, never a string
 	query.Set("_error_rc", "1") // no stale message beside a result code
 	dsn := url.URL{Scheme: "file", OmitHost: true, Path: path, RawQuery: query.Encode()}
-	db, err := sql.Open("sqlite", dsn.String())
-	if err != nil {
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	conn, err := db.Conn(ctx)
+	conn, err := new(sqlite.Driver).Open(dsn.String())
 	if err != nil {
-		_ = db.Close() // it holds nothing yet
 		return nil, explain(err)
 	}
-	c := &connection{db: db, conn: conn, statements: make(map[string]*statement)}
+	c := &connection{conn: conn, statements: make(map[string]*statement)}
 	for _, pragma := range []string{
 		"PRAGMA busy_timeout = 0",
 		"PRAGMA locking_mode = EXCLUSIVE", // before the first read. Halves the cost of point reads; the WAL's index is in memory
@@ -65,34 +74,63 @@ func connect(ctx context.Context, path string, query url.Values) (*connection, e
 
 // script runs statements that are not worth keeping prepared.
 func (c *connection) script(query string, args ...any) error {
-	_, err := c.conn.ExecContext(context.Background(), query, args...)
+	bound, err := c.bind(args)
+	if err != nil {
+		return err
+	}
+	scripts, ok := c.conn.(driver.ExecerContext)
+	if !ok {
+		return driver.ErrSkip
+	}
+	_, err = scripts.ExecContext(context.Background(), query, bound)
 	return err
 }
 
 // get reads one row, while the file is being opened.
 func (c *connection) get(query string, dest ...any) error {
-	return c.conn.QueryRowContext(context.Background(), query).Scan(dest...)
+	return c.query(query, nil, func(r rowScanner) error { return r.Scan(dest...) })
+}
+
+// bind makes the driver's values of a statement's arguments. They are good until the next call: the driver copies them.
+func (c *connection) bind(args []any) ([]driver.NamedValue, error) {
+	c.args = c.args[:0]
+	for i, arg := range args {
+		value, err := valueOf(arg)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i+1, err)
+		}
+		c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: value})
+	}
+	return c.args, nil
 }
 
 // exec runs a prepared statement. Statements get no context: a job that has started runs to its end, and a context that can be
 // cancelled would cost a goroutine per statement.
-func (c *connection) exec(query string, args ...any) (sql.Result, error) {
+func (c *connection) exec(query string, args ...any) (driver.Result, error) {
 	s, err := c.take(query)
 	if err != nil {
 		return nil, err
 	}
 	defer s.release()
-	return s.prepared.ExecContext(context.Background(), args...)
+	bound, err := c.bind(args)
+	if err != nil {
+		return nil, err
+	}
+	return s.prepared.ExecContext(context.Background(), bound)
 }
 
 // query runs a prepared statement and calls scan for each of its rows.
-func (c *connection) query(query string, args []any, scan func(*sql.Rows) error) (err error) {
+func (c *connection) query(query string, args []any, scan func(rowScanner) error) (err error) {
 	s, err := c.take(query)
 	if err != nil {
 		return err
 	}
 	defer s.release()
-	rows, err := s.prepared.QueryContext(context.Background(), args...)
+	bound, err := c.bind(args)
+	if err != nil {
+		return err
+	}
+	rows, err := s.prepared.QueryContext(context.Background(), bound)
 	if err != nil {
 		return err
 	}
@@ -101,12 +139,20 @@ func (c *connection) query(query string, args []any, scan func(*sql.Rows) error)
 			err = closed
 		}
 	}()
-	for rows.Next() {
-		if err := scan(rows); err != nil {
+	if s.values == nil {
+		s.values = make(row, len(rows.Columns()))
+	}
+	for {
+		switch err := rows.Next(s.values); {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := scan(s.values); err != nil {
 			return err
 		}
 	}
-	return rows.Err()
 }
 
 // boundLimit is a LIMIT whose number is bound. SQLite looks at the number when it plans, and plans anew, at 50 µs, whenever one is
@@ -121,11 +167,15 @@ func (c *connection) take(query string) (*statement, error) {
 		kept.busy = true
 		return kept, nil
 	}
-	prepared, err := c.conn.PrepareContext(context.Background(), boundLimit.ReplaceAllString(query, "LIMIT ($1 + 0)"))
+	made, err := c.conn.Prepare(boundLimit.ReplaceAllString(query, "LIMIT ($1 + 0)"))
 	if err != nil {
 		return nil, fmt.Errorf("prepare %q: %w", query, err)
 	}
-	s := &statement{prepared: prepared, busy: true, once: kept != nil}
+	able, ok := made.(prepared)
+	if !ok {
+		return nil, driver.ErrSkip
+	}
+	s := &statement{prepared: able, busy: true, once: kept != nil}
 	if !s.once {
 		c.evict()
 		c.statements[query] = s
@@ -162,5 +212,5 @@ func (c *connection) close() error {
 	for _, s := range c.statements {
 		s.close()
 	}
-	return errors.Join(c.conn.Close(), c.db.Close())
+	return c.conn.Close()
 }

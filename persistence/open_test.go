@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -245,13 +246,13 @@ func TestPragmas(t *testing.T) {
 		{"wal_autocheckpoint", false, "4000"},
 	} {
 		s := newStore(t, Options{NoSync: test.noSync})
-		var got string
+		var got any
 		err := s.View(context.Background(), func(tx *Tx) error {
 			_, err := tx.queryRow("PRAGMA "+test.pragma, nil, &got)
 			return err
 		})
-		if err != nil || got != test.want {
-			t.Errorf("%s (NoSync %t) = %q, %v; want %q", test.pragma, test.noSync, got, err, test.want)
+		if err != nil || fmt.Sprint(got) != test.want {
+			t.Errorf("%s (NoSync %t) = %v, %v; want %s", test.pragma, test.noSync, got, err, test.want)
 		}
 	}
 }

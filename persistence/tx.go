@@ -3,7 +3,7 @@
 package persistence
 
 import (
-	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -23,11 +23,6 @@ type Tx struct {
 		name ident.ServerName
 		nid  int64
 	}
-}
-
-// rowScanner is the current row of a query: Scan copies its columns into dest as (*sql.Rows).Scan does.
-type rowScanner interface {
-	Scan(dest ...any) error
 }
 
 // AfterCommit has f run on the store's goroutine once the job is durable, before Update returns and in the order of the commits:
@@ -64,7 +59,7 @@ func (tx *Tx) insert(query string, args ...any) (rowid int64, inserted bool, err
 	return rowid, true, err
 }
 
-func (tx *Tx) run(query string, args []any) (sql.Result, error) {
+func (tx *Tx) run(query string, args []any) (driver.Result, error) {
 	if err := tx.check(); err != nil {
 		return nil, err
 	}
@@ -83,7 +78,7 @@ func (tx *Tx) query(query string, args []any, scan func(rowScanner) error) error
 	if err := tx.check(); err != nil {
 		return err
 	}
-	return tx.note(tx.conn.query(query, args, func(rows *sql.Rows) error { return scan(rows) }))
+	return tx.note(tx.conn.query(query, args, scan))
 }
 
 // queryRow scans the first row into dest; found is false when there is none.

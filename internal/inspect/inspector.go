@@ -75,15 +75,20 @@ type nodes struct {
 }
 
 // Node implements state.Nodes.
-func (n nodes) Node(hash state.Root) (data []byte, err error) {
-	err = n.i.view(n.ctx, func(tx *persistence.Tx) error {
+func (n nodes) Node(hash state.Root) (state.Node, error) {
+	var data []byte
+	err := n.i.view(n.ctx, func(tx *persistence.Tx) error {
 		var found bool
+		var err error
 		if data, found, err = tx.StateNode(hash[:]); err == nil && !found {
 			err = persistence.ErrCorrupt
 		}
 		return err
 	})
-	return data, err
+	if err != nil {
+		return state.Node{}, err
+	}
+	return state.ReadNode(hash, data)
 }
 
 // clampLimit is how many rows a query gets.

@@ -78,10 +78,10 @@ type writer struct {
 }
 
 // Node finds what was just written before what is stored, which makes a writer the Nodes of the tree in the making.
-func (w *writer) Node(hash Root) ([]byte, error) {
+func (w *writer) Node(hash Root) (Node, error) {
 	for i := len(w.written) - 1; i >= 0; i-- {
 		if w.written[i].Hash == hash {
-			return w.written[i].Data, nil
+			return w.written[i], nil
 		}
 	}
 	return w.nodes.Node(hash)
@@ -90,7 +90,7 @@ func (w *writer) Node(hash Root) ([]byte, error) {
 func (w *writer) add(n *node) Root {
 	data := n.encode()
 	hash := Root(sha256.Sum256(data))
-	w.written = append(w.written, Node{hash, data})
+	w.written = append(w.written, Node{hash, data, n})
 	return hash
 }
 

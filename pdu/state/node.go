@@ -39,16 +39,30 @@ var ErrCorrupt = errors.New("corrupt state node")
 // Root names a state: the SHA-256 of the topmost node, or all zeros for the empty state.
 type Root [sha256.Size]byte
 
-// Node is one node to be stored: Data under Hash.
+// Node is one node to be stored: Data under Hash. It is immutable.
 type Node struct {
 	Hash Root
 	Data []byte
+
+	decoded *node
 }
 
-// Nodes is where nodes are read from. Node returns the bytes stored under a hash, or an error when there are none; the
-// bytes are not modified.
+// ReadNode takes a stored node apart, once for all who are given it, and checks that it is what its address promises.
+func ReadNode(hash Root, data []byte) (Node, error) {
+	if sha256.Sum256(data) != hash {
+		return Node{}, fmt.Errorf("read state node %x: %w: its bytes have another hash", hash[:], ErrCorrupt)
+	}
+	n, err := decode(data)
+	if err != nil {
+		return Node{}, fmt.Errorf("read state node %x: %w", hash[:], err)
+	}
+	return Node{hash, data, n}, nil
+}
+
+// Nodes is where nodes are read from. Node returns the node stored under a hash, as ReadNode or a change gave it, or an error
+// when there is none.
 type Nodes interface {
-	Node(hash Root) ([]byte, error)
+	Node(hash Root) (Node, error)
 }
 
 // path is the place of a slot in the trie.
@@ -235,19 +249,16 @@ func (r *reader) branch() *node {
 	return n
 }
 
-// load reads and checks the node at r, which must stand below depth nibbles of the given path: a tree put together from
+// load reads the node at r and checks its place: it must stand below depth nibbles of the given path: a tree put together from
 // foreign nodes cannot send a reader in circles.
 func load(nodes Nodes, r Root, at *path, depth int) (*node, error) {
-	data, err := nodes.Node(r)
+	found, err := nodes.Node(r)
 	if err != nil {
 		return nil, fmt.Errorf("read state node %x: %w", r[:], err)
 	}
-	if sha256.Sum256(data) != r {
-		return nil, fmt.Errorf("read state node %x: %w: its bytes have another hash", r[:], ErrCorrupt)
-	}
-	n, err := decode(data)
-	if err != nil {
-		return nil, fmt.Errorf("read state node %x: %w", r[:], err)
+	n := found.decoded
+	if n == nil || found.Hash != r {
+		return nil, fmt.Errorf("read state node %x: %w: it is another", r[:], ErrCorrupt)
 	}
 	if !n.leaf() && (n.depth < depth || n.prefix.common(at, depth) < depth) {
 		return nil, fmt.Errorf("read state node %x: %w: it belongs elsewhere in the tree", r[:], ErrCorrupt)

@@ -29,13 +29,13 @@ var errMissing = errors.New("no such node")
 
 func newMemory() *memory { return &memory{nodes: make(map[Root][]byte)} }
 
-func (m *memory) Node(hash Root) ([]byte, error) {
+func (m *memory) Node(hash Root) (Node, error) {
 	m.reads++
 	data, ok := m.nodes[hash]
 	if !ok {
-		return nil, errMissing
+		return Node{}, errMissing
 	}
-	return data, nil
+	return ReadNode(hash, data)
 }
 
 func (m *memory) keep(nodes []Node) {
