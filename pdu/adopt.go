@@ -118,7 +118,7 @@ func (b *batch) adoptJoin(join *event.Event, root state.Root) error {
 		r = &record{event: join, redacted: join.HashMismatch()}
 	}
 	own := b.change(r)
-	own.adopted = false // it may have been in the state too
+	own.past = live // it may have been in the state too
 	own.outcome, own.inGraph, own.before = Accepted, true, root
 	if own.after, err = b.stateAfter(own.event, root); err != nil {
 		return err

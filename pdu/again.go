@@ -102,7 +102,7 @@ func (a *again) visit(r *record) error {
 	if err != nil {
 		return err
 	}
-	if now.inGraph && !now.adopted && now.outcome == Accepted {
+	if now.inGraph && now.past == live && now.outcome == Accepted {
 		if err := a.b.advance(now, false); err != nil {
 			return err
 		}

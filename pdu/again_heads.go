@@ -47,7 +47,7 @@ func (a *again) settleHeads() error {
 		if err != nil {
 			return err
 		}
-		if r != nil && r.inGraph && r.outcome == Accepted && !r.adopted && !b.isHeld(id) {
+		if r != nil && r.inGraph && r.outcome == Accepted && r.past == live && !b.isHeld(id) {
 			extremities = append(extremities, extremityOf(r))
 		}
 	}

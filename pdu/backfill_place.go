@@ -66,7 +66,7 @@ func (b *batch) placeHistory(r *record, root state.Root, given bool, s persisten
 		return nil, err
 	}
 	own, first := b.change(r), !r.known()
-	own.adopted = true
+	own.past = history
 	v := b.newVerdict(own, s)
 	if err := b.judgeOn(own, before, &v); err != nil {
 		return nil, err

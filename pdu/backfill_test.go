@@ -140,51 +140,117 @@ func TestBackfillOfAGap(t *testing.T) {
 	})
 }
 
-// What was sent to us and waits for its parents is delivered when backfill brings those; it does not become history itself.
+// What was sent to us and waits for its parents is delivered when backfill brings those; it does not become history itself, nor an
+// extremity, though it be in the states that come with that.
 func TestBackfillLeavesWhatWasSentToUs(t *testing.T) {
+	for _, draft := range []pdu.Draft{text(bob, "sent to us"), stateDraft(bob, "m.room.topic", `{"topic":"sent to us"}`)} {
+		t.Run(draft.Type, func(t *testing.T) { inBubble(t, func(t *testing.T, n *network) { backfillBehind(t, n, draft) }) })
+	}
+}
+
+func backfillBehind(t *testing.T, n *network, draft pdu.Draft) {
+	t.Helper()
+	a, b, c := n.start("a.example"), n.start("b.example"), n.start("c.example")
+	room := a.createPublic("10", alice)
+	a.send(room, stateDraft(alice, "m.room.power_levels", `{"users":{"@alice:a.example":100},"state_default":0}`))
+	for _, other := range []struct {
+		*server
+		user ident.UserID
+	}{{b, bob}, {c, carol}} {
+		other.join(room, other.user, a)
+		n.deliver()
+	}
+	root := b.send(room, text(bob, "root"))
+	auth := a.authFor(room, createSlot, levelsSlot, memberOf(bob))
+	sent := build(t, room, draft, []*event.Event{root}, auth)
+	kept := build(t, room, text(bob, "kept from us"), []*event.Event{root, sent}, auth)
+	last := build(t, room, text(bob, "last"), []*event.Event{sent, kept}, auth)
+	n.hold()
+	for _, other := range []*server{b, c} {
+		other.receive("b.example", root.JSON(), sent.JSON(), kept.JSON(), last.JSON())
+	}
+	refusal := notFound("event", "get_missing_events")
+	n.setRefuse(func(from, to ident.ServerName, call transport.Call) error {
+		if call.Query.Get("event_id") == string(sent.ID()) {
+			return refusal(from, to, transport.Call{Path: "/event/"})
+		}
+		return refusal(from, to, call)
+	})
+	a.receive("b.example", sent.JSON(), last.JSON())
+	pass(2 * time.Minute)
+	a.wantOutcome(sent, pdu.Quarantined, "", "")
+	a.wantOutcome(last, pdu.Accepted, "", "")
+	p, err := a.engine.Backfill(t.Context(), room, 10)
+	pass(time.Second)
+	if err != nil || p.Found != 2 {
+		t.Errorf("backfill: %+v, %v; want the two events that were kept from us", p, err)
+	}
+	a.wantOutcome(sent, pdu.Accepted, "", "")
+	delivered := a.delivered()
+	if !slices.Contains(delivered, sent.ID()) || slices.Contains(delivered, kept.ID()) {
+		t.Errorf("delivered %v: want %s, which was sent to us, and not %s, which is history", delivered, sent.ID(), kept.ID())
+	}
+	if diff := cmp.Diff([]ident.EventID{last.ID()}, a.extremities(room)); diff != "" {
+		t.Errorf("extremities: %s", diff)
+	}
+}
+
+// A state event that was sent to us, and of which nothing could be judged, is in the state that comes with a join: when its place is
+// found, it is delivered all the same, and no extremity, since others follow it.
+func TestSentToUsAndInTheStateOfAJoin(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b := n.start("a.example"), n.start("b.example")
+		room := b.createPublic("10", bob)
+		a.join(room, alice, b)
+		n.deliver()
+		n.setRefuse(refuseAll)
+		profile := b.send(room, pdu.Draft{
+			Type: "m.room.member", StateKey: key(string(bob)), Content: []byte(`{"membership":"join","displayname":"Bob"}`), Sender: bob,
+		})
+		topic := b.send(room, stateDraft(bob, "m.room.topic", `{"topic":"t"}`))
+		b.send(room, text(bob, "after it"))
+		n.hold()
+		a.receive("b.example", topic.JSON())
+		a.wantOutcome(topic, pdu.Quarantined, "", "")
+		a.send(room, member(alice, alice, "leave"))
+		n.deliver()
+		n.setRefuse(nil)
+		join := a.join(room, alice, b)
+		n.deliver()
+		if _, err := a.engine.Backfill(t.Context(), room, 10); err != nil {
+			t.Fatal(err)
+		}
+		pass(2 * time.Minute)
+		a.wantOutcome(topic, pdu.Accepted, "", "")
+		if got := a.stored(profile.ID()); got.Outlier || got.Position != 0 {
+			t.Errorf("bob's profile is %+v, want it in the graph, as history", got)
+		}
+		if delivered := a.delivered(); !slices.Contains(delivered, topic.ID()) {
+			t.Errorf("delivered %v, want %s too", delivered, topic.ID())
+		}
+		if diff := cmp.Diff([]ident.EventID{join.ID()}, a.extremities(room)); diff != "" {
+			t.Errorf("extremities: %s", diff)
+		}
+	})
+}
+
+// History is not judged by the present (P-37): who has left since was there then.
+func TestHistoryOfOneWhoLeft(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		a, b, c := n.start("a.example"), n.start("b.example"), n.start("c.example")
 		room := a.createPublic("10", alice)
-		for _, other := range []struct {
-			*server
-			user ident.UserID
-		}{{b, bob}, {c, carol}} {
-			other.join(room, other.user, a)
-			n.deliver()
+		c.join(room, carol, a)
+		n.deliver()
+		said := c.send(room, text(carol, "goodbye"))
+		n.deliver()
+		c.send(room, member(carol, carol, "leave"))
+		n.deliver()
+		b.join(room, bob, a)
+		n.deliver()
+		if _, err := b.engine.Backfill(t.Context(), room, 50); err != nil {
+			t.Fatal(err)
 		}
-		root := b.send(room, text(bob, "root"))
-		auth := a.authFor(room, createSlot, levelsSlot, memberOf(bob))
-		sent := build(t, room, text(bob, "sent to us"), []*event.Event{root}, auth)
-		kept := build(t, room, text(bob, "kept from us"), []*event.Event{root}, auth)
-		last := build(t, room, text(bob, "last"), []*event.Event{sent, kept}, auth)
-		n.hold()
-		for _, other := range []*server{b, c} {
-			other.receive("b.example", root.JSON(), sent.JSON(), kept.JSON(), last.JSON())
-		}
-		refusal := notFound("event", "get_missing_events")
-		n.setRefuse(func(from, to ident.ServerName, call transport.Call) error {
-			if call.Query.Get("event_id") == string(sent.ID()) {
-				return refusal(from, to, transport.Call{Path: "/event/"})
-			}
-			return refusal(from, to, call)
-		})
-		a.receive("b.example", sent.JSON(), last.JSON())
-		pass(2 * time.Minute)
-		a.wantOutcome(sent, pdu.Quarantined, "", "")
-		a.wantOutcome(last, pdu.Accepted, "", "")
-		p, err := a.engine.Backfill(t.Context(), room, 10)
-		pass(time.Second)
-		if err != nil || p.Found != 2 {
-			t.Errorf("backfill: %+v, %v; want the two events that were kept from us", p, err)
-		}
-		a.wantOutcome(sent, pdu.Accepted, "", "")
-		delivered := a.delivered()
-		if !slices.Contains(delivered, sent.ID()) || slices.Contains(delivered, kept.ID()) {
-			t.Errorf("delivered %v: want %s, which was sent to us, and not %s, which is history", delivered, sent.ID(), kept.ID())
-		}
-		if diff := cmp.Diff([]ident.EventID{last.ID()}, a.extremities(room)); diff != "" {
-			t.Errorf("extremities: %s", diff)
-		}
+		b.wantOutcome(said, pdu.Accepted, "", "")
 	})
 }
 

@@ -97,13 +97,13 @@ func (b *batch) writeEvents(tx *persistence.Tx) error {
 // writeEvent stores what became of an event, and gives it its position if it is to be delivered and has none.
 func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 	delivered := r.position != 0
-	if r.outcome == Accepted && r.inGraph && r.position == 0 && !r.adopted && !b.holdsBack(r) {
+	if r.outcome == Accepted && r.inGraph && r.position == 0 && r.past != history && !b.holdsBack(r) {
 		if r.position, err = tx.NextPosition(); err != nil {
 			return err
 		}
 	}
 	row := persistence.Event{
-		NID: r.nid, RoomNID: b.head.nid, ID: r.event.ID(), Outcome: int(r.outcome), Redacted: r.redacted, Adopted: r.adopted,
+		NID: r.nid, RoomNID: b.head.nid, ID: r.event.ID(), Outcome: int(r.outcome), Redacted: r.redacted, Past: int(r.past),
 		TS: r.event.OriginServerTS(), Position: r.position, JSON: r.event.JSON(), JudgedAt: b.judgedAt(r),
 	}
 	if r.inGraph {

@@ -12,6 +12,7 @@ import (
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -219,11 +220,19 @@ func (b *batch) adoptGiven(g *givenState) (state.Root, error) {
 	if b.head.create != "" && b.head.create != g.create {
 		return state.Root{}, fmt.Errorf("the create event of the room is %s, not %s", b.head.create, g.create)
 	}
-	if err := b.load(idsOf(g.order)); err != nil {
+	sent, err := b.sentAmong(g)
+	if err != nil {
 		return state.Root{}, err
 	}
 	for _, x := range g.order {
-		if err := b.adoptOutlier(x, g.outcomes[x.ID()], g.history); err != nil {
+		stands := live
+		if g.history {
+			stands = history
+		}
+		if sent[x.ID()] {
+			stands = followed
+		}
+		if err := b.adoptOutlier(x, g.outcomes[x.ID()], stands); err != nil {
 			return state.Root{}, err
 		}
 	}
@@ -251,9 +260,37 @@ func (b *batch) adoptGiven(g *givenState) (state.Root, error) {
 	return root, nil
 }
 
-// adoptOutlier stores an event of a state or auth chain. What is known keeps the outcome that it has. What is history is before our
-// join: when it gets its place in the graph it is neither delivered nor an extremity.
-func (b *batch) adoptOutlier(x *event.Event, outcome Outcome, history bool) error {
+// sentAmong is those events of a given state that wait for their place in the graph, since they were sent to us or lead to one that was:
+// they are to be judged and delivered, whatever state they are in elsewhere.
+func (b *batch) sentAmong(g *givenState) (sent map[ident.EventID]bool, err error) {
+	if err := b.load(idsOf(g.order)); err != nil || !g.history {
+		return nil, err
+	}
+	sent = map[ident.EventID]bool{}
+	for chunk := range slices.Chunk(g.order, loadChunk) {
+		err := b.e.store.View(b.ctx, func(tx *persistence.Tx) error {
+			for _, x := range chunk {
+				r, _ := b.have(x.ID())
+				if r == nil || r.nid == 0 || r.inGraph || r.past != live {
+					continue
+				}
+				s, staged, err := tx.StagedEvent(r.nid)
+				if err != nil {
+					return err
+				}
+				sent[x.ID()] = staged && Arrival(s.Arrival) != arrivedAsAuthEvent
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("look for staged events: %w", err)
+		}
+	}
+	return sent, nil
+}
+
+// adoptOutlier stores an event of a state or auth chain. What is known keeps the outcome that it has.
+func (b *batch) adoptOutlier(x *event.Event, outcome Outcome, stands past) error {
 	r, err := b.record(x.ID())
 	if err != nil {
 		return err
@@ -262,11 +299,11 @@ func (b *batch) adoptOutlier(x *event.Event, outcome Outcome, history bool) erro
 		r = &record{event: x, redacted: x.HashMismatch()}
 	}
 	b.restore(r, x)
-	if r.inGraph || r.known() && r.adopted == history {
+	if r.inGraph || r.known() && r.past >= stands {
 		return nil
 	}
 	own := b.change(r)
-	own.adopted = own.adopted || history
+	own.past = max(own.past, stands)
 	if !r.known() {
 		own.outcome = outcome
 		b.cite(own)

@@ -137,10 +137,10 @@ func (b *batch) judgeAsOutlier(own *record, v *Verdict) error {
 	return nil
 }
 
-// place gives an event that was judged its effect on the room. What came with a join is before it in the graph.
+// place gives an event that was judged its effect on the room. What another event in the graph follows is no extremity.
 func (b *batch) place(own *record) error {
 	id := own.event.ID()
-	descended := b.closeGap(id) || own.adopted
+	descended := b.closeGap(id) || own.past != live
 	if own.outcome != Accepted && !descended {
 		return b.letGo(own)
 	}

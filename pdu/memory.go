@@ -22,14 +22,24 @@ type record struct {
 	outcome  Outcome // Staged until judged
 	redacted bool
 	by       ident.EventID // the redaction that took effect on it, "" for none
-	adopted  bool          // it came with the state or auth chain of a join: it is before the join, and not delivered
-	inGraph  bool          // its parents are known, and so is:
-	before   state.Root    // the state before it
-	after    state.Root    // and after it
+	past     past
+	inGraph  bool       // its parents are known, and so is:
+	before   state.Root // the state before it
+	after    state.Root // and after it
 	position persistence.Position
 
 	rewritten bool // its text may not be the one that is stored: it has more signatures, or is whole
 }
+
+// past is how an event that came late stands to what is in the graph.
+type past int
+
+// The values are stored.
+const (
+	live     past = 0
+	followed past = 1 // something in the graph follows it, by a state or auth chain that was given: it becomes no extremity
+	history  past = 2 // likewise, and it is from before a join of ours or a gap: it is not judged by the present, nor delivered
+)
 
 // known says that the event has been judged at least by its own auth events, so that others may rest on it.
 func (r *record) known() bool { return r.outcome != Staged }

@@ -114,7 +114,7 @@ func recordOf(stored persistence.Event) (*record, error) {
 	}
 	r := &record{
 		nid: stored.NID, room: stored.RoomNID, event: parsed, outcome: Outcome(stored.Outcome), redacted: stored.Redacted, by: stored.RedactedBy,
-		adopted: stored.Adopted, inGraph: stored.Before != nil, position: stored.Position,
+		past: past(stored.Past), inGraph: stored.Before != nil, position: stored.Position,
 	}
 	copy(r.before[:], stored.Before)
 	copy(r.after[:], stored.After)

@@ -64,7 +64,7 @@ func (b *batch) gatherRedactions() error {
 		if names, ok := r.event.Redacts(); ok && r.outcome == Accepted && r.inGraph && r.position == 0 {
 			b.effects = append(b.effects, effect{redaction: r, names: names})
 		}
-		if isNew := r.nid == 0 && !r.adopted && r.event.Sender().Server() == b.e.self; r.valid() && !isNew {
+		if isNew := r.nid == 0 && r.past == live && r.event.Sender().Server() == b.e.self; r.valid() && !isNew {
 			arrived = append(arrived, r.event.ID())
 		}
 	}
@@ -92,7 +92,7 @@ func (r *record) valid() bool { return r.outcome == Accepted || r.outcome == Sof
 // redacted after.
 func (b *batch) awaitsParents(r *record) (waits bool, err error) {
 	id := r.event.ID()
-	if _, judged := b.settled[id]; r.inGraph || r.adopted || r.nid == 0 || judged {
+	if _, judged := b.settled[id]; r.inGraph || r.past == history || r.nid == 0 || judged {
 		return !r.inGraph && b.waits[id] != nil, nil
 	}
 	err = b.e.store.View(b.ctx, func(tx *persistence.Tx) (err error) {

@@ -21,6 +21,9 @@ import (
 // event's sender has to thank for its place. For the same reason the state that was given before an event has a part in it where
 // the way to the event is missing. A ban that stands in the extremities stands in the last one too.
 func (b *batch) checkCurrent(r *record) (auth.Result, error) {
+	if r.past == history {
+		return auth.Result{OK: true, Rule: "P-37", Detail: "the event is history: the present has no say in it"}, nil
+	}
 	if b.head.partial != nil {
 		return auth.Result{OK: true, Rule: "M-12", Detail: "the members of the room are not known yet"}, nil
 	}

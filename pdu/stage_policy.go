@@ -25,7 +25,7 @@ func (b *batch) checkPolicy(r *record) (auth.Result, error) {
 		return auth.Result{OK: true, Rule: "M-100", Detail: "the room has no policy server"}, nil
 	case !policy.Concerns(r.event):
 		return auth.Result{OK: true, Rule: "M-101", Detail: "the event that names the policy server needs no signature of it"}, nil
-	case r.adopted || slices.Contains(b.head.gaps, r.event.ID()):
+	case r.past != live || slices.Contains(b.head.gaps, r.event.ID()):
 		return auth.Result{OK: true, Rule: "P-30", Detail: "the event is history"}, nil
 	}
 	fault := server.Check(r.event)

@@ -21,7 +21,7 @@ CREATE TABLE events (
 	outcome  INTEGER NOT NULL,        -- 0 while it is staged
 	redacted INTEGER NOT NULL,        -- 1 if the content hash did not match
 	reduced  INTEGER,                 -- events.nid of the redaction that took effect on it
-	adopted  INTEGER NOT NULL,        -- 1 if it came with the state or auth chain of a join
+	past     INTEGER NOT NULL,        -- 1: something in the graph follows it, though it may have no place there; 2: likewise, and it is history
 	ts       INTEGER NOT NULL,        -- ms; its origin_server_ts, which may be any number
 	position INTEGER,                 -- in the one sequence; of accepted events in the graph
 	before   BLOB,                    -- root of the state before it; null while its place in the graph is not known
@@ -59,11 +59,11 @@ type Event struct {
 	Outcome     int
 	Redacted    bool
 	RedactedBy  ident.EventID // the redaction that took effect on it, "" for none
-	Adopted     bool
-	TS          int64    // origin_server_ts: ms, and whatever its server likes
-	Position    Position // 0 for none
-	Before      []byte   // nil while the place in the graph is not known
-	After       []byte   // equal to Before when the event changes no state
+	Past        int           // a value of the pdu layer
+	TS          int64         // origin_server_ts: ms, and whatever its server likes
+	Position    Position      // 0 for none
+	Before      []byte        // nil while the place in the graph is not known
+	After       []byte        // equal to Before when the event changes no state
 	JSON        []byte
 
 	// How it came. AddEvent and SettleEvent store it, EventArrival gives it.
@@ -73,12 +73,12 @@ type Event struct {
 	JudgedAt   int64 // ms, 0 while it is staged; the first judgement counts
 }
 
-const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, e.adopted, e.ts, coalesce(e.position, 0),
+const eventColumns = `SELECT e.nid, e.room, r.id, r.version, e.id, e.outcome, e.redacted, e.past, e.ts, coalesce(e.position, 0),
 	e.before, coalesce(e.after, e.before), e.json, (SELECT x.id FROM events x WHERE x.nid = e.reduced) FROM events e JOIN rooms r ON r.nid = e.room`
 
 func scanEvent(r rowScanner) (e Event, err error) {
 	var key, by any
-	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Adopted, &e.TS, &e.Position, &e.Before,
+	err = r.Scan(&e.NID, &e.RoomNID, &e.Room, &e.RoomVersion, &key, &e.Outcome, &e.Redacted, &e.Past, &e.TS, &e.Position, &e.Before,
 		&e.After, &e.JSON, &by)
 	if err == nil && by != nil {
 		e.RedactedBy, err = eventID(by)
@@ -154,9 +154,9 @@ func (tx *Tx) EventStanding(id ident.EventID) (outcome int, reduced bool, err er
 // own number.
 func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 	key := eventKey(e.ID)
-	nid, added, err = tx.insert(`INSERT INTO events (room, id, outcome, redacted, adopted, ts, position, before, after, json, origin, arrival,
+	nid, added, err = tx.insert(`INSERT INTO events (room, id, outcome, redacted, past, ts, position, before, after, json, origin, arrival,
 		received, judged) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
-		e.RoomNID, key, e.Outcome, e.Redacted, e.Adopted, e.TS, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e),
+		e.RoomNID, key, e.Outcome, e.Redacted, e.Past, e.TS, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e),
 		e.JSON, e.Origin, e.Arrival, e.ReceivedAt, judgedAfter(e))
 	if err != nil || added {
 		return nid, added, err
@@ -168,11 +168,11 @@ func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {
 	return nid, false, err
 }
 
-// SettleEvent stores what became of an event: outcome, adoption, place in the graph and position. A position is never changed.
+// SettleEvent stores what became of an event: outcome, past, place in the graph and position. A position is never changed.
 func (tx *Tx) SettleEvent(e Event) error {
-	return tx.exec(`UPDATE events SET outcome = ?, adopted = ?, position = coalesce(position, ?), before = ?, after = ?,
+	return tx.exec(`UPDATE events SET outcome = ?, past = ?, position = coalesce(position, ?), before = ?, after = ?,
 		judged = coalesce(judged, nullif(?, 0) - received) WHERE nid = ?`,
-		e.Outcome, e.Adopted, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.JudgedAt, e.NID)
+		e.Outcome, e.Past, orNull(e.Position), rootOrNull(e.Before), afterOrNull(e), e.JudgedAt, e.NID)
 }
 
 func judgedAfter(e Event) any {

@@ -89,13 +89,21 @@ func serversConverge(e End) (wrong []string) {
 }
 
 // unawares says whether a server is out of the room by an event that did not last with the others: what came of it after that,
-// nobody can make it believe.
+// nobody can make it believe. It is in its state, or was believed and still waits for its place in the graph.
 func (e End) unawares(name ident.ServerName) bool {
 	for _, s := range e.Snapshots {
-		if s.Server == name && !s.Joined && e.Revokes {
-			slot := event.StateKey{Type: "m.room.member", Key: string(s.User)}
-			k := s.Events[s.Slots[slot]]
-			return k.Leave == s.User && k.Sender != s.User
+		if s.Server != name || s.Joined || !e.Revokes {
+			continue
+		}
+		removal := func(k Known) bool { return k.Leave == s.User && k.Sender != s.User }
+		now := s.Events[s.Slots[event.StateKey{Type: "m.room.member", Key: string(s.User)}]]
+		if removal(now) {
+			return true
+		}
+		for _, k := range s.Events {
+			if now.Join == s.User && removal(k) && !k.InGraph {
+				return true
+			}
 		}
 	}
 	return false

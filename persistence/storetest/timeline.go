@@ -109,7 +109,7 @@ func testByTime(t *testing.T, do func(func(Events) error)) {
 // An event has its place by time while it is in the graph and accepted or soft-failed, however it came to that.
 func testStands(t *testing.T, do func(func(Events) error)) {
 	staged := persistence.Event{RoomNID: 1, ID: "$s", TS: 5, JSON: []byte(`{}`)}
-	outlier := persistence.Event{RoomNID: 1, ID: "$o", TS: 6, Outcome: persistence.OutcomeAccepted, Adopted: true, JSON: []byte(`{}`)}
+	outlier := persistence.Event{RoomNID: 1, ID: "$o", TS: 6, Outcome: persistence.OutcomeAccepted, Past: 2, JSON: []byte(`{}`)}
 	nids := add(t, do, staged, outlier)
 	for _, step := range []struct {
 		event   int // which of the two is settled
