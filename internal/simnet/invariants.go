@@ -89,7 +89,8 @@ func serversConverge(e End) (wrong []string) {
 }
 
 // unawares says whether a server is out of the room by an event that did not last with the others: what came of it after that,
-// nobody can make it believe. It is in its state, or was believed and still waits for its place in the graph.
+// nobody can make it believe. It is in its state; or was believed, and still waits for its place in the graph; or is another on which
+// resolution has left the join out, as that up to room version 11 does when somebody with the right to closes the room in a fork.
 func (e End) unawares(name ident.ServerName) bool {
 	for _, s := range e.Snapshots {
 		if s.Server != name || s.Joined || !e.Revokes {
@@ -97,7 +98,7 @@ func (e End) unawares(name ident.ServerName) bool {
 		}
 		removal := func(k Known) bool { return k.Leave == s.User && k.Sender != s.User }
 		now := s.Events[s.Slots[event.StateKey{Type: "m.room.member", Key: string(s.User)}]]
-		if removal(now) {
+		if now.ID == "" || removal(now) {
 			return true
 		}
 		for _, k := range s.Events {

@@ -70,6 +70,11 @@ func TestInvariantsFind(t *testing.T) {
 			b.Slots[event.StateKey{Type: "m.room.member", Key: string(b.User)}] = "$kick"
 			e.Revokes = true
 		}, nil},
+		{"b is out by a kick that waits", func(_, b *simnet.Snapshot, e *simnet.End) {
+			b.Joined, e.Revokes = false, true
+			b.Events["$kick"] = simnet.Known{ID: "$kick", Sender: "@a:a.example", Leave: b.User}
+			b.Slots[event.StateKey{Type: "m.room.member", Key: string(b.User)}] = "$b"
+		}, nil},
 		{"b is out and nothing is taken away", func(_, b *simnet.Snapshot, _ *simnet.End) { b.Joined = false }, []string{"servers converge"}},
 		{"history from before b's join is not with b, whom a kick from before it did not put out", func(_, b *simnet.Snapshot, _ *simnet.End) {
 			delete(b.Events, "$a")

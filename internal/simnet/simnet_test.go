@@ -65,6 +65,7 @@ func TestRegressions(t *testing.T) {
 		{"a record says that an event waits for a key, which has come with a state", byChance, 7735224297600885456, "3"},
 		{"members whose keys cannot be had are missing from the state that ends a partial join", "ten", 7567728705975891012, "12"},
 		{"a removal is believed that resolution undoes later", byChance, 5620905861901714395, "6"},
+		{"the room is closed in a fork, and joins are left out", byChance, 17485202851762369636, "7"},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
 			t.Log(r.fault)
