@@ -31,6 +31,7 @@
 //	go test ./internal/simnet                                    fixed seeds
 //	go test ./internal/simnet -run TestScenarios -seeds 50       fresh seeds only
 //	go test ./internal/simnet -run TestScenarios -scenario storm -seed 7 -timeline
+//	go test ./internal/simnet -run TestAway -away 5000           a server misses 5,000 events in 20 rooms
 //
 // What a seed fixes: the room version, what each user does and when, signing keys, room ids, the crashes with the pauses after
 // them, the jitter of retries, which callbacks fail, and for each request its fate, by sender, receiver, endpoint and how many
