@@ -21,13 +21,14 @@ import (
 )
 
 // inbound is one request on its way to the handler, on the goroutine that serves it. The checks run in the order in which they
-// cost: nothing is read before the header is plausible, no key is fetched before the body is in order, and no share of the
-// server is taken before we know whose.
+// cost: nothing is read before the header is plausible and there is room for its origin, no key is fetched before the body is in
+// order, and the origin's turn is waited for last, when we know whose it is.
 type inbound struct {
 	server *Server
 	writer http.ResponseWriter
 	http   *http.Request
 	match  match
+	visit  *visit
 	origin ident.ServerName // once verified
 }
 
@@ -35,36 +36,27 @@ func (in *inbound) run() (Reply, error) {
 	if in.match.refusal != nil {
 		return Reply{}, in.match.refusal
 	}
-	route, admission := in.match.route, in.server.admission
-	leave, err := admission.enter()
-	if err != nil {
-		return Reply{}, err
-	}
-	defer leave()
 	claims, err := in.claims()
 	if err != nil {
 		return Reply{}, err
 	}
-	release, err := admission.reserve(in.bodySize())
-	if err != nil {
-		return Reply{}, err
+	if len(claims) > 0 && in.visit.isCrowded(claims[0].Origin) {
+		return Reply{}, errBusy("too many requests of your server at one time")
 	}
-	defer release()
 	body, err := in.body()
 	if err != nil {
 		return Reply{}, err
 	}
-	if !route.Open {
+	if !in.match.route.Open {
 		if in.origin, err = in.verify(claims, body); err != nil {
 			return Reply{}, err
 		}
-		done, err := admission.share(in.origin)
-		if err != nil {
+		if err := in.visit.introduce(in.http.Context(), in.origin); err != nil {
 			return Reply{}, err
 		}
-		defer done()
+		defer in.visit.finish()
 	}
-	return in.server.handle(in.http.Context(), route, &Request{
+	return in.server.handle(in.http.Context(), in.match.route, &Request{
 		Origin: in.origin,
 		Method: in.http.Method,
 		URI:    in.uri(),
@@ -86,14 +78,6 @@ func (in *inbound) uri() string {
 
 func (in *inbound) maxBody() int64 { return positive(in.match.route.MaxBody, DefaultMaxBody) }
 
-// bodySize is the memory to set aside for the body: what is announced, or the most that is allowed.
-func (in *inbound) bodySize() int64 {
-	if announced := in.http.ContentLength; announced >= 0 {
-		return min(announced, in.maxBody())
-	}
-	return in.maxBody()
-}
-
 // body reads the body and parses it, once for all that follow. It is the zero Value when there is none and need not be one.
 func (in *inbound) body() (canonicaljson.Value, error) {
 	raw, err := in.read()
@@ -106,6 +90,9 @@ func (in *inbound) body() (canonicaljson.Value, error) {
 	if n := bytes.Count(raw, []byte{','}); n > MaxBodyValues {
 		message := fmt.Sprintf("body: %d values, at most %d are accepted", n, MaxBodyValues)
 		return canonicaljson.Value{}, &Error{Status: http.StatusRequestEntityTooLarge, Code: CodeTooLarge, Message: message}
+	}
+	if err := in.visit.reserve(int64(bodyValue * bytes.Count(raw, []byte{','}))); err != nil {
+		return canonicaljson.Value{}, err
 	}
 	// Lenient: the body may hold events of old room versions, whose numbers have fractions.
 	rules := canonicaljson.Lenient
@@ -126,25 +113,24 @@ func (in *inbound) body() (canonicaljson.Value, error) {
 	return value, nil
 }
 
-// read takes in the body under its cap and deadline.
+// read takes in the body under its cap and deadlines.
 func (in *inbound) read() ([]byte, error) {
 	limit := in.maxBody()
 	if in.http.ContentLength > limit {
-		// Not even begun to read: what arrives meanwhile belongs to no further request.
-		in.writer.Header().Set("Connection", "close")
+		in.hangUp() // not even begun to read: what arrives meanwhile belongs to no further request
 		return nil, errTooLarge(limit)
 	}
-	// Without support for deadlines there is no slow client; see Server.write.
-	deadlines := http.NewResponseController(in.writer)
-	_ = deadlines.SetReadDeadline(time.Now().Add(in.server.limits.BodyTime))
-	raw, err := readCapped(http.MaxBytesReader(in.writer, in.http.Body, limit), limit, in.http.ContentLength)
+	raw, err := in.receive(http.MaxBytesReader(in.writer, in.http.Body, limit), limit)
 	if err == nil {
-		_ = deadlines.SetReadDeadline(time.Time{}) // or it would cut the handler short
+		in.readUntil(time.Time{}) // or it would cut the handler short
 		return raw, nil
 	}
-	in.writer.Header().Set("Connection", "close")
+	in.hangUp()
 	var tooLarge *http.MaxBytesError
+	var refusal *Error
 	switch {
+	case errors.As(err, &refusal):
+		return nil, refusal
 	case errors.As(err, &tooLarge):
 		return nil, errTooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
@@ -153,6 +139,52 @@ func (in *inbound) read() ([]byte, error) {
 		return nil, &Error{Status: http.StatusBadRequest, Code: spec.ErrorNotJSON, Message: "the body ends too early"}
 	default:
 		return nil, &Error{Status: http.StatusBadRequest, Code: spec.ErrorNotJSON, Message: "the body cannot be read"}
+	}
+}
+
+// receive reads a body into memory that is set aside as the bytes arrive, not as they are announced, and gives as much time.
+func (in *inbound) receive(body io.Reader, limit int64) ([]byte, error) {
+	const first, ample = 8 << 10, 64 << 10
+	begun := time.Now()
+	size := int64(first)
+	if announced := in.http.ContentLength; announced >= 0 && announced < ample {
+		size = announced + 1 // one more byte than there are, so that the end is found without growing
+	}
+	var buffer []byte
+	for {
+		if err := in.visit.reserve(size - int64(cap(buffer))); err != nil {
+			return nil, err
+		}
+		buffer = append(make([]byte, 0, size), buffer...)
+		in.readUntil(begun.Add(min(paced(size), in.server.limits.BodyTime)))
+		for len(buffer) < cap(buffer) {
+			n, err := body.Read(buffer[len(buffer):cap(buffer)])
+			buffer = buffer[:len(buffer)+n]
+			if err == io.EOF {
+				return buffer, nil
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		size = min(2*size, limit+1)
+	}
+}
+
+// paced is how long the transfer of some bytes may take.
+func paced(bytes int64) time.Duration { return slowStart + time.Duration(bytes)*time.Second/minRate }
+
+// readUntil sets the deadline for reading. Without support for deadlines there is no slow client: a ResponseWriter of the simulated
+// network or of a test has none.
+func (in *inbound) readUntil(deadline time.Time) {
+	_ = http.NewResponseController(in.writer).SetReadDeadline(deadline)
+}
+
+// hangUp has the connection closed after the reply, as the rest of the body is in the way of other requests. On HTTP/2 it is not: the
+// stream is reset, and to close the connection would break off those beside it.
+func (in *inbound) hangUp() {
+	if in.http.ProtoMajor < 2 {
+		in.writer.Header().Set("Connection", "close")
 	}
 }
 

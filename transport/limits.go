@@ -12,11 +12,21 @@ const (
 	DefaultMaxReply = 16 << 20
 	// DefaultMaxBody is the cap of a request body when a Route names none. 50 PDUs and 100 EDUs of 64 KiB are 9.4 MiB.
 	DefaultMaxBody = 10 << 20
-	// MaxBodyValues is how many values a request body may hold, commas counted: parsing takes about 100 bytes for each, whoever
-	// sent them. 50 PDUs that are lists of power levels to the last byte have 220,000.
+	// MaxBodyValues is how many values a request body may hold, commas counted, whoever sent
+	// them: parsing takes memory for each. 50 PDUs that are lists of power levels to the last byte have 220,000.
 	MaxBodyValues = 300_000
 	// MaxRetryAfter caps what a peer may make us wait by a 429: the longest back-off that servers use of themselves.
 	MaxRetryAfter = 24 * time.Hour
+
+	// maxInLine is how long a request waits for its turn behind others of its origin: well within the 60 s for which peers wait.
+	maxInLine = 20 * time.Second
+	// slowStart is how long a client may take to begin with its body or with taking its reply, and minRate how many bytes in a
+	// second it must then come to, on average: what is slower than a telephone line is there to hold our memory. BodyTime and
+	// WriteTime hold besides.
+	slowStart = 10 * time.Second
+	minRate   = 16 << 10
+	// bodyValue is what parsing takes of memory for a value in a body, at most, besides the text.
+	bodyValue = 100
 
 	maxErrorReply  = 64 << 10 // bytes read of a reply other than 2xx: errcode and error
 	maxKeyReply    = 256 << 10
@@ -56,16 +66,22 @@ func (l ClientLimits) orDefault() ClientLimits {
 	}
 }
 
-// ServerLimits bound what all peers together can take of one Server.
+// ServerLimits bound what all peers together can take of one Server. Of what is shared, no party gets more than it leaves to the
+// others: an address while a request is not verified, its origin then.
 type ServerLimits struct {
-	// Connections is how many are open at one time; more wait in the kernel's queue. 4096.
+	// Connections is how many are open at one time. 4096.
 	Connections int
-	// Requests is how many are worked on at one time. 512.
+	// Unverified is how many requests at one time are being received or have not proven their origin, those that need not
+	// included. 1024.
+	Unverified int
+	// Requests is how many verified requests are worked on, wait, or are being answered at one time. 512.
 	Requests int
-	// RequestsPerOrigin is how many of one verified origin. 32.
-	RequestsPerOrigin int
-	// BodyBytes is the memory for bodies being received and worked on. 256 MiB.
-	BodyBytes int64
+	// OriginRequests is how many requests of one origin are worked on at one time: rc_federation.concurrent. 4.
+	OriginRequests int
+	// OriginWaiting is how many more of one origin wait before others are refused: rc_federation.reject_limit. 50, as in Synapse.
+	OriginWaiting int
+	// Memory is for bodies that are being received and worked on, and for replies that peers take, in bytes. 256 MiB.
+	Memory int64
 	// HeaderTime and BodyTime are how long a client may take to send these. 10 s and 60 s.
 	HeaderTime, BodyTime time.Duration
 	// HandleTime is the deadline of a handler's context. 5 minutes, as long as patient peers wait.
@@ -80,16 +96,18 @@ type ServerLimits struct {
 
 func (l ServerLimits) orDefault() ServerLimits {
 	return ServerLimits{
-		Connections:       positive(l.Connections, 4096),
-		Requests:          positive(l.Requests, 512),
-		RequestsPerOrigin: positive(l.RequestsPerOrigin, 32),
-		BodyBytes:         positive(l.BodyBytes, 256<<20),
-		HeaderTime:        positive(l.HeaderTime, 10*time.Second),
-		BodyTime:          positive(l.BodyTime, time.Minute),
-		HandleTime:        positive(l.HandleTime, 5*time.Minute),
-		WriteTime:         positive(l.WriteTime, 5*time.Minute),
-		IdleTime:          positive(l.IdleTime, 3*time.Minute),
-		DrainTime:         positive(l.DrainTime, 30*time.Second),
+		Connections:    positive(l.Connections, 4096),
+		Unverified:     positive(l.Unverified, 1024),
+		Requests:       positive(l.Requests, 512),
+		OriginRequests: positive(l.OriginRequests, 4),
+		OriginWaiting:  positive(l.OriginWaiting, 50),
+		Memory:         positive(l.Memory, 256<<20),
+		HeaderTime:     positive(l.HeaderTime, 10*time.Second),
+		BodyTime:       positive(l.BodyTime, time.Minute),
+		HandleTime:     positive(l.HandleTime, 5*time.Minute),
+		WriteTime:      positive(l.WriteTime, 5*time.Minute),
+		IdleTime:       positive(l.IdleTime, 3*time.Minute),
+		DrainTime:      positive(l.DrainTime, 30*time.Second),
 	}
 }
 

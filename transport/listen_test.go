@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strata-matrix/strata/trace"
 )
 
 // A client that dribbles its header or body, or ends it early, is cut off; the server serves on.
@@ -154,10 +156,10 @@ func TestServeError(t *testing.T) {
 	}
 }
 
-// A full server accepts the next connection when one is closed.
+// An address has half of all connections, and one more of it is closed; when it closes one, the next is let in.
 func TestConnectionLimit(t *testing.T) {
 	inner, _ := listen(t)
-	l := newLimitedListener(inner, 1)
+	l := newLimitedListener(inner, 2, trace.OrDiscard(nil))
 	accepted := make(chan net.Conn, 2)
 	done := make(chan error, 1)
 	go func() {
@@ -170,23 +172,29 @@ func TestConnectionLimit(t *testing.T) {
 			accepted <- conn
 		}
 	}()
-	for range 2 {
+	dial := func() net.Conn {
 		conn, err := net.Dial("tcp", inner.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
+		return conn
 	}
+	dial()
 	first := <-accepted
-	if len(l.places) != 1 || len(accepted) != 0 {
-		t.Errorf("%d places taken, %d waiting", len(l.places), len(accepted))
+	if got, err := io.ReadAll(dial()); len(got) != 0 || len(accepted) != 0 {
+		t.Errorf("one too many got %q, %v", got, err)
 	}
 	first.Close()
 	first.Close() // twice gives back one place
-	<-accepted
+	dial()
+	(<-accepted).Close()
 	l.Close()
 	if err := <-done; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Accept: %v", err)
+	}
+	if l.places.free != 2 || len(l.places.held) != 0 {
+		t.Errorf("left over: %+v", l.places)
 	}
 }
 

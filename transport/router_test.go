@@ -73,7 +73,7 @@ func TestConflictsAreErrors(t *testing.T) {
 		"no method":           {route("", "/a")},
 		"lower case":          {route("get", "/a")},
 		"no handler":          {{Method: "GET", Pattern: "/a"}},
-		"of the server's own": {route("GET", "/health")},
+		"of the server's own": {route("GET", "/_matrix/key/v2/server")},
 	} {
 		if s, err := NewServer(ServerConfig{ServerName: "self.example", Keys: &knownKeys{}, Routes: routes}); err == nil || s != nil {
 			t.Errorf("%s: got %v, %v, want an error", name, s, err)

@@ -7,12 +7,12 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -25,7 +25,6 @@ const (
 	keyServerPath = keyPrefix + "server"
 	keyQueryPath  = keyPrefix + "query"
 	versionPath   = "/_matrix/federation/v1/version"
-	healthPath    = "/health"
 )
 
 // KeySource has the keys of other servers and publishes ours. *keys.Ring is one.
@@ -48,7 +47,8 @@ type ServerConfig struct {
 	Trace      trace.Sink
 }
 
-// Server is the http.Handler that other servers talk to. Its routes and limits are immutable; what requests share is admission.
+// Server is the http.Handler that other servers talk to. Its routes and limits are immutable; what requests share is admission, and
+// draining.
 type Server struct {
 	self      ident.ServerName
 	keys      KeySource
@@ -57,6 +57,7 @@ type Server struct {
 	trace     trace.Sink
 	router    *router
 	admission *admission
+	draining  atomic.Bool // it was told to stop
 }
 
 var (
@@ -74,12 +75,7 @@ func NewServer(config ServerConfig) (*Server, error) {
 		limits:  config.Limits.orDefault(),
 		trace:   trace.OrDiscard(config.Trace),
 	}
-	s.admission = &admission{
-		requests:  semaphore.NewWeighted(int64(s.limits.Requests)),
-		bodies:    semaphore.NewWeighted(s.limits.BodyBytes),
-		perOrigin: s.limits.RequestsPerOrigin,
-		running:   make(map[ident.ServerName]int),
-	}
+	s.admission = newAdmission(s.limits)
 	routes := append(s.builtin(config.Version), config.Routes...)
 	var err error
 	if s.router, err = newRouter(routes, s.serve); err != nil {
@@ -88,7 +84,7 @@ func NewServer(config ServerConfig) (*Server, error) {
 	return s, nil
 }
 
-// builtin are the routes of X-62 that need nothing from above, and a probe for load balancers.
+// builtin are the routes of X-62 that need nothing from above.
 func (s *Server) builtin(version string) []Route {
 	type software struct {
 		Name    string `json:"name"`
@@ -103,14 +99,41 @@ func (s *Server) builtin(version string) []Route {
 		}},
 		{Method: http.MethodGet, Pattern: keyQueryPath + "/:serverName", Open: true, Handle: s.queryServer},
 		{Method: http.MethodPost, Pattern: keyQueryPath, Open: true, MaxBody: maxKeyQuery, Handle: s.queryServers},
-		{Method: http.MethodGet, Pattern: healthPath, Open: true, Handle: func(context.Context, *Request) (Reply, error) {
-			return JSON(map[string]string{"status": "ok"})
-		}},
 	}
 }
 
 // ServeHTTP answers one request.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.router.ServeHTTP(w, r) }
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		switch r.URL.Path {
+		case healthPath, alivePath:
+			probe(w, http.StatusOK, "OK")
+			return
+		case readyPath:
+			if s.draining.Load() {
+				probe(w, http.StatusServiceUnavailable, "draining")
+			} else {
+				probe(w, http.StatusOK, "OK")
+			}
+			return
+		}
+	}
+	s.router.ServeHTTP(w, r)
+}
+
+// The paths for load balancers and supervisors: the server answers; it wants requests. They are neither limited nor traced, and are
+// asked every few seconds.
+const (
+	healthPath = "/health"
+	alivePath  = "/healthz"
+	readyPath  = "/readyz"
+)
+
+func probe(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text) // who does not wait for it does not need it
+}
 
 // serve answers one request for which the router has found m.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, m match) {
@@ -122,8 +145,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m match) {
 	if m.allow != "" {
 		w.Header().Set("Allow", m.allow)
 	}
-	in := &inbound{server: s, writer: w, http: r, match: m}
-	reply, err := in.run()
+	visit, err := s.admission.enter(r.RemoteAddr)
+	defer visit.leave()
+	in := &inbound{server: s, writer: w, http: r, match: m, visit: visit}
+	var reply Reply
+	if err == nil {
+		reply, err = in.run()
+	}
 	served.Origin = string(in.origin)
 	if err != nil {
 		refusal := errInternal
@@ -131,6 +159,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m match) {
 		served.Code, served.Reason = string(refusal.Code), err.Error()
 		reply = errorReplyOf(w.Header(), refusal)
 	}
+	visit.charge(int64(len(reply.Body)))
 	served.Status = s.write(w, reply)
 	served.Took = time.Since(begun)
 	s.trace.Emit(served)
@@ -161,7 +190,7 @@ func (s *Server) write(w http.ResponseWriter, reply Reply) int {
 	header.Set("Content-Type", "application/json") // X-03
 	header.Set("Content-Length", strconv.Itoa(len(reply.Body)))
 	// A ResponseWriter of the simulated network or of a test has no deadlines; there is no slow client behind it.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(min(paced(int64(len(reply.Body))), s.limits.WriteTime)))
 	w.WriteHeader(reply.Status)
 	_, _ = w.Write(reply.Body)
 	return reply.Status

@@ -147,7 +147,6 @@ func TestRefusals(t *testing.T) {
 		{"X-07 slash", get("/_matrix/key/v2/server/"), 200, ""},
 		{"X-07 slash on query", "POST /_matrix/key/v2/query/ HTTP/1.1\r\nHost: x\r\nContent-Length: 18\r\n\r\n{\"server_keys\":{}}", 200, ""},
 		{"X-04 removed key path", get("/_matrix/key/v2/server/ed25519:1"), 404, "M_UNRECOGNIZED"},
-		{"health", get("/health"), 200, ""},
 		{"G-C7 announced size", "POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 65\r\n\r\n" + strings.Repeat(" ", 65), 413, "M_TOO_LARGE"},
 		{"G-C7 huge announced size", "POST /open HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000000000000000\r\n\r\n{}", 413, "M_TOO_LARGE"},
 		{"G-C7 chunked", "POST /open HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n41\r\n" + strings.Repeat(" ", 65) + "\r\n0\r\n\r\n", 413, "M_TOO_LARGE"},
@@ -323,7 +322,9 @@ func TestReplies(t *testing.T) {
 	}{
 		{"/_matrix/federation/v1/version", 200, `{"server":{"name":"Strata","version":"1.2.3"}}`, nil}, // E-02
 		{"/_matrix/key/v2/server", 200, `{"server_name":"self.example"}`, nil},
-		{"/health", 200, `{"status":"ok"}`, nil},
+		{"/health", 200, "OK", map[string]string{"Content-Type": "text/plain; charset=utf-8"}},
+		{"/healthz", 200, "OK", nil},
+		{"/readyz", 200, "OK", nil},
 		{"/array", 202, `[200,{}]`, nil}, // X-01
 		{"/nothing", 200, `{}`, nil},
 		{"/refuse", 400, `{"errcode":"M_INCOMPATIBLE_ROOM_VERSION","error":"no","room_version":"9"}`, nil},
@@ -358,9 +359,10 @@ func TestAdmission(t *testing.T) {
 		status int
 	}{
 		{"requests", ServerLimits{Requests: 1}, "third.example", 429},
-		{"bodies", ServerLimits{BodyBytes: 3}, "third.example", 429},
-		{"share of the origin", ServerLimits{RequestsPerOrigin: 1}, "origin.example", 429},
-		{"share of another origin", ServerLimits{RequestsPerOrigin: 1}, "third.example", 200},
+		{"memory", ServerLimits{Memory: 5}, "third.example", 429}, // a byte more than the body
+		{"an origin's share of the requests", ServerLimits{Requests: 2, OriginRequests: 9}, "origin.example", 429},
+		{"another origin's", ServerLimits{Requests: 2, OriginRequests: 9}, "third.example", 200},
+		{"its share of the memory", ServerLimits{Memory: 8, OriginRequests: 9}, "origin.example", 429},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s, _ := newTestServer(t, func(c *ServerConfig) { c.Limits, c.Routes = tt.limits, append(testRoutes(), hold) })
@@ -383,8 +385,8 @@ func TestAdmission(t *testing.T) {
 			if got := again(); got != 200 {
 				t.Errorf("afterwards: %d", got)
 			}
-			if len(s.admission.running) != 0 {
-				t.Errorf("origins left over: %v", s.admission.running)
+			if a := s.admission; len(a.lines)+len(a.unverified.held)+len(a.verified.held)+len(a.memory.held) != 0 {
+				t.Errorf("left over: %+v", a)
 			}
 		})
 	}
