@@ -22,7 +22,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server, err := messaging.Open(ctx, messaging.Config{ServerName: "example.org", DataDir: "data", TLS: certificate})
+	server, err := messaging.Open(ctx, messaging.Config{ServerName: "example.org", DataDir: "data", TLS: certificate.Config(nil)})
 	if err != nil {
 		log.Fatal(err)
 	}

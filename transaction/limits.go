@@ -20,14 +20,6 @@ const (
 	// well under 100.
 	MaxTxnID = 255
 
-	// KeptReplies is for how long the reply to an inbound transaction is kept at least, so that one that comes again gets it (T-03):
-	// as long as Synapse keeps it. Older ones may be deleted.
-	KeptReplies = 24 * time.Hour
-
-	// KeptRepliesOfOrigin is how many an origin has at least, the latest, before older ones may be deleted in a shorter time: twelve
-	// hours of two a second. A server that sends more than that does not come back to one from before (T-02).
-	KeptRepliesOfOrigin = 100_000
-
 	// maxPDUError is how much is told of what is wrong with a PDU, in bytes: with fifty of them and their ids a reply has under
 	// 64 KiB.
 	maxPDUError = 500

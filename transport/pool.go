@@ -2,9 +2,10 @@
 
 package transport
 
-// pool is a limited number of units that parties hold for a time. Nobody may hold more than is left free: one party alone gets half
-// of all, two get a third each, and n leave one share of n+1 for whoever comes next. So neither the first nor the greediest can take
-// it from the others, and no share needs to be set for a number of parties that nobody knows. Its owner guards it.
+// pool is a limited number of units that parties hold for a time. Nobody gets units who would then hold more than was left free: in
+// small units, one party alone gets half of all, the next half of what is left, and so on, so that there is always some for whoever
+// comes next. So neither the first nor the greediest can take it from the others, and no share needs to be set for a number of
+// parties that nobody knows. Its owner guards it.
 type pool[P comparable] struct {
 	free int64
 	held map[P]int64 // no entry is 0

@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"log"
 	"net"
@@ -198,11 +199,11 @@ func TestFileCertificate(t *testing.T) {
 	}
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writeCertificate(t, ca, certFile, keyFile, "a.example")
-	config, err := FileCertificate(certFile, keyFile)
+	files, err := FileCertificate(certFile, keyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if proto, err := get(t, config, "a.example", ca.Pool()); err != nil || proto != "HTTP/2.0" {
+	if proto, err := get(t, files.Config(nil), "a.example", ca.Pool()); err != nil || proto != "HTTP/2.0" {
 		t.Errorf("%s, %v", proto, err)
 	}
 	if _, err := FileCertificate(certFile, filepath.Join(dir, "ca.key")); err == nil || !strings.Contains(err.Error(), certFile) {
@@ -211,6 +212,65 @@ func TestFileCertificate(t *testing.T) {
 	if _, err := FileCertificate(filepath.Join(dir, "none"), keyFile); err == nil {
 		t.Error("no certificate, no error")
 	}
+}
+
+// A renewed certificate is taken up by the servers that run: on demand, or by a handshake a minute later; a pair that does not fit
+// changes nothing.
+func TestFileCertificateReload(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := OpenLocalCA(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	writeCertificate(t, ca, certFile, keyFile, "a.example")
+	files, err := FileCertificate(certFile, keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := files.Config(nil)
+	renew := func(host string) {
+		t.Helper()
+		if err := errors.Join(os.Remove(certFile), os.Remove(keyFile)); err != nil {
+			t.Fatal(err)
+		}
+		writeCertificate(t, ca, certFile, keyFile, host)
+	}
+	serves := func(host string) {
+		t.Helper()
+		if _, err := get(t, config, host, ca.Pool()); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	renew("b.example")
+	serves("a.example")
+	if err := files.Reload(); err != nil {
+		t.Error(err)
+	}
+	serves("b.example")
+
+	if err := os.WriteFile(keyFile, []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := files.Reload(); err == nil || !strings.Contains(err.Error(), keyFile) {
+		t.Errorf("half a key: %v", err)
+	}
+	later := time.Now().Add(lookAgain)
+	before, err := files.at(time.Now())
+	if err != nil {
+		t.Error(err)
+	}
+	if same, err := files.at(later); same != before || err == nil {
+		t.Errorf("half a key: the certificate changed, or nothing was said: %v", err)
+	}
+	renew("c.example")
+	if same, _ := files.at(later.Add(lookAgain / 2)); same != before {
+		t.Error("looked again at once")
+	}
+	if renewed, err := files.at(later.Add(lookAgain)); renewed == before || err != nil {
+		t.Errorf("the renewed certificate was not taken up: %v", err)
+	}
+	serves("c.example")
 }
 
 // The TLS versions before 1.2 are refused.

@@ -128,7 +128,11 @@ func (c loadCmd) Run(ctx context.Context, w *world) error {
 // certificate is that of the origins.
 func (c loadCmd) certificate() (*tls.Config, error) {
 	if c.Authority == "" {
-		return transport.FileCertificate(c.TLSCert, c.TLSKey)
+		files, err := transport.FileCertificate(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, err
+		}
+		return files.Config(nil), nil
 	}
 	authority, err := transport.OpenLocalCA(c.Authority)
 	if err != nil {

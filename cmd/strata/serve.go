@@ -71,6 +71,9 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	p.config.Trace = logSink(logger)
+	if p.certificate != nil {
+		p.config.TLS = p.certificate.Config(p.config.Trace)
+	}
 	p.config.Version = softwareVersion()
 	server, err := messaging.Open(ctx, p.config)
 	if err != nil {

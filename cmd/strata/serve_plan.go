@@ -23,6 +23,7 @@ import (
 // plan is a server about to run: everything that its settings lead to, with its listeners open.
 type plan struct {
 	config      messaging.Config
+	certificate *transport.CertificateFiles // nil unless it comes from files
 	listeners   []net.Listener
 	urls        []string
 	socket      string
@@ -199,7 +200,9 @@ func (p *plan) addCertificate(s settings) (err error) {
 			p.acmeAddress = joinHostPort("", s.ACME.HTTPPort)
 		}
 	default:
-		p.config.TLS, err = transport.FileCertificate(s.TLSCertificatePath, s.TLSPrivateKeyPath)
+		if p.certificate, err = transport.FileCertificate(s.TLSCertificatePath, s.TLSPrivateKeyPath); err == nil {
+			p.config.TLS = p.certificate.Config(nil)
+		}
 	}
 	return err
 }
