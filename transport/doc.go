@@ -6,9 +6,10 @@
 //	Client.Do                                                     Server
 //	   │ sign: method, uri, origin, destination, body        ▲ Reply or Error, as JSON
 //	   │ resolve: package discovery ── well-known, SRV              │ handler, panics caught
-//	   │ connect: guarded dialer, TLS, kept connections             │ share of the origin
+//	   │ connect: guarded dialer, TLS, kept connections             │ the origin's turn
 //	   │ reply: capped, JSON, classed failures                      │ X-Matrix signature: package keys
-//	   │                                                            │ body: capped, in time, a JSON object
+//	   │                                                            │ body: capped, in time, a JSON object, parsed once
+//	   │                                                            │ a place, among those of its address
 //	   └───────────────────── HTTPS, HTTP/2 ───────────────────────►│ route by escaped path
 //
 // Three things hold for the client: every connection, also that for a well-known document, goes through one dialer that refuses
@@ -17,6 +18,8 @@
 //
 // Three things hold for the server: a request costs memory and time only within ServerLimits; the origin that a handler sees has
 // been proven with a signature over what the handler sees; nothing that a peer sends makes it panic or tells it of our insides.
+//
+// What requests share is handed out by admission.go and pool.go: nobody gets more than is left for others, and what waits is counted.
 //
 // The server's certificate comes from FileCertificate, ACME or a LocalCA.
 //
