@@ -28,7 +28,10 @@ CREATE TABLE destinations (
 	retry_at     INTEGER NOT NULL DEFAULT 0,
 	not_before   INTEGER NOT NULL DEFAULT 0,
 	last_success INTEGER NOT NULL DEFAULT 0,
-	last_failure INTEGER NOT NULL DEFAULT 0
+	last_failure INTEGER NOT NULL DEFAULT 0,
+	last_class   TEXT NOT NULL DEFAULT '',
+	suspects     INTEGER NOT NULL DEFAULT 0,
+	control      INTEGER NOT NULL DEFAULT 0
 );`
 
 // Kinds of outbound items.
@@ -61,6 +64,12 @@ type Destination struct {
 	NotBefore   int64    // ms; it asked itself not to be tried before (Retry-After), 0 when it did not
 	LastSuccess int64    // ms, 0 for never
 	LastFailure int64    // ms, 0 for never
+	LastClass   string   // of that failure
+
+	// Suspects is how many of the next items hold one that it refuses, 0 when none is suspected; Control says that it is first
+	// to be seen whether it takes a transaction that holds nothing.
+	Suspects int
+	Control  bool
 }
 
 // Enqueue appends one item for a set of servers to the outbound log. Its cost does not grow with the set once the set is
@@ -133,6 +142,12 @@ func (tx *Tx) outboundSets(after Position, scan int) (rows []outboundSet, err er
 	return rows, err
 }
 
+// OutboundItem gives an item of the log, as it would be sent now; found is false when it was trimmed.
+func (tx *Tx) OutboundItem(position Position) (item Outbound, found bool, err error) {
+	item, err = tx.outbound(position)
+	return item, item.Kind != 0, err
+}
+
 func (tx *Tx) outbound(position Position) (Outbound, error) {
 	item := Outbound{Position: position}
 	_, err := tx.queryRow(`SELECT kind, room_id, event_id, content, queued_at, compacted, about FROM outbound WHERE position = ?`,
@@ -147,8 +162,8 @@ func (tx *Tx) outbound(position Position) (Outbound, error) {
 
 // Destinations lists every server that anything was ever queued for, by name.
 func (tx *Tx) Destinations() (list []Destination, err error) {
-	err = tx.query(`SELECT s.name, d.cursor, d.failures, d.retry_at, d.not_before, d.last_success, d.last_failure
-		FROM destinations d JOIN servers s ON s.nid = d.server ORDER BY s.name`, nil, func(r rowScanner) error {
+	err = tx.query(`SELECT s.name, d.cursor, d.failures, d.retry_at, d.not_before, d.last_success, d.last_failure,
+		d.last_class, d.suspects, d.control FROM destinations d JOIN servers s ON s.nid = d.server ORDER BY s.name`, nil, func(r rowScanner) error {
 		d, err := scanDestination(r)
 		list = append(list, d)
 		return err
@@ -157,7 +172,8 @@ func (tx *Tx) Destinations() (list []Destination, err error) {
 }
 
 func scanDestination(r rowScanner) (d Destination, err error) {
-	return d, r.Scan(&d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.NotBefore, &d.LastSuccess, &d.LastFailure)
+	return d, r.Scan(&d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.NotBefore, &d.LastSuccess, &d.LastFailure, &d.LastClass,
+		&d.Suspects, &d.Control)
 }
 
 // AddDestination makes a server a destination for which nothing is queued up to a position, unless it is one.
@@ -171,9 +187,10 @@ func (tx *Tx) AddDestination(server ident.ServerName, cursor Position) error {
 
 // SetDestination stores what is known of a destination that exists.
 func (tx *Tx) SetDestination(d Destination) error {
-	return tx.exec(`UPDATE destinations SET cursor = ?, failures = ?, retry_at = ?, not_before = ?, last_success = ?, last_failure = ?
-		WHERE server = (SELECT nid FROM servers WHERE name = ?)`,
-		int64(d.Cursor), d.Failures, d.RetryAt, d.NotBefore, d.LastSuccess, d.LastFailure, string(d.Server))
+	return tx.exec(`UPDATE destinations SET cursor = ?, failures = ?, retry_at = ?, not_before = ?, last_success = ?, last_failure = ?,
+		last_class = ?, suspects = ?, control = ? WHERE server = (SELECT nid FROM servers WHERE name = ?)`,
+		int64(d.Cursor), d.Failures, d.RetryAt, d.NotBefore, d.LastSuccess, d.LastFailure,
+		d.LastClass, d.Suspects, d.Control, string(d.Server))
 }
 
 // TrimOutbound forgets up to limit items, the oldest first, up to a position that every destination is past, and tells how many

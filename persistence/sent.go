@@ -17,6 +17,9 @@ CREATE TABLE sent_transactions (
 	pdus      INTEGER NOT NULL,
 	edus      INTEGER NOT NULL,
 	through   INTEGER NOT NULL, -- the destination's cursor once this is answered
+	items     BLOB NOT NULL,    -- ascending positions in the log, each the uvarint difference to the one before
+	parked    INTEGER NOT NULL DEFAULT 0, -- position of the parked item that this tries again
+	withdrawn INTEGER NOT NULL DEFAULT 0, -- ended_at is when it was given up
 	frozen_at INTEGER NOT NULL,
 	ended_at  INTEGER NOT NULL DEFAULT 0,
 	attempts  INTEGER NOT NULL DEFAULT 0,
@@ -40,9 +43,12 @@ type SentTransaction struct {
 	TxnID       string
 	Body        []byte // canonical JSON as sent; nil in listings
 	PDUs, EDUs  int
-	Through     Position // where the destination's cursor stands once this is answered
-	FrozenAt    int64    // ms
-	EndedAt     int64    // ms; 0 while it is not answered
+	Through     Position   // where the destination's cursor stands once this is answered
+	FrozenAt    int64      // ms
+	Items       []Position // places in the log that it is made of, ascending; nil in listings
+	Parked      Position   // of the parked item that it tries again, 0 for none
+	EndedAt     int64      // ms; 0 while it is neither answered nor withdrawn
+	Withdrawn   bool       // given up: the destination refused it; others carry what was in it
 	Attempts    int
 	Reply       []byte  // the 200 body; nil in listings, and when it was too long to be kept
 	Last        Attempt // the latest; Number 0 before the first
@@ -61,9 +67,9 @@ func (tx *Tx) Freeze(t SentTransaction) (SentTransaction, error) {
 	if err != nil {
 		return t, err
 	}
-	return t, tx.exec(`INSERT INTO sent_transactions (position, server, txn_id, body, pdus, edus, through, frozen_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		int64(t.Position), server, t.TxnID, t.Body, t.PDUs, t.EDUs, int64(t.Through), t.FrozenAt)
+	return t, tx.exec(`INSERT INTO sent_transactions (position, server, txn_id, body, pdus, edus, through, items, parked, frozen_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		int64(t.Position), server, t.TxnID, t.Body, t.PDUs, t.EDUs, int64(t.Through), packPositions(t.Items), int64(t.Parked), t.FrozenAt)
 }
 
 // OpenTransaction gives the frozen, unanswered transaction of a destination. There is at most one (T-02).
@@ -77,7 +83,7 @@ func (tx *Tx) OpenTransaction(server ident.ServerName) (t SentTransaction, found
 	return t, found, err
 }
 
-// RecordFailure keeps an attempt that failed; the transaction stays open.
+// RecordFailure keeps an attempt that failed; whether the transaction is over is another matter.
 func (tx *Tx) RecordFailure(t SentTransaction, a Attempt) error {
 	server, err := tx.noteAttempt(t, a, 0, nil)
 	if err != nil {
@@ -92,18 +98,24 @@ func (tx *Tx) RecordSuccess(t SentTransaction, a Attempt, endedAt int64, reply [
 	return err
 }
 
-// noteAttempt makes an attempt the last one of its transaction and counts it.
+// noteAttempt makes an attempt the last one of its transaction, and counts it. endedAt is 0 when it did not end the transaction.
 func (tx *Tx) noteAttempt(t SentTransaction, a Attempt, endedAt int64, reply []byte) (server int64, err error) {
 	if server, err = tx.internServer(t.Destination); err != nil {
 		return 0, err
 	}
 	err = tx.exec(`UPDATE sent_transactions SET attempts = ?, started_at = ?, duration_us = ?, class = ?, phase = ?, status = ?, message = ?,
-		ended_at = ?, reply = ? WHERE position = ?`,
-		a.Number, a.StartedAt, a.DurationUS, a.Class, a.Phase, a.Status, a.Message, endedAt, reply, int64(t.Position))
+		reply = ?, withdrawn = withdrawn AND ?9 = 0, ended_at = CASE ?9 WHEN 0 THEN ended_at ELSE ?9 END WHERE position = ?10`,
+		a.Number, a.StartedAt, a.DurationUS, a.Class, a.Phase, a.Status, a.Message, reply, endedAt, int64(t.Position))
 	if err != nil {
 		return 0, err
 	}
 	return server, tx.countAttempt(server, a)
+}
+
+// Withdraw gives up a transaction that is not answered, and tells whether it was not over yet.
+func (tx *Tx) Withdraw(transaction Position, at int64) (open bool, err error) {
+	n, err := tx.execRows(`UPDATE sent_transactions SET ended_at = ?, withdrawn = 1 WHERE position = ? AND ended_at = 0`, at, int64(transaction))
+	return n > 0, err
 }
 
 // SentTransactions lists outbound transactions, newest first, those before a position when it is not 0. An empty
@@ -131,19 +143,41 @@ func (tx *Tx) SentTransactionsByID(txnID string) (list []SentTransaction, err er
 
 // sentColumns selects transactions; listings leave the bodies where they are.
 func sentColumns(bodies bool) string {
-	content := `NULL, length(t.body), NULL`
+	content := `NULL, length(t.body), NULL, NULL`
 	if bodies {
-		content = `t.body, length(t.body), t.reply`
+		content = `t.body, length(t.body), t.reply, t.items`
 	}
-	return `SELECT t.position, s.name, t.txn_id, t.pdus, t.edus, t.through, t.frozen_at, t.ended_at, t.attempts, ` + content + `,
+	return `SELECT t.position, s.name, t.txn_id, t.pdus, t.edus, t.through, t.parked, t.withdrawn, t.frozen_at, t.ended_at, t.attempts, ` + content + `,
 		t.started_at, t.duration_us, t.class, t.phase, t.status, t.message
 		FROM sent_transactions t JOIN servers s ON s.nid = t.server`
 }
 
 func scanSent(r rowScanner) (t SentTransaction, err error) {
 	last := &t.Last
-	err = r.Scan(&t.Position, &t.Destination, &t.TxnID, &t.PDUs, &t.EDUs, &t.Through, &t.FrozenAt, &t.EndedAt, &t.Attempts,
-		&t.Body, &last.Bytes, &t.Reply, &last.StartedAt, &last.DurationUS, &last.Class, &last.Phase, &last.Status, &last.Message)
+	var items []byte
+	err = r.Scan(&t.Position, &t.Destination, &t.TxnID, &t.PDUs, &t.EDUs, &t.Through, &t.Parked, &t.Withdrawn, &t.FrozenAt,
+		&t.EndedAt, &t.Attempts, &t.Body, &last.Bytes, &t.Reply, &items, &last.StartedAt, &last.DurationUS, &last.Class, &last.Phase, &last.Status, &last.Message)
 	last.Number = t.Attempts
+	if err != nil {
+		return t, err
+	}
+	t.Items, err = unpackPositions(items)
 	return t, err
+}
+
+func packPositions(positions []Position) []byte {
+	values := make([]int64, len(positions))
+	for i, p := range positions {
+		values[i] = int64(p)
+	}
+	return packAscending(values)
+}
+
+func unpackPositions(packed []byte) ([]Position, error) {
+	values, err := unpackAscending(packed)
+	var positions []Position
+	for _, v := range values {
+		positions = append(positions, Position(v))
+	}
+	return positions, err
 }

@@ -131,7 +131,7 @@ func unpackAscending(packed []byte) ([]int64, error) {
 	for len(packed) > 0 {
 		difference, n := binary.Uvarint(packed)
 		if n <= 0 {
-			return nil, fmt.Errorf("server set: bad varint after %d members", len(values))
+			return nil, fmt.Errorf("bad varint after %d values", len(values))
 		}
 		last += int64(difference)
 		values = append(values, last)

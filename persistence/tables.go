@@ -31,6 +31,8 @@ var schema = []string{
 	backlogSchema,
 	sentSchema,
 	attemptsSchema,
+	parkedSchema,
+	holdsSchema,
 	inboxSchema,
 	retentionSchema,
 	subscriptionsSchema,

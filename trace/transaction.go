@@ -43,6 +43,15 @@ type TransactionEDUDropped struct {
 	Destinations int
 }
 
+// TransactionParked is emitted when a destination has refused an item for good: it is set aside, and what is behind it goes on.
+type TransactionParked struct {
+	Destination, Room, Event string // Room and Event are "" for an EDU
+	Class                    string // of the refusal
+	Status                   int
+	Message                  string // what the destination said
+	Forgotten                int64  // items that were parked before and are kept no longer
+}
+
 // TransactionStoreFailed is emitted when the outbox could not use the store. Nothing is lost: what it was about is done again.
 type TransactionStoreFailed struct {
 	Destination string // "" when it was not about one
@@ -63,6 +72,9 @@ func (TransactionCompacted) Kind() string { return "transaction.compacted" }
 
 // Kind implements Event.
 func (TransactionEDUDropped) Kind() string { return "transaction.edu_dropped" }
+
+// Kind implements Event.
+func (TransactionParked) Kind() string { return "transaction.parked" }
 
 // Kind implements Event.
 func (TransactionStoreFailed) Kind() string { return "transaction.store_failed" }

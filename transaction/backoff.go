@@ -12,7 +12,7 @@ type RetryPolicy struct {
 	First  time.Duration // wait after the first failure
 	Max    time.Duration // longest wait
 	Factor float64       // growth from one failure to the next
-	Jitter float64       // 0 to 1: the share of the wait that is drawn by chance, so that destinations do not wake together
+	Jitter float64       // 0 to 1: the share of the wait that is drawn by chance, evenly, so that those that failed together do not wake together
 
 	// Contact is the shortest time between a failure and a try that was brought forward because the destination was heard
 	// from. The streak of failures is not forgotten by it, and a wait that the destination asked for is not cut short.
@@ -26,10 +26,13 @@ type RetryPolicy struct {
 	Concurrent int
 }
 
+// evenly is the jitter with which a wait that doubles lies anywhere between the one before it and its longest.
+const evenly = 0.5
+
 // DefaultRetryPolicy waits 15 seconds at first and a day at most.
 func DefaultRetryPolicy() RetryPolicy {
 	return RetryPolicy{
-		First: 15 * time.Second, Max: 24 * time.Hour, Factor: 2, Jitter: 0.3, Contact: 15 * time.Second,
+		First: 15 * time.Second, Max: 24 * time.Hour, Factor: 2, Jitter: evenly, Contact: 15 * time.Second,
 		AttemptTimeout: time.Minute, Concurrent: 64,
 	}
 }
@@ -59,14 +62,25 @@ func positive[N int | time.Duration](n, otherwise N) N {
 	return otherwise
 }
 
-// wait is how long to wait after a number of failures in a row, at least 1. A wait that the peer asked for (Retry-After) is
-// honoured up to Max. random is from [0, 1).
-func (p RetryPolicy) wait(failures int, asked time.Duration, random float64) time.Duration {
-	grown := float64(p.First) * math.Pow(p.Factor, float64(failures-1))
+// failure is what a wait depends on.
+type failure struct {
+	streak int           // failures in a row, at least 1
+	gone   bool          // the server looks gone for good (transport.Failure.Gone)
+	asked  time.Duration // what the peer asked for (Retry-After), 0 if it did not
+}
+
+// wait is how long to wait after a failure. A server that looks gone ages at twice the pace; what the peer asked for is honoured up
+// to Max. random is from [0, 1).
+func (p RetryPolicy) wait(f failure, random float64) time.Duration {
+	steps := f.streak - 1
+	if f.gone {
+		steps *= 2
+	}
+	grown := float64(p.First) * math.Pow(p.Factor, float64(steps))
 	wait := p.Max
 	if grown < float64(p.Max) {
 		wait = time.Duration(grown)
 	}
 	wait -= time.Duration(float64(wait) * p.Jitter * random)
-	return max(wait, min(asked, p.Max))
+	return max(wait, min(f.asked, p.Max))
 }

@@ -14,23 +14,31 @@ import (
 
 // batch is what goes into one transaction: as much as the limits of T-01 and MaxSentBytes allow, and always one item at least.
 type batch struct {
+	limit    int                  // places of the log at most, 0 for what T-01 allows
+	suspects map[ident.RoomID]int // rooms whose events go out by themselves
+
 	items             []persistence.Outbound
+	places            int // of the log, at each of which several items can stand: see takeAll
 	pdus, edus, bytes int
 }
 
 // take adds an item, unless it does not fit. Then nothing behind it may be added either: order is kept.
 func (b *batch) take(item persistence.Outbound) bool {
-	pdus, edus, bytes := b.pdus, b.edus, b.bytes+len(item.Content)
+	pdus, edus, bytes, places := b.pdus, b.edus, b.bytes+len(item.Content), b.places
+	if len(b.items) == 0 || item.Position != b.items[len(b.items)-1].Position {
+		places++
+	}
 	if item.Kind == persistence.KindPDU {
 		pdus++
 	} else {
 		edus++
 	}
-	if len(b.items) > 0 && (pdus > MaxPDUs || edus > MaxEDUs || bytes > MaxSentBytes) {
+	full := pdus > MaxPDUs || edus > MaxEDUs || bytes > MaxSentBytes || b.limit > 0 && places > b.limit
+	if len(b.items) > 0 && (full || b.apart(item) != b.apart(b.items[0])) {
 		return false
 	}
 	b.items = append(b.items, item)
-	b.pdus, b.edus, b.bytes = pdus, edus, bytes
+	b.pdus, b.edus, b.bytes, b.places = pdus, edus, bytes, places
 	return true
 }
 
@@ -45,12 +53,23 @@ func (b *batch) takeAll(at persistence.Position, items []persistence.Outbound) b
 	return true
 }
 
+// apart is the suspect room that an item is of, "" for none.
+func (b *batch) apart(item persistence.Outbound) ident.RoomID {
+	if b.suspects[item.RoomID] > 0 {
+		return item.RoomID
+	}
+	return ""
+}
+
 // compose builds the transaction that carries all of items. Its body is canonical JSON and its id a hash of the body, so
 // that one id can never carry two contents.
 func compose(origin, destination ident.ServerName, items []persistence.Outbound, through persistence.Position, nowMS int64) persistence.SentTransaction {
 	t := persistence.SentTransaction{Destination: destination, Through: through, FrozenAt: nowMS}
 	var pdus, edus []byte
 	for _, item := range items {
+		if n := len(t.Items); item.Position != 0 && (n == 0 || t.Items[n-1] != item.Position) {
+			t.Items = append(t.Items, item.Position)
+		}
 		if item.Kind == persistence.KindPDU {
 			t.PDUs++
 			pdus = appendElement(pdus, item.Content)

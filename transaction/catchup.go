@@ -4,6 +4,7 @@ package transaction
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/strata-matrix/strata/persistence"
@@ -45,6 +46,7 @@ type gathering struct {
 	rooms   Rooms
 	batch   *batch
 	covered map[ident.RoomID]persistence.Position // up to where the destination needs nothing more of a room
+	drops   []persistence.Drop                    // what operators have dropped
 	given   map[ident.RoomID]persistence.Position // rooms whose present is in the batch, with the place of what stood for them
 	skipped bool                                  // something that the destination needs no more
 	err     error
@@ -61,6 +63,10 @@ func (o *Outbox) gather(tx *persistence.Tx, to ident.ServerName, from persistenc
 
 // take is handed the items of the log in order, until it refuses one or fails.
 func (g *gathering) take(item persistence.Outbound) bool {
+	if slices.ContainsFunc(g.drops, func(d persistence.Drop) bool { return d.Fits(item) }) {
+		g.skipped = true
+		return true
+	}
 	if item.Kind != persistence.KindPDU {
 		return g.batch.take(item)
 	}

@@ -36,7 +36,7 @@ func (c compaction) due(backlog Backlog, seen persistence.Position, now time.Tim
 func (o *Outbox) laggards() map[ident.ServerName]persistence.Position {
 	behind := map[ident.ServerName]persistence.Position{}
 	for name, d := range o.destinations {
-		if d.phase != idle {
+		if !d.atRest() {
 			behind[name] = d.from
 		}
 	}

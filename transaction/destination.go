@@ -17,33 +17,42 @@ import (
 // phase is where a destination stands. Every transition is a method below.
 //
 //	        wake                a free place             nothing left
-//	idle ─────────► ready ────────────────────► sending ─────────────► idle
-//	                  ▲                          │    │
-//	                  ├───────── more ───────────┘    │ failure
-//	                  └────── time, contact ─── waiting ◄┘
-type phase int
+//	idle ─────────► ready ────────────────────► sending ─────────────► idle, or dozing if something is parked for it:
+//	                ▲ │ ▲                        │    │                 until that is to be tried again
+//	 the rule goes  │ │ ├───────── more ─────────┘    │ failure
+//	                │ │ └────── time, contact ─── waiting ◄┘
+//	                │ ▼ a rule holds it
+//	                held
+type phase uint8
 
 const (
 	idle phase = iota
+	dozing
 	ready
 	sending
 	waiting
+	held
 )
 
 // destination is what the dispatcher keeps in memory of a server. An idle one costs this struct and its place in a map.
 type destination struct {
-	name    ident.ServerName
-	phase   phase
-	from    persistence.Position // nothing up to here is still to be sent
-	again   bool                 // more was queued while it was sending
-	heard   bool                 // it reached us while it was sending
-	retryAt time.Time            // while waiting
-	place   int                  // in the waiting room, while waiting
-	stored  persistence.Destination
+	phase    phase
+	again    bool                 // more was queued while it was sending
+	heard    bool                 // it reached us while it was sending
+	place    int32                // in the waiting room, while waiting or dozing
+	from     persistence.Position // nothing up to here is still to be sent
+	due      int64                // ms; while waiting or dozing: until when
+	parkedAt int64                // ms; when something parked is to be tried again, 0 when nothing is
+	stored   persistence.Destination
 
 	volatile   []*volatile // what is of use only now, in the order of coming
 	catchingUp bool        // its last transaction held the present of rooms
 }
+
+func (d *destination) name() ident.ServerName { return d.stored.Server }
+
+// atRest tells that nothing is queued for it.
+func (d *destination) atRest() bool { return d.phase == idle || d.phase == dozing }
 
 // failing tells that the last attempt failed, so that the next one may well hang until its timeout; or that the destination was away
 // and is given one room after the other, which makes it ask everybody in them for more.
@@ -54,6 +63,7 @@ type outcome struct {
 	destination *destination
 	stored      persistence.Destination // as it now stands in the store
 	from        persistence.Position    // how far the log has been looked through
+	parkedAt    int64                   // as in destination
 	sent        bool                    // a transaction was answered
 	volatile    []*volatile             // these are dealt with
 	catchingUp  bool                    // it held the present of rooms
@@ -62,20 +72,38 @@ type outcome struct {
 	err         error                   // the store failed
 }
 
-// makeReady puts a destination in line. Those that are failing have a line of their own.
+// makeReady puts a destination in line, unless a rule holds it. Those that are failing have a line of their own.
 func (o *Outbox) makeReady(d *destination) {
 	d.phase, d.again = ready, false
-	if d.failing() {
+	switch {
+	case o.holds(d.name()):
+		d.phase = held
+	case d.failing():
 		o.failing.line = append(o.failing.line, d)
-	} else {
+	default:
 		o.sound.line = append(o.sound.line, d)
 	}
 }
 
 // makeWait has a destination wait until a time.
 func (o *Outbox) makeWait(d *destination, until time.Time) {
-	d.phase, d.retryAt = waiting, until
+	d.phase, d.due = waiting, until.UnixMilli()
 	heap.Push(&o.waiting, d)
+}
+
+// rest leaves a destination alone for which nothing is queued, until it is time for what is parked.
+func (o *Outbox) rest(d *destination) {
+	d.phase = idle
+	if d.parkedAt != 0 {
+		d.phase, d.due = dozing, d.parkedAt
+		heap.Push(&o.waiting, d)
+	}
+}
+
+// rouse makes ready what waits or dozes, before its time.
+func (o *Outbox) rouse(d *destination) {
+	heap.Remove(&o.waiting, int(d.place))
+	o.makeReady(d)
 }
 
 // lane is a line of destinations for places of which there are so many.
@@ -101,7 +129,10 @@ func (o *Outbox) dispatch(ctx context.Context) {
 	for _, l := range []*lane{&o.sound, &o.failing} {
 		for d := l.next(); d != nil; d = l.next() {
 			d.phase, d.heard = sending, false
-			turn := turn{outbox: o, destination: d, stored: d.stored, from: d.from, volatile: slices.Clone(d.volatile), random: o.rand.Float64()}
+			turn := turn{
+				outbox: o, destination: d, stored: d.stored, from: d.from, parkedAt: d.parkedAt, drops: o.drops,
+				volatile: slices.Clone(d.volatile), random: o.rand.Float64(),
+			}
 			go func() { o.outcomes <- turn.run(ctx) }()
 		}
 	}
@@ -115,9 +146,9 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 		if errors.Is(result.err, persistence.ErrClosed) {
 			return result.err
 		}
-		o.trace.Emit(trace.TransactionStoreFailed{Destination: string(d.name), Error: result.err.Error()})
+		o.trace.Emit(trace.TransactionStoreFailed{Destination: string(d.name()), Error: result.err.Error()})
 	}
-	d.from, d.stored, d.catchingUp = result.from, result.stored, result.catchingUp
+	d.from, d.stored, d.parkedAt, d.catchingUp = result.from, result.stored, result.parkedAt, result.catchingUp
 	d.dropVolatile(result.volatile)
 	switch {
 	case !result.retryAt.IsZero():
@@ -128,7 +159,7 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 	case result.more || d.again || result.sent && len(d.volatile) > 0:
 		o.makeReady(d)
 	default:
-		d.phase = idle
+		o.rest(d)
 	}
 	if result.sent {
 		o.stir(ctx)
@@ -156,12 +187,19 @@ func (o *Outbox) leave(d *destination) {
 func (o *Outbox) readMail() {
 	news := o.mail.take()
 	o.seen = max(o.seen, news.last)
+	o.drops = o.drops || news.drops
+	if news.rules != nil {
+		o.setRules(news.rules)
+	}
 	for server, position := range news.wakes {
 		d := o.destinationOf(server)
 		switch d.phase {
 		case idle:
 			d.from = max(d.from, position-1)
 			o.makeReady(d)
+		case dozing:
+			d.from = max(d.from, position-1)
+			o.rouse(d)
 		case sending:
 			d.again = true
 		}
@@ -178,7 +216,7 @@ func (o *Outbox) readMail() {
 func (o *Outbox) destinationOf(server ident.ServerName) *destination {
 	d, known := o.destinations[server]
 	if !known {
-		d = &destination{name: server, stored: persistence.Destination{Server: server}}
+		d = &destination{stored: persistence.Destination{Server: server}}
 		o.destinations[server] = d
 	}
 	return d
@@ -191,17 +229,21 @@ func (o *Outbox) hear(d *destination) {
 	case sending:
 		d.heard = true
 	case waiting:
-		at := time.UnixMilli(max(d.stored.LastFailure+o.policy.Contact.Milliseconds(), d.stored.NotBefore))
-		if at.Before(d.retryAt) {
-			d.retryAt = at
-			heap.Fix(&o.waiting, d.place)
-		}
+		o.bringForward(d, max(d.stored.LastFailure+o.policy.Contact.Milliseconds(), d.stored.NotBefore))
+	}
+}
+
+// bringForward has one that waits wait no longer than until a time, in ms.
+func (o *Outbox) bringForward(d *destination, at int64) {
+	if at < d.due {
+		d.due = at
+		heap.Fix(&o.waiting, int(d.place))
 	}
 }
 
 // wakeDue ends the waiting of those whose time has come.
 func (o *Outbox) wakeDue(now time.Time) {
-	for len(o.waiting) > 0 && !o.waiting[0].retryAt.After(now) {
+	for len(o.waiting) > 0 && o.waiting[0].due <= now.UnixMilli() {
 		o.makeReady(heap.Pop(&o.waiting).(*destination))
 	}
 }
@@ -212,5 +254,5 @@ func (o *Outbox) untilNext(now time.Time) time.Duration {
 	if len(o.waiting) == 0 {
 		return lookAgain
 	}
-	return max(0, min(lookAgain, o.waiting[0].retryAt.Sub(now)))
+	return max(0, min(lookAgain, time.UnixMilli(o.waiting[0].due).Sub(now)))
 }

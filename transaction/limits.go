@@ -44,6 +44,9 @@ const (
 	// each. What a longer one says is lost, not what it answers.
 	MaxKeptReply = 64 << 10
 
+	// versionTimeout is how long a destination may take to say which software it runs: nothing has to be worked on for that.
+	versionTimeout = 10 * time.Second
+
 	// maxFailureMessage is how much of what a peer said is kept with an attempt, in bytes.
 	maxFailureMessage = 500
 )

@@ -27,6 +27,8 @@ type news struct {
 	wakes map[ident.ServerName]persistence.Position // the first new item for each server
 	last  persistence.Position                      // the last new item of all
 	heard map[ident.ServerName]struct{}
+	rules []Pattern // which servers are held from now on; nil when that has not changed
+	drops bool      // some of what is queued was dropped
 
 	volatile []volatileNews
 }
@@ -58,6 +60,14 @@ func (m *mailbox) heard(server ident.ServerName) {
 			n.heard[server] = struct{}{}
 		}
 	})
+}
+
+func (m *mailbox) hold(rules []Pattern) {
+	m.put(func(n *news) { n.rules = append(make([]Pattern, 0, len(rules)), rules...) })
+}
+
+func (m *mailbox) dropped() {
+	m.put(func(n *news) { n.drops = true })
 }
 
 func (m *mailbox) put(change func(*news)) {

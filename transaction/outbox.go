@@ -51,6 +51,9 @@ type Outbox struct {
 	waiting      waitingRoom
 	outcomes     chan outcome
 	seen         persistence.Position // the last position whose wake-up has been worked in
+	rules        []Pattern            // which servers are held
+	drops        bool                 // some of what was queued may have been dropped
+	orders       chan func()          // for the dispatcher, from operators who wait for its answer
 
 	stirred   int                  // transactions answered, and news, since the log was last trimmed
 	trimmed   persistence.Position // up to here
@@ -78,6 +81,7 @@ func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
 		failing:      lane{places: probes},
 		outcomes:     make(chan outcome),
 		trims:        make(chan trimming),
+		orders:       make(chan func()),
 	}, nil
 }
 
@@ -141,6 +145,8 @@ func (o *Outbox) Run(ctx context.Context) error {
 			if err := o.settle(ctx, result); err != nil {
 				return endOf(ctx, err)
 			}
+		case order := <-o.orders:
+			order()
 		case done := <-o.trims:
 			if err := o.settleTrim(done); err != nil {
 				return endOf(ctx, err)
@@ -157,32 +163,60 @@ func endOf(ctx context.Context, err error) error {
 	return err
 }
 
-// load takes up what an earlier run left: whoever is behind is sent to at once, or when its back-off ends.
+// legacy is what an earlier run left.
+type legacy struct {
+	destinations []persistence.Destination
+	behind       map[ident.ServerName]bool
+	parked       map[ident.ServerName]int64
+	holds        []persistence.Hold
+	drops        bool
+	last         persistence.Position
+}
+
+func readLegacy(tx *persistence.Tx) (l legacy, err error) {
+	l.last = tx.LastPosition()
+	if l.destinations, err = tx.Destinations(); err != nil {
+		return l, err
+	}
+	if l.behind, err = tx.Behind(); err != nil {
+		return l, err
+	}
+	if l.parked, err = tx.NextParked(); err != nil {
+		return l, err
+	}
+	if l.holds, err = tx.Holds(); err != nil {
+		return l, err
+	}
+	l.drops, err = tx.AnyDrops()
+	return l, err
+}
+
+// load takes up what an earlier run left: whoever is behind is sent to at once, or when its back-off ends. Those whose back-off
+// ended while nothing ran are spread, as they would have been.
 func (o *Outbox) load(ctx context.Context) error {
-	var stored []persistence.Destination
-	var behind map[ident.ServerName]bool
-	var last persistence.Position
+	var left legacy
 	err := o.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		last = tx.LastPosition()
-		if stored, err = tx.Destinations(); err == nil {
-			behind, err = tx.Behind()
-		}
+		left, err = readLegacy(tx)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("load destinations: %w", err)
 	}
-	o.seen, o.trimmed, o.compacted = last, 0, compaction{at: time.Now(), seen: last}
+	o.seen, o.trimmed, o.compacted = left.last, 0, compaction{at: time.Now(), seen: left.last}
+	o.drops, o.rules = left.drops, patterns(left.holds)
 	now := time.Now()
-	for _, d := range stored {
-		state := &destination{name: d.Server, from: d.Cursor, stored: d}
+	for _, d := range left.destinations {
+		state := &destination{from: d.Cursor, stored: d, parkedAt: left.parked[d.Server]}
 		o.destinations[d.Server] = state
 		retryAt := time.UnixMilli(min(d.RetryAt, now.Add(o.policy.Max).UnixMilli())) // a clock may have been wrong
 		switch {
-		case !behind[d.Server]:
-			state.from = last
+		case !left.behind[d.Server]:
+			state.from = left.last
+			o.rest(state)
 		case retryAt.After(now):
 			o.makeWait(state, retryAt)
+		case state.failing():
+			o.makeWait(state, now.Add(time.Duration(o.rand.Float64()*float64(o.policy.First))))
 		default:
 			o.makeReady(state)
 		}

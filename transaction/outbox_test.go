@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -30,6 +31,7 @@ type peers struct {
 	inFlight map[ident.ServerName]int
 	overlap  bool
 	answer   func(request) (transport.Answer, error)
+	version  func(ident.ServerName) error // what it says to a request that is no transaction; nil: it is dead to all of them
 	delay    time.Duration
 }
 
@@ -41,6 +43,12 @@ type request struct {
 }
 
 func (p *peers) Do(ctx context.Context, to ident.ServerName, call transport.Call) (transport.Answer, error) {
+	if !strings.Contains(call.Path, "/send/") {
+		if p.version == nil {
+			return transport.Answer{}, &transport.Failure{Class: transport.ClassDial}
+		}
+		return transport.Answer{Status: 200, Body: []byte(`{}`)}, p.version(to)
+	}
 	r := request{to, path.Base(call.Path), string(call.Body), time.Now()}
 	p.mu.Lock()
 	p.requests = append(p.requests, r)

@@ -24,7 +24,7 @@ const (
 func (o *Outbox) delivered() persistence.Position {
 	through := o.seen
 	for _, d := range o.destinations {
-		if d.phase != idle {
+		if !d.atRest() {
 			through = min(through, d.from)
 		}
 	}

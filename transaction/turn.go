@@ -22,35 +22,40 @@ type turn struct {
 	destination *destination // handed back with the outcome; not touched here
 	stored      persistence.Destination
 	from        persistence.Position
+	parkedAt    int64       // when something parked is to be tried again, ms; 0 when nothing is
+	drops       bool        // operators may have dropped some of what is queued
 	volatile    []*volatile // what else there is to send
 	random      float64
 }
 
 func (t turn) run(ctx context.Context) outcome {
-	result := outcome{destination: t.destination, stored: t.stored, from: t.from}
+	result := outcome{destination: t.destination, stored: t.stored, from: t.from, parkedAt: t.parkedAt}
 	next, err := t.freeze(ctx)
 	result.volatile = next.volatile
 	switch {
 	case err != nil:
 		return t.postpone(result, err)
 	case !next.found:
-		result.from, result.more = next.from, next.more
+		result.from, result.more, result.parkedAt = next.from, next.more, next.parkedAt
 		return result
 	}
 	answer := t.attempt(ctx, next.transaction)
+	if needed := implicates(answer.attempt); needed > 1 && answer.attempt.Number >= needed {
+		answer.alive = t.answersOthers(ctx)
+	}
 	if ctx.Err() != nil && !answer.delivered {
 		return result // broken off by us: no fault of the destination
 	}
 	// An answer is kept even if we were told to stop while it came.
-	result.stored, err = t.record(context.WithoutCancel(ctx), next.transaction, answer)
-	switch {
-	case err != nil:
+	after, err := t.record(context.WithoutCancel(ctx), next.transaction, answer)
+	if err != nil {
 		return t.postpone(result, err)
-	case answer.delivered:
-		result.sent, result.more, result.from = true, next.more, next.transaction.Through
-		result.catchingUp = next.catchingUp
-	default:
-		result.retryAt = time.UnixMilli(result.stored.RetryAt)
+	}
+	result.stored, result.parkedAt, result.from = after.Destination, after.parkedAt, max(t.from, after.Cursor)
+	if answer.delivered {
+		result.sent, result.more, result.catchingUp = true, next.more, next.catchingUp
+	} else {
+		result.retryAt = time.UnixMilli(after.RetryAt)
 	}
 	return result
 }
@@ -67,6 +72,7 @@ type frozen struct {
 	transaction persistence.SentTransaction
 	found       bool
 	from        persistence.Position // without a transaction: how far the log has been looked through
+	parkedAt    int64                // likewise: as in turn
 	more        bool                 // the log was not looked through to its end: there may be more behind
 	volatile    []*volatile          // these are dealt with
 	catchingUp  bool                 // the transaction holds the present of rooms
@@ -86,43 +92,91 @@ func (t turn) freeze(ctx context.Context) (next frozen, err error) {
 }
 
 func (t turn) freezeIn(tx *persistence.Tx) (frozen, error) {
-	name := t.stored.Server
+	name, now := t.stored.Server, time.Now().UnixMilli()
 	open, found, err := tx.OpenTransaction(name)
 	if err != nil || found {
 		return frozen{transaction: open, found: found, more: true}, err
 	}
-	var b batch
-	g, err := t.outbox.gather(tx, name, t.from, &b)
+	if t.stored.Control { // one that is empty
+		txn, err := tx.Freeze(compose(t.outbox.self, name, nil, t.from, now))
+		return frozen{transaction: txn, found: true, more: true}, err
+	}
+	if t.stored.Suspects == 0 && t.parkedAt != 0 && t.parkedAt <= now {
+		if item, due, err := tx.DueParked(name, now); err != nil || due {
+			txn := compose(t.outbox.self, name, []persistence.Outbound{item.Outbound}, t.from, now)
+			txn.Items, txn.Parked = nil, item.Position
+			if err == nil {
+				txn, err = tx.Freeze(txn)
+			}
+			return frozen{transaction: txn, found: true, more: true}, err
+		}
+	}
+	return t.freezeNew(tx, now)
+}
+
+// freezeNew freezes what is queued.
+func (t turn) freezeNew(tx *persistence.Tx, now int64) (frozen, error) {
+	b, err := t.newBatch(tx)
 	if err != nil {
 		return frozen{}, err
 	}
-	through, atEnd, err := tx.NextOutbound(name, t.from, maxScan, g.take)
+	g, err := t.outbox.gather(tx, t.stored.Server, t.from, &b)
+	if err != nil {
+		return frozen{}, err
+	}
+	if t.drops {
+		if g.drops, err = tx.Drops(t.stored.Server, t.from); err != nil {
+			return frozen{}, err
+		}
+	}
+	through, atEnd, err := tx.NextOutbound(t.stored.Server, t.from, maxScan, g.take)
 	if err == nil {
 		err = g.finish(t.stored, through)
 	}
 	if err != nil {
 		return frozen{}, err
 	}
-	now := time.Now()
-	next := frozen{from: through, more: !atEnd, catchingUp: len(g.given) > 0, volatile: b.addVolatile(t.volatile, now)}
+	next := frozen{from: through, more: !atEnd, catchingUp: len(g.given) > 0}
+	if b.limit == 0 { // what is of use only now is not what is looked for
+		next.volatile = b.addVolatile(t.volatile, time.UnixMilli(now))
+	}
 	if next.found = len(b.items) > 0; !next.found {
-		return next, nil
+		next.parkedAt, err = t.nextParked(tx)
+		return next, err
 	}
 	if t.stored.Cursor == 0 { // there may never have been anything durable for it
-		if err := tx.AddDestination(name, through); err != nil {
+		if err := tx.AddDestination(t.stored.Server, through); err != nil {
 			return frozen{}, err
 		}
 	}
-	next.transaction, err = tx.Freeze(compose(t.outbox.self, name, b.items, through, now.UnixMilli()))
+	next.transaction, err = tx.Freeze(compose(t.outbox.self, t.stored.Server, b.items, through, now))
 	return next, err
+}
+
+// newBatch is an empty batch with the limits that follow from what the destination has refused.
+func (t turn) newBatch(tx *persistence.Tx) (b batch, err error) {
+	b.limit = batchLimit(t.stored)
+	if t.parkedAt != 0 {
+		b.suspects, err = tx.SuspectRooms(t.stored.Server)
+	}
+	return b, err
+}
+
+// nextParked is when something parked is to be tried again. Where nothing was parked, none is looked for.
+func (t turn) nextParked(tx *persistence.Tx) (int64, error) {
+	if t.parkedAt == 0 {
+		return 0, nil
+	}
+	return tx.NextParkedOf(t.stored.Server)
 }
 
 // answer is what an attempt came to.
 type answer struct {
-	attempt    persistence.Attempt
-	delivered  bool          // it was answered with success
-	reply      []byte        // to be kept; nil also when it was too long for that
-	retryAfter time.Duration // what the peer asked for, 0 if it did not
+	attempt   persistence.Attempt
+	delivered bool    // it was answered with success
+	reply     []byte  // to be kept; nil also when it was too long for that
+	failure   failure // without its streak; of one that was not delivered
+	alive     bool    // the destination answers other requests; looked at when this one has met with silence often
 }
 
 // attempt sends the transaction once.
@@ -142,7 +196,7 @@ func (t turn) attempt(ctx context.Context, txn persistence.SentTransaction) answ
 	result := answer{delivered: err == nil, reply: got.Body}
 	a.Class, a.Status = persistence.ClassOK, got.Status
 	if err != nil {
-		result.retryAfter = describe(err, &a)
+		result.failure = describe(err, &a)
 	} else if len(got.Body) > MaxKeptReply {
 		a.Message, result.reply = fmt.Sprintf("the reply of %d bytes was not kept", len(got.Body)), nil
 	}
@@ -155,57 +209,25 @@ func (t turn) attempt(ctx context.Context, txn persistence.SentTransaction) answ
 	return result
 }
 
-// describe puts into an attempt what is kept of a failed request, and gives the wait that the peer asked for.
-func describe(err error, a *persistence.Attempt) (retryAfter time.Duration) {
+// answersOthers tells whether a destination that gives no good answer to a transaction answers at all. The question is the cheapest
+// there is, and no transaction: T-02 allows one at a time.
+func (t turn) answersOthers(ctx context.Context) bool {
+	_, err := t.outbox.sender.Do(ctx, t.stored.Server, transport.Call{
+		Method: http.MethodGet, Path: transport.Path("_matrix", "federation", "v1", "version"), Unsigned: true, Timeout: versionTimeout,
+	})
+	return err == nil
+}
+
+// describe puts into an attempt what is kept of a failed request, and gives what the next wait depends on.
+func describe(err error, a *persistence.Attempt) failure {
 	a.Class, a.Status, a.Message = "internal", 0, err.Error()
 	if len(a.Message) > maxFailureMessage {
 		a.Message = strings.ToValidUTF8(a.Message[:maxFailureMessage], "") + "…"
 	}
-	var failure *transport.Failure
-	if !errors.As(err, &failure) {
-		return 0
+	var failed *transport.Failure
+	if !errors.As(err, &failed) {
+		return failure{}
 	}
-	a.Class, a.Phase, a.Status = string(failure.Class), string(failure.Phase), failure.Status
-	return failure.RetryAfter
-}
-
-// record stores the outcome of an attempt and gives the destination as it now stands.
-func (t turn) record(ctx context.Context, txn persistence.SentTransaction, answer answer) (persistence.Destination, error) {
-	now := time.Now()
-	d := t.after(txn, answer, now)
-	err := t.outbox.store.Update(ctx, func(tx *persistence.Tx) error {
-		var err error
-		if answer.delivered {
-			err = tx.RecordSuccess(txn, answer.attempt, now.UnixMilli(), answer.reply)
-		} else {
-			err = tx.RecordFailure(txn, answer.attempt)
-		}
-		if err != nil {
-			return err
-		}
-		return tx.SetDestination(d)
-	})
-	if err != nil {
-		return t.stored, fmt.Errorf("record attempt for %s: %w", d.Server, err)
-	}
-	return d, nil
-}
-
-// after is the destination after an attempt.
-func (t turn) after(txn persistence.SentTransaction, answer answer, now time.Time) persistence.Destination {
-	d := t.stored
-	d.NotBefore = 0
-	if answer.delivered {
-		d.Cursor, d.Failures, d.RetryAt, d.LastSuccess = txn.Through, 0, 0, now.UnixMilli()
-		return d
-	}
-	policy := t.outbox.policy
-	d.Cursor = max(d.Cursor, t.from)
-	d.Failures++
-	d.RetryAt = now.Add(policy.wait(d.Failures, answer.retryAfter, t.random)).UnixMilli()
-	d.LastFailure = now.UnixMilli()
-	if answer.retryAfter > 0 {
-		d.NotBefore = now.Add(min(answer.retryAfter, policy.Max)).UnixMilli()
-	}
-	return d
+	a.Class, a.Phase, a.Status = string(failed.Class), string(failed.Phase), failed.Status
+	return failure{gone: failed.Gone(), asked: failed.RetryAfter}
 }

@@ -115,6 +115,9 @@ func (o *Outbox) readVolatile(list []volatileNews) {
 			case idle:
 				d.from = max(d.from, o.seen)
 				o.makeReady(d)
+			case dozing:
+				d.from = max(d.from, o.seen)
+				o.rouse(d)
 			case sending:
 				d.again = true
 			}

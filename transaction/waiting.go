@@ -10,18 +10,18 @@ type waitingRoom []*destination
 func (w waitingRoom) Len() int { return len(w) }
 
 // Less implements heap.Interface.
-func (w waitingRoom) Less(i, j int) bool { return w[i].retryAt.Before(w[j].retryAt) }
+func (w waitingRoom) Less(i, j int) bool { return w[i].due < w[j].due }
 
 // Swap implements heap.Interface.
 func (w waitingRoom) Swap(i, j int) {
 	w[i], w[j] = w[j], w[i]
-	w[i].place, w[j].place = i, j
+	w[i].place, w[j].place = int32(i), int32(j)
 }
 
 // Push implements heap.Interface.
 func (w *waitingRoom) Push(x any) {
 	d := x.(*destination)
-	d.place = len(*w)
+	d.place = int32(len(*w))
 	*w = append(*w, d)
 }
 

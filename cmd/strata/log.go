@@ -43,7 +43,7 @@ func levelOf(e trace.Event) slog.Level {
 	switch e := e.(type) {
 	case trace.MessagingStopped, trace.StorePanic, trace.TransportPanic, trace.StoreCommitFailed, trace.PDURoomFailed, trace.KeysStoreFailed:
 		return slog.LevelError
-	case trace.MessagingHandshakeFailed, trace.MessagingCallbackFailed:
+	case trace.MessagingHandshakeFailed, trace.MessagingCallbackFailed, trace.TransactionParked:
 		return slog.LevelWarn
 	case trace.MessagingJoined:
 		return slog.LevelInfo

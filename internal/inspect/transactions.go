@@ -23,6 +23,9 @@ const (
 const (
 	Answered = "answered" // its reply is kept
 	Pending  = "pending"  // outbound, frozen, no answer yet
+	// Withdrawn: outbound, refused for what is in it or dropped by an operator. Others carry what was in it, but for what was
+	// dropped or parked.
+	Withdrawn = "withdrawn"
 )
 
 // TransactionQuery selects transactions. The zero value is the latest ones.
@@ -163,7 +166,10 @@ func sentTransaction(row persistence.SentTransaction) Transaction {
 		PDUs: row.PDUs, EDUs: row.EDUs, State: Pending, Attempts: row.Attempts, Class: row.Last.Class, Status: row.Last.Status,
 		Duration: row.Last.DurationUS, Ended: row.EndedAt, Error: row.Last.Message,
 	}
-	if row.EndedAt != 0 {
+	switch {
+	case row.Withdrawn:
+		t.State = Withdrawn
+	case row.EndedAt != 0:
 		t.State = Answered
 	}
 	return t
