@@ -88,6 +88,7 @@ type exchange struct {
 	step   string
 
 	connected, written atomic.Bool // set by net/http's goroutines
+	remote             atomic.Pointer[string]
 }
 
 // phase is how far the request has come.
@@ -108,7 +109,11 @@ func (x *exchange) phase() Phase {
 // watched has net/http tell how far the request has come.
 func (x *exchange) watched(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn:      func(httptrace.GotConnInfo) { x.connected.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			remote := info.Conn.RemoteAddr().String()
+			x.remote.Store(&remote)
+			x.connected.Store(true)
+		},
 		WroteRequest: func(info httptrace.WroteRequestInfo) { x.written.Store(info.Err == nil) },
 	})
 }
@@ -116,21 +121,9 @@ func (x *exchange) watched(ctx context.Context) context.Context {
 func (x *exchange) run(ctx context.Context) (Answer, error) {
 	asking, giveUp := context.WithCancel(ctx)
 	defer giveUp()
-	request, err := x.request(asking)
+	response, err := x.send(ctx, asking)
 	if err != nil {
-		return Answer{}, &Failure{Class: ClassPolicy, Err: err}
-	}
-	var targets []discovery.Target
-	if x.client.network != nil {
-		if targets, err = x.client.network.resolver.Resolve(ctx, x.dest); err != nil {
-			return Answer{}, &classified{classOfResolution(err), err}
-		}
-		x.step = targets[0].Step
-		request = pooled(request.WithContext(x.watched(asking)), targets)
-	}
-	response, err := x.client.roundTripper.RoundTrip(request)
-	if err != nil {
-		return Answer{}, x.unanswered(failureOf(ctx, err), targets)
+		return Answer{}, err
 	}
 	defer response.Body.Close()
 	body := newUnsilent(response.Body, x.client.limits.Silence, giveUp)
@@ -141,6 +134,27 @@ func (x *exchange) run(ctx context.Context) (Answer, error) {
 		return Answer{}, x.unanswered(failureOf(ctx, err), nil)
 	}
 	return answer, nil
+}
+
+// send finds the server and sends the request, which asking ends. Its errors are failures, or those of a resolution.
+func (x *exchange) send(ctx, asking context.Context) (*http.Response, error) {
+	request, err := x.request(asking)
+	if err != nil {
+		return nil, &Failure{Class: ClassPolicy, Err: err}
+	}
+	var targets []discovery.Target
+	if x.client.network != nil {
+		if targets, err = x.client.network.resolver.Resolve(ctx, x.dest); err != nil {
+			return nil, &classified{classOfResolution(err), err}
+		}
+		x.step = targets[0].Step
+		request = pooled(request.WithContext(x.watched(asking)), targets)
+	}
+	response, err := x.client.roundTripper.RoundTrip(request)
+	if err != nil {
+		return nil, x.unanswered(failureOf(ctx, err), targets)
+	}
+	return response, nil
 }
 
 // unanswered looks at a failure for what it says about the resolution: when nothing that speaks Matrix was at the targets, the

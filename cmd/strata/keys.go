@@ -14,7 +14,10 @@ import (
 
 // keysCmd is everything about signing keys.
 type keysCmd struct {
-	Show   keysShowCmd   `cmd:"" help:"Show our own keys (ro)."`
+	Show   keysShowCmd   `cmd:"" help:"Show our own keys, or who said what of another server's (ro)."`
+	Fetch  keysFetchCmd  `cmd:"" help:"Ask a server for its keys and look at them (ro)."`
+	Verify keysVerifyCmd `cmd:"" help:"Look at a key document in a file, asking nobody (ro)."`
+	Notary keysNotaryCmd `cmd:"" help:"Compare what a server and notaries say of its keys (ro)."`
 	Rotate keysRotateCmd `cmd:"" help:"Make a new signing key, which takes over after it was published for a while (rw)."`
 	Export keysExportCmd `cmd:"" help:"Print our public keys as an entry of old_signing_keys, or the secrets for a backup (ro)."`
 	Import keysImportCmd `cmd:"" help:"Take over a key file of Synapse or Dendrite (rw)."`
@@ -65,6 +68,7 @@ func withoutServer(err error) error {
 
 type keysShowCmd struct {
 	ownKeysFlags
+	Server string `arg:"" optional:"" help:"Another server, such as example.org: shows who said what of its keys, first and last when."`
 }
 
 // Help implements kong.HelpProvider.
@@ -74,11 +78,22 @@ minute is still good), or retired (good for old events only). Of no key the secr
 
   strata keys show
   strata keys show --key-file /var/lib/strata/signing.key
-  strata keys show --json | jq .document`
+  strata keys show --json | jq .document
+  strata keys show matrix.org
+  strata keys show matrix.org --db strata.db`
 }
 
 // Run implements the command.
 func (c *keysShowCmd) Run(ctx context.Context, w *world) error {
+	if c.Server != "" {
+		return c.ask(ctx, w, func(ctx context.Context, client *control.Client) error {
+			history, err := client.KeyHistory(ctx, control.ServerRef{Server: c.Server})
+			if err != nil {
+				return err
+			}
+			return w.out.print(history, func() { showHistory(w.out, history) })
+		})
+	}
 	found, err := c.own(ctx, w)
 	if err != nil {
 		return err

@@ -31,6 +31,9 @@ type grammar struct {
 	Txn     txnCmd     `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
 	Event   eventCmd   `cmd:"" help:"Look into events, and why one was refused."`
 	State   stateCmd   `cmd:"" help:"Look into room state, and how it is resolved."`
+	Doctor  doctorCmd  `cmd:"" help:"Find out why our server, or another one, cannot be reached (ro)."`
+	Ping    pingCmd    `cmd:"" help:"Ask other servers for their version (ro)."`
+	Raw     rawCmd     `cmd:"" help:"Send a signed request to another server and show what comes (rw)."`
 	Keys    keysCmd    `cmd:"" help:"Look into signing keys, our own and others', and rotate our own."`
 	Demo    demoCmd    `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`
 	Bench   benchCmd   `cmd:"" help:"Measure servers of its own on this machine, each figure beside its floor."`

@@ -42,7 +42,8 @@ pdu/visibility          < pdu/event+
 pdu                     < transport/jsonstream pdu/resolve+ pdu/acl pdu/policy pdu/visibility pdu/state transport+ transaction persistence trace
 messaging               < pdu+
 internal/inspect        < pdu+
-internal/control        < messaging+ internal/inspect
+internal/doctor         < transport+
+internal/control        < messaging+ internal/inspect internal/doctor
 internal/simnet         < messaging+ internal/inspect
 internal/demo           < messaging+ internal/inspect
 internal/load           < transport+ pdu/auth+ golang.org/x/sync

@@ -54,7 +54,7 @@ func (d *Document) Validity() int64 {
 // the server and one of its own current keys has signed it; a signature by any other of them must be good too. Keys of
 // other algorithms or of the wrong length are left out (G-C5).
 func ParseDocument(server ident.ServerName, raw []byte, fetchedAt int64) (*Document, error) {
-	doc, err := readDocument(server, raw, fetchedAt)
+	doc, err := ReadDocument(server, raw, fetchedAt)
 	if err == nil {
 		err = doc.verify(raw)
 	}
@@ -64,8 +64,8 @@ func ParseDocument(server ident.ServerName, raw []byte, fetchedAt int64) (*Docum
 	return doc, nil
 }
 
-// readDocument parses without verifying, as is right for what comes from the store.
-func readDocument(server ident.ServerName, raw []byte, fetchedAt int64) (*Document, error) {
+// ReadDocument parses without verifying, as is right for what comes from the store, or is to be looked at.
+func ReadDocument(server ident.ServerName, raw []byte, fetchedAt int64) (*Document, error) {
 	if len(raw) > maxDocument {
 		return nil, fmt.Errorf("%d bytes, at most %d are allowed", len(raw), maxDocument)
 	}

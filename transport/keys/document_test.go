@@ -213,7 +213,7 @@ func FuzzParseDocument(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		trusted, verifyErr := ParseDocument("origin.example", raw, 1000)
-		doc, err := readDocument("origin.example", raw, 1000)
+		doc, err := ReadDocument("origin.example", raw, 1000)
 		if err != nil {
 			if verifyErr == nil {
 				t.Errorf("trusted but unreadable: %v", err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -22,6 +23,9 @@ const (
 	inquiryAttempts = 6
 	inquiryPause    = time.Second
 )
+
+// errSilentNotary is no fault of the notary: it leaves out servers that it cannot reach (X-59).
+var errSilentNotary = errors.New("the notary does not have them")
 
 // KeysVia finds keys as Keys does. For events of servers that cannot be asked themselves it asks the notary, once for all of
 // them: the server that handed the events to us. What a notary tells counts for the events that it hands to us itself and for
@@ -222,7 +226,7 @@ func (i *inquiry) land(rec *record, t testimony, notaryKeys map[ident.KeyID]ed25
 		docs, err = t.of(rec.server, notaryKeys, known, now.UnixMilli())
 	}
 	if len(docs) == 0 && err == nil {
-		err = errors.New("the notary does not have them")
+		err = errSilentNotary
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -248,4 +252,48 @@ func (i *inquiry) land(rec *record, t testimony, notaryKeys map[ident.KeyID]ed25
 	rec.nextAsk = now.Add(coolDown(rec.failures))
 	event.RetryAt = rec.nextAsk
 	return event
+}
+
+// Hear asks a notary, or the server itself, for the server's documents and checks them: for whoever compares what several say (X-61).
+// Nothing of it is used for anything else, but it is kept who said what. The error says why there is none, or what is wrong with
+// others.
+func (r *Ring) Hear(ctx context.Context, notary, server ident.ServerName) ([]*Document, error) {
+	docs, err := r.hear(ctx, notary, server)
+	r.mu.Lock()
+	for _, doc := range docs {
+		source := notary
+		if notary == server {
+			source = ""
+		}
+		r.witness(source, doc)
+	}
+	r.mu.Unlock()
+	r.save(ctx)
+	return docs, err
+}
+
+func (r *Ring) hear(ctx context.Context, notary, server ident.ServerName) ([]*Document, error) {
+	if notary == server {
+		doc, _, err := r.ask(ctx, server)
+		if err != nil {
+			return nil, err
+		}
+		return []*Document{doc}, nil
+	}
+	i := inquiry{ring: r, notary: notary, attempts: 1}
+	for _, trusted := range r.trusted {
+		if trusted.Server == notary {
+			i.pinned = trusted.Keys
+		}
+	}
+	asked := []ident.ServerName{server}
+	t, err := i.hear(ctx, asked, append(append([]byte(`{"server_keys":{`), canonicaljson.AppendString(nil, string(server))...), ":{}}}"...))
+	if err != nil {
+		return nil, err
+	}
+	docs, err := t.of(server, i.notaryKeys(ctx, t), nil, time.Now().UnixMilli())
+	if len(docs) == 0 && err == nil {
+		err = errSilentNotary
+	}
+	return docs, err
 }

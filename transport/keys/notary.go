@@ -125,7 +125,7 @@ func (r *Ring) sign(ctx context.Context, documents [][]byte, asks map[ident.Serv
 // wanted is of a server's documents the newest, and of the older ones those with keys that are asked for.
 func wanted(stored []persistence.KeyDocument, a Ask) (documents [][]byte) {
 	for i, s := range stored {
-		doc, err := readDocument(s.Server, s.Document, s.FetchedAt)
+		doc, err := ReadDocument(s.Server, s.Document, s.FetchedAt)
 		if err == nil && (i == 0 || len(a.KeyIDs) == 0 || slices.ContainsFunc(a.KeyIDs, doc.lists)) {
 			documents = append(documents, s.Document)
 		}

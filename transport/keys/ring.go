@@ -200,7 +200,7 @@ func (r *Ring) load(ctx context.Context, records map[ident.ServerName]*record) {
 func readHistory(stored []persistence.KeyDocument) history {
 	var h history
 	for _, s := range stored {
-		if doc, err := readDocument(s.Server, s.Document, s.FetchedAt); err == nil {
+		if doc, err := ReadDocument(s.Server, s.Document, s.FetchedAt); err == nil {
 			h = append(h, doc)
 		}
 	}

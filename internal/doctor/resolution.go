@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package doctor
+
+import (
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/discovery"
+)
+
+// wellKnown is step 3 of the specification, X-22 to X-24.
+func (e *exam) wellKnown() {
+	i := slices.IndexFunc(e.resolved.Steps, func(s discovery.Step) bool { return s.Document != nil })
+	if i < 0 {
+		e.report.WellKnownResult.Result = "not asked for: the name has a port or is an IP address"
+		e.skip("well-known", "the name has a port or is an IP address (X-20, X-21)")
+		return
+	}
+	d := e.resolved.Steps[i].Document
+	e.report.WellKnownResult = WellKnown{Server: string(d.Server), Expiry: d.Expires.Unix()}
+	evidence := []string{fmt.Sprintf("%s: status %d, %q, %d bytes, kept until %s",
+		d.URL, d.Status, d.ContentType, d.Bytes, d.Expires.UTC().Format(time.RFC3339))}
+	var findings []Finding
+	switch {
+	case d.Server != "":
+		evidence = append(evidence, "m.server = "+string(d.Server))
+		if kind, _, _ := mime.ParseMediaType(d.ContentType); kind != "application/json" {
+			findings = append(findings, found(codeWellKnownType, "%q", d.ContentType))
+		}
+	case d.Note != "" && d.Status != http.StatusNotFound:
+		findings = append(findings, found(codeWellKnown, "%s", d.Note))
+		e.report.WellKnownResult.Result = d.Note
+	case d.Problem != "":
+		evidence = []string{d.Problem + ": passed over"}
+		e.report.WellKnownResult.Result = d.Problem
+	default:
+		evidence = append(evidence, "no delegation")
+		e.report.WellKnownResult.Result = "no delegation"
+	}
+	e.step("well-known", e.resolved.Steps[i].Took, evidence, findings...)
+}
+
+// services are the SRV records, X-27, X-28, X-32.
+func (e *exam) services() {
+	dns := &e.report.DNSResult
+	var evidence []string
+	var findings []Finding
+	var took time.Duration
+	for _, s := range e.resolved.Steps {
+		if s.Service == "" {
+			continue
+		}
+		took += s.Took
+		dns.SRVCName = s.Service
+		switch {
+		case s.Err != nil:
+			dns.SRVError = &Message{s.Err.Error()}
+			evidence = append(evidence, s.Service+": "+s.Err.Error())
+			findings = append(findings, found(codeSRV, "%v", s.Err))
+			continue
+		case len(s.Services.List) == 0:
+			evidence = append(evidence, s.Service+": none")
+			continue
+		case strings.HasPrefix(s.Service, "_matrix."):
+			findings = append(findings, found(codeLegacySRV, "%s", s.Service))
+		}
+		for _, r := range s.Services.List {
+			dns.SRVRecords = append(dns.SRVRecords, SRV{r.Target, r.Port, r.Priority, r.Weight})
+			evidence = append(evidence, fmt.Sprintf("%s: %d %d %d %s", s.Service, r.Priority, r.Weight, r.Port, r.Target))
+		}
+	}
+	if evidence == nil {
+		dns.SRVSkipped = true
+		e.skip("SRV", "a port or an address is given already (X-20, X-21, X-25, X-26)")
+		return
+	}
+	if errors.Is(e.resolved.Err, discovery.ErrNoService) {
+		findings = append(findings, found(codeNoService, ""))
+	}
+	e.step("SRV", took, evidence, findings...)
+}
+
+// addresses are those of all targets. It is false when there is none to connect to.
+func (e *exam) addresses(took time.Duration) bool {
+	var evidence []string
+	var findings []Finding
+	usable := 0
+	for _, p := range e.resolved.Places {
+		host := Host{CName: p.Canonical, Addrs: []string{}}
+		for _, addr := range p.Addresses {
+			host.Addrs = append(host.Addrs, addr.Addr().String())
+			e.report.DNSResult.Addrs = append(e.report.DNSResult.Addrs, addr.String())
+		}
+		usable += len(p.Addresses)
+		line := fmt.Sprintf("step %s: %s is at %s", p.Target.Step, p.Target.Address, orNowhere(host.Addrs))
+		if p.Err != nil {
+			host.Error = &Message{p.Err.Error()}
+			line = fmt.Sprintf("step %s: %s: %v", p.Target.Step, p.Target.Address, p.Err)
+			findings = append(findings, found(codeOfPlace(p), "%v", p.Err))
+		}
+		if len(p.Denied) > 0 {
+			line += fmt.Sprintf("; we do not connect to %v", p.Denied)
+			findings = append(findings, found(codeDenied, "%v", p.Denied))
+		}
+		evidence = append(evidence, line)
+		name, _, _ := strings.Cut(p.Target.Address, ":")
+		e.report.DNSResult.Hosts[name] = host
+	}
+	if e.resolved.Err != nil {
+		e.report.Error = e.resolved.Err.Error()
+		evidence = append(evidence, e.resolved.Err.Error())
+		if !slices.ContainsFunc(e.report.Findings, Finding.isFailure) {
+			findings = append(findings, found(codeNoAddress, "%v", e.resolved.Err))
+		}
+	}
+	e.step("address", took, evidence, findings...)
+	return usable > 0
+}
+
+func orNowhere(addrs []string) string {
+	if len(addrs) == 0 {
+		return "no address that we connect to"
+	}
+	return strings.Join(addrs, " ")
+}
+
+func codeOfPlace(p transport.Place) Code {
+	if p.Target.Direct && p.Canonical != "" {
+		return codeAlias
+	}
+	return codeNoAddress
+}
