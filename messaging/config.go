@@ -51,6 +51,9 @@ type Config struct {
 	KeyValidity time.Duration
 	// TrustedKeyServers are notaries that are believed about the keys of servers that cannot be reached, for requests and events.
 	TrustedKeyServers []keys.Trusted
+	// HistoryAhead is how many events of a room's history are fetched unasked after a join, and after a gap that could not be closed;
+	// 0 for none. More is fetched by Engine's Backfill.
+	HistoryAhead int
 	// KeysTimeout is how long another server may take to give its keys, 0 for keys.DefaultTimeout.
 	KeysTimeout time.Duration
 

@@ -77,6 +77,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	s.own, s.ring = own, ring
 	s.engine, err = pdu.NewEngine(pdu.EngineConfig{
 		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: s.client, Outbox: outbox, Trace: cfg.Trace,
+		HistoryAhead: cfg.HistoryAhead,
 	})
 	if err != nil {
 		return err

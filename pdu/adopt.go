@@ -132,23 +132,6 @@ func (b *batch) adoptJoin(join *event.Event, root state.Root) error {
 	}
 	b.head.extremities, b.head.held = []*extremity{extremityOf(own)}, nil
 	b.head.current = own.after
-	b.head.membership, b.adopted = Joined, true
-	return nil
-}
-
-// openGaps notes which parents of an event that stands on a given state are not in the graph: when they arrive, they are no extremities.
-func (b *batch) openGaps(first *event.Event) error {
-	gaps := append([]ident.EventID(nil), b.head.gaps...)
-	for _, id := range first.PrevEvents() {
-		r, err := b.record(id)
-		if err != nil {
-			return err
-		}
-		if r == nil || !r.inGraph {
-			gaps = append(gaps, id)
-			b.opened = append(b.opened, id)
-		}
-	}
-	b.head.gaps = gaps
+	b.head.membership, b.adopted, b.lookBack = Joined, true, true
 	return nil
 }

@@ -27,7 +27,7 @@ type BackfillProgress struct {
 	Requests int              // of all calls
 	Server   ident.ServerName // who was asked last
 	Note     string           // how that ended
-	Gaps     []ident.EventID  // events that the graph references and that are not in it: what is before them is not here
+	Gaps     []ident.EventID  // events that the graph references and that are not in it: what is before them is not here; a thousand at most
 }
 
 // Backfill fetches up to about limit events of a room's history, from the gaps of its graph on backwards (E-08, P-85). What it finds is
@@ -35,7 +35,7 @@ type BackfillProgress struct {
 // stops early when no server gives more: the progress says where. What was found stays found, whatever happens; the
 // next call goes on from there. ErrUnknownRoom, ErrNotJoined.
 func (e *Engine) Backfill(ctx context.Context, id ident.RoomID, limit int) (BackfillProgress, error) {
-	found, q, barren := 0, (*inquiry)(nil), map[ident.EventID]bool{}
+	found, q, begun := 0, (*inquiry)(nil), nowMS()
 	for limit = min(limit, maxBackfilled); found < limit; {
 		head, err := e.knownRoom(ctx, id)
 		if err != nil {
@@ -49,7 +49,7 @@ func (e *Engine) Backfill(ctx context.Context, id ident.RoomID, limit int) (Back
 			q.strict = true
 		}
 		q.head = head
-		n, err := q.backfill(ctx, barren)
+		n, err := q.backfill(ctx, begun)
 		if found += n; err != nil {
 			return BackfillProgress{}, fmt.Errorf("backfill %s: %w", id, err)
 		}
@@ -69,60 +69,96 @@ func (e *Engine) BackfillProgress(ctx context.Context, id ident.RoomID) (Backfil
 		return BackfillProgress{}, err
 	}
 	var row persistence.Backfill
+	var gaps []persistence.Gap
 	err = e.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		row, _, err = tx.Backfill(head.nid)
+		if row, _, err = tx.Backfill(head.nid); err != nil {
+			return err
+		}
+		gaps, err = tx.Gaps(head.nid, maxListedGaps)
 		return err
 	})
 	if err != nil {
 		return BackfillProgress{}, fmt.Errorf("read the backfill of %s: %w", id, err)
 	}
 	return BackfillProgress{
-		Total: row.Events, Depth: row.Depth, Requests: row.Requests, Server: row.Server, Note: row.Note, Gaps: head.gaps,
+		Total: row.Events, Depth: row.Depth, Requests: row.Requests, Server: row.Server, Note: row.Note,
+		Gaps: eventsOfGaps(gaps),
 	}, nil
 }
 
-// backfill asks for what is before the room's gaps, for a few of them after another until something is given. Those for which nobody
-// gave anything are barren: nobody may ever have them, and they must not be in the way of the others.
-func (q *inquiry) backfill(ctx context.Context, barren map[ident.EventID]bool) (found int, err error) {
+func eventsOfGaps(gaps []persistence.Gap) (ids []ident.EventID) {
+	for _, gap := range gaps {
+		ids = append(ids, gap.Event)
+	}
+	return ids
+}
+
+// backfill asks for what is before the room's gaps, for a few of them after another until something is given, for each once since
+// begun, in ms. Those for which nobody gave anything come last the next time: nobody may ever have them, and they must not be in the
+// way of the others.
+func (q *inquiry) backfill(ctx context.Context, begun int64) (found int, err error) {
 	for !q.exhausted() {
-		points := make([]ident.EventID, 0, maxOwnPrevEvents)
-		for _, id := range q.head.gaps {
-			if !barren[id] && len(points) < maxOwnPrevEvents {
-				points = append(points, id)
-			}
+		var gaps []persistence.Gap
+		err := q.e.store.View(ctx, func(tx *persistence.Tx) (err error) {
+			gaps, err = tx.Gaps(q.head.nid, maxOwnPrevEvents)
+			return err
+		})
+		if err != nil {
+			return 0, fmt.Errorf("read gaps: %w", err)
 		}
-		if len(points) == 0 {
+		gaps = slices.DeleteFunc(gaps, func(g persistence.Gap) bool { return g.AskedAt >= begun })
+		if len(gaps) == 0 {
 			return 0, nil
 		}
-		if found, err = q.backfillAt(ctx, points); err != nil || found > 0 {
+		if found, err = q.backfillAt(ctx, gaps); err != nil || found > 0 {
 			return found, err
 		}
-		for _, id := range points {
-			barren[id] = true
+		err = q.e.store.Update(ctx, func(tx *persistence.Tx) error {
+			for _, gap := range gaps {
+				if err := tx.GapAsked(q.head.nid, gap.Event, max(begun, nowMS())); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, fmt.Errorf("note gaps: %w", err)
 		}
 	}
 	return 0, nil
 }
 
-// backfillAt asks one server after the other until one gives something. Those with many users in the room come first: they are likely to
-// be there long and to stay.
-func (q *inquiry) backfillAt(ctx context.Context, points []ident.EventID) (found int, err error) {
-	servers := serversOf(q.head, q.e.self)
-	order := slices.SortedFunc(maps.Keys(servers), func(a, b ident.ServerName) int {
-		return cmp.Or(cmp.Compare(servers[b], servers[a]), cmp.Compare(a, b))
-	})
+// backfillAt asks one server after the other until one gives something.
+func (q *inquiry) backfillAt(ctx context.Context, gaps []persistence.Gap) (found int, err error) {
 	asked := 0
-	for _, server := range order {
+	for _, server := range q.historians(gaps) {
 		if asked == maxBackfillServers || q.silent[server] {
 			continue
 		}
 		asked++
-		found, err := q.backfillFrom(ctx, server, points)
+		found, err := q.backfillFrom(ctx, server, eventsOfGaps(gaps))
 		if err != nil || found > 0 {
 			return found, err
 		}
 	}
 	return 0, nil
+}
+
+// historians is whom to ask for what is before gaps: first the servers of those who followed the newest of them, since whoever makes an
+// event has its parents; then those with many users in the room, which are likely to be there long and to stay. The first can be
+// liars, so they are few.
+func (q *inquiry) historians(gaps []persistence.Gap) (list []ident.ServerName) {
+	servers := serversOf(q.head, q.e.self)
+	for _, gap := range gaps {
+		if len(list) < maxFollowers && servers[gap.Server] > 0 {
+			list = append(list, gap.Server)
+			delete(servers, gap.Server)
+		}
+	}
+	order := slices.SortedFunc(maps.Keys(servers), func(a, b ident.ServerName) int {
+		return cmp.Or(cmp.Compare(servers[b], servers[a]), cmp.Compare(a, b))
+	})
+	return append(list, order...)
 }
 
 // backfillFrom asks one server, and records how it ended. What a server can cause is no error.

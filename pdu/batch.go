@@ -40,7 +40,8 @@ type batch struct {
 	copies   []int64                // of events, by the numbers under which they are kept, that have been made use of
 	restored map[ident.EventID]bool // events that are whole now
 	gaveUp   map[ident.EventID]bool // quarantined events that are given up, true for those that are forgotten
-	opened   []ident.EventID        // gaps
+	opened   []persistence.Gap
+	gapAt    map[ident.EventID]bool // gaps, as far as they were looked up
 	closed   []ident.EventID
 	counted  state.Root                // the current state that head.servers is of
 	fetched  map[ident.EventID]bool    // staged events that nobody sent to us
@@ -55,6 +56,7 @@ type batch struct {
 	broken   error                   // a failure half-way through a change: nothing of the batch may be stored
 	forget   bool                    // what is staged was read as of another room version
 	adopted  bool                    // the room was joined: what waited for that can be judged
+	lookBack bool                    // there is history to fetch
 	passed   []string                // checks that the event that is being judged has passed before
 	kept     bool                    // what was to be judged again has been
 	asked    map[ident.EventID]int64 // events to be judged again, with the time in ms
@@ -96,7 +98,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
 		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{},
 		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{}, gaveUp: map[ident.EventID]bool{}, answers: map[ident.EventID]answer{},
-		restored: map[ident.EventID]bool{},
+		restored: map[ident.EventID]bool{}, gapAt: map[ident.EventID]bool{},
 	}
 	was, err := e.readHead(ctx, id, true)
 	if err != nil {

@@ -33,6 +33,9 @@ func (b *batch) commit() error {
 	b.tell()
 	b.e.askPolicyServer(b.id, b.unsigned)
 	b.e.mergeLater(&b.head)
+	if b.lookBack {
+		b.e.fetchHistoryLater(b.id)
+	}
 	b.wakeAgain()
 	if released > 0 || b.adopted {
 		b.e.wake(b.id)
@@ -291,13 +294,13 @@ func (b *batch) release(tx *persistence.Tx) (released int, err error) {
 }
 
 func (b *batch) writeHead(tx *persistence.Tx) error {
-	for _, id := range b.closed {
-		if err := tx.CloseGap(b.head.nid, id); err != nil {
+	for _, gap := range b.opened {
+		if err := tx.AddGap(b.head.nid, gap); err != nil {
 			return err
 		}
 	}
-	for _, id := range b.opened {
-		if err := tx.AddGap(b.head.nid, id); err != nil {
+	for _, id := range b.closed {
+		if err := tx.CloseGap(b.head.nid, id); err != nil {
 			return err
 		}
 	}

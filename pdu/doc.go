@@ -32,7 +32,7 @@
 // Who is removed from a room is given nothing of it any more: a removal of our users that waits is believed, and the room left,
 // when its server refuses us (see removal.go).
 //
-// History, what is before a join of ours or a gap, is fetched when someone asks for it. It is verified and judged like anything else,
+// History, what is before a join of ours or a gap, is fetched when someone asks for it, and a little of it before (backfill_ahead.go). It is verified and judged like anything else,
 // but not by the present, and is neither delivered nor ever an extremity (see backfill.go).
 //
 // An event of a transaction whose signing key is not to be had is kept aside, unverified, and tried again for a day (see
@@ -61,11 +61,11 @@
 // Where things are:
 //
 //	receipt              receive stage_format stage_signature unverified arrival; what a further copy says: restore
-//	a room's work        engine schedule turn batch commit; what is read and kept in memory: room rooms read memory
+//	a room's work        engine schedule appointments turn batch commit; what is read and kept in memory: room rooms read memory
 //	judging              judge stage_authevents stage_statebefore stage_current stage_policy; policy; verdicts: verdict explain dependents
 //	state                resolution alarm; the graph's ends: extremities
 //	missing references   search search_run ask quarantine removal; a state from elsewhere: statefetch given placement
-//	history asked for    backfill backfill_place tenure near
+//	history asked for    gaps backfill backfill_place backfill_ahead tenure near
 //	redactions           redaction
 //	judging again        again again_ask again_heads policy_again
 //	own events           own

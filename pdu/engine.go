@@ -57,6 +57,8 @@ type EngineConfig struct {
 	Client Requester // asks other servers for missing events
 	Outbox Outbox
 	Trace  trace.Sink
+
+	HistoryAhead int // so many events of history are fetched unasked after a join, or a gap; 0: none
 }
 
 // Engine keeps the rooms. Its methods may be called from any goroutine.
@@ -71,6 +73,8 @@ type Engine struct {
 	client Requester
 	outbox Outbox
 	trace  trace.Sink
+
+	ahead int // events of history that are fetched unasked
 
 	cache     *memory
 	turnstile *turnstile // of other servers' requests
@@ -96,7 +100,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	ctx, stop := context.WithCancelCause(context.Background())
 	e := &Engine{
 		self: cfg.Self, key: cfg.Key, store: cfg.Store, keys: cfg.Keys, client: cfg.Client, outbox: cfg.Outbox,
-		trace: trace.OrDiscard(cfg.Trace),
+		trace: trace.OrDiscard(cfg.Trace), ahead: min(cfg.HistoryAhead, maxBackfilled),
 		cache: newMemory(), turnstile: newTurnstile(), news: newBroadcast(), stop: stop, stopped: ctx,
 		plan:       newSchedule(),
 		unverified: make(chan struct{}, 1),
@@ -121,8 +125,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.running.Go(e.verifyLater)
 	e.running.Go(e.completeRooms)
 	for {
-		now := time.Now()
-		wait := min(e.wakeDue(now), e.mergeDue(now))
+		wait := e.keepAppointments(time.Now())
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():

@@ -47,7 +47,7 @@ func (e *Engine) mergeLater(head *room) {
 	if len(head.extremities) <= mergeAbove || head.membership != Joined {
 		return
 	}
-	e.mergeAt(head.id, time.Now().Add(mergeDelay(len(head.extremities), rand.Float64())))
+	e.appointOnce(appointment{head.id, merge}, time.Now().Add(mergeDelay(len(head.extremities), rand.Float64())))
 }
 
 // mergeDelay is how long a room waits for its next merge, for a random number below 1. Where there are so many extremities that new
@@ -60,56 +60,18 @@ func mergeDelay(extremities int, random float64) time.Duration {
 	return wait + time.Duration(random*float64(mergeSpread)*float64(wait))
 }
 
-// mergeAt has a room looked at for merging, unless that is planned already.
-func (e *Engine) mergeAt(id ident.RoomID, at time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, planned := e.plan.merges[id]; planned || e.plan.closed {
-		return
-	}
-	e.plan.merges[id] = at
-	select {
-	case e.plan.changed <- struct{}{}:
-	default:
-	}
-}
-
-// mergeDue starts to merge in the rooms that are due and returns how long it is until the next one is.
-func (e *Engine) mergeDue(now time.Time) time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	wait := idleWait
-	for id, at := range e.plan.merges {
-		if at.After(now) {
-			wait = min(wait, at.Sub(now))
-			continue
-		}
-		if e.plan.closed || e.plan.merging >= maxMerging {
-			wait = min(wait, retryFailure)
-			continue
-		}
-		delete(e.plan.merges, id)
-		e.plan.merging++
-		e.running.Go(func() { e.merge(id) })
-	}
-	return wait
-}
-
 // merge sends one event that merges, if that is still needed.
 func (e *Engine) merge(id ident.RoomID) {
 	ctx, cancel := context.WithTimeout(e.stopped, mergeTimeout)
 	defer cancel()
 	err := e.sendMerge(ctx, id)
-	e.mu.Lock()
-	e.plan.merging--
-	e.mu.Unlock()
 	if e.stopped.Err() != nil || errors.Is(err, persistence.ErrClosed) {
 		return
 	}
 	head, readErr := e.readHead(ctx, id, false)
 	switch {
 	case errors.Is(err, errNobodyMerges):
-		e.mergeAt(id, time.Now().Add(mergeRest))
+		e.appointOnce(appointment{id, merge}, time.Now().Add(mergeRest))
 		return
 	case err != nil:
 		e.trace.Emit(trace.PDURoomFailed{Room: string(id), Err: err})

@@ -140,7 +140,11 @@ func (b *batch) judgeAsOutlier(own *record, v *Verdict) error {
 // place gives an event that was judged its effect on the room. What another event in the graph follows is no extremity.
 func (b *batch) place(own *record) error {
 	id := own.event.ID()
-	descended := b.closeGap(id) || own.past != live
+	descended, err := b.closeGap(id)
+	if err != nil {
+		return err
+	}
+	descended = descended || own.past != live
 	if own.outcome != Accepted && !descended {
 		return b.letGo(own)
 	}

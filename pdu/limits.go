@@ -128,9 +128,13 @@ const (
 
 // History that is asked for.
 const (
-	maxBackfilled      = 10_000 // events of one call
-	maxBackfillServers = 5      // servers asked for the same piece
-	maxEdgeStates      = 10     // states fetched for one piece; what else is at its edge waits for the next
+	maxBackfilled      = 10_000           // events of one call
+	maxBackfillServers = 5                // servers asked for the same piece
+	maxFollowers       = 2                // of them, those asked first because they sent what comes after it
+	maxListedGaps      = 1_000            // that progress lists
+	maxRecalling       = 2                // rooms whose history is fetched unasked at once
+	recallWait         = 10 * time.Second // before that, and up to as much again, at random
+	maxEdgeStates      = 10               // states fetched for one piece; what else is at its edge waits for the next
 )
 
 // What we serve.

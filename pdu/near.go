@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/url"
@@ -129,16 +130,19 @@ func (e *Engine) eventsByTime(ctx context.Context, head *room, at moment, limit 
 // bordersGap says that history is missing before one of the first few events at a time or after it: what is sought may be in it,
 // whichever way one looks.
 func (e *Engine) bordersGap(ctx context.Context, head *room, ts int64) (bool, error) {
-	if len(head.gaps) == 0 {
+	if !head.gapped {
 		return false, nil
 	}
 	later, err := e.eventsByTime(ctx, head, moment{ts, true}, nearGap)
-	for _, r := range later {
-		if slices.ContainsFunc(r.event.PrevEvents(), func(id ident.EventID) bool { return slices.Contains(head.gaps, id) }) {
-			return true, nil
-		}
+	if err != nil {
+		return false, err
 	}
-	return false, err
+	var parents []ident.EventID
+	for _, r := range later {
+		parents = append(parents, r.event.PrevEvents()...)
+	}
+	found, err := e.gapsAmong(ctx, head.nid, parents)
+	return slices.Contains(slices.Collect(maps.Values(found)), true), err
 }
 
 // askNear asks other servers for a nearer event until one has it.

@@ -42,6 +42,7 @@ type network struct {
 	refuse  func(from, to ident.ServerName, call transport.Call) error // of requests
 	lie     func(to ident.ServerName, call transport.Call) string      // an answer in place of the server's, "" for none
 	keys    event.KeySource                                            // nil for allKeys
+	ahead   int                                                        // history that is fetched unasked
 	failing bool                                                       // a test makes the work on rooms fail
 	asked   []string                                                   // "from to METHOD path" of each request
 }
@@ -100,7 +101,7 @@ func (s *server) open() {
 		s.net.t.Fatal(err)
 	}
 	engine, err := pdu.NewEngine(pdu.EngineConfig{
-		Self: s.name, Key: keyOf(s.name), Store: store, Keys: noNotary{cmp.Or[event.KeySource](s.net.keys, allKeys{})}, Client: s, Outbox: s, Trace: trace.SinkFunc(s.note),
+		Self: s.name, Key: keyOf(s.name), Store: store, Keys: noNotary{cmp.Or[event.KeySource](s.net.keys, allKeys{})}, Client: s, Outbox: s, Trace: trace.SinkFunc(s.note), HistoryAhead: s.net.ahead,
 	})
 	if err != nil {
 		s.net.t.Fatal(err)

@@ -100,6 +100,7 @@ func (b *batch) judgePlaced(r *record, s persistence.Staging, v Verdict, given s
 	if err := b.openGaps(own.event); err != nil {
 		return false, err
 	}
+	b.lookBack = true
 	b.settle(own, v, s)
 	if err := b.place(own); err != nil {
 		return false, err

@@ -65,9 +65,11 @@ func headOf(tx *persistence.Tx, row persistence.Room) (*room, error) {
 	if r.held, err = extremitiesOf(tx, row.Held); err != nil {
 		return nil, err
 	}
-	if r.gaps, err = tx.Gaps(row.NID); err != nil {
+	gaps, err := tx.Gaps(row.NID, 1)
+	if err != nil {
 		return nil, err
 	}
+	r.gapped = len(gaps) > 0
 	if r.partial, err = partialOf(tx, row.NID); err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ type room struct {
 	held        []*extremity             // fetched, and followed by a quarantined event; not counted among them
 	current     state.Root               // resolved over the extremities
 	servers     map[ident.ServerName]int // joined members by server; never changed in place
-	gaps        []ident.EventID          // events that one in the graph references and that are not in it
+	gapped      bool                     // it may have gaps
 	partial     *partial                 // nil when the states are whole
 	again       bool                     // events are to be judged again
 }

@@ -26,12 +26,11 @@ type schedule struct {
 	rooms    map[ident.RoomID]*work // those that are ready or have their turn
 	ready    []ident.RoomID         // those that wait for a turn, in order
 	turns    int                    // turns under way
-	due      map[ident.RoomID]time.Time
+	due      map[appointment]time.Time
 	searches map[ident.RoomID]bool       // rooms for which missing events are sought: true under way, false in line
 	line     []ident.RoomID              // those that wait for a search, in order
 	changed  chan struct{}               // due has changed; holds one token
-	merges   map[ident.RoomID]time.Time  // when extremities are to be merged
-	merging  int                         // merges under way
+	busy     [chores]int                 // how many rooms have each chore done
 	unsigned map[ident.RoomID][]question // what policy servers are to be asked; those rooms are being worked on
 }
 
@@ -53,8 +52,8 @@ type task struct {
 
 func newSchedule() schedule {
 	return schedule{
-		rooms: map[ident.RoomID]*work{}, due: map[ident.RoomID]time.Time{}, searches: map[ident.RoomID]bool{},
-		changed: make(chan struct{}, 1), unsigned: map[ident.RoomID][]question{}, merges: map[ident.RoomID]time.Time{},
+		rooms: map[ident.RoomID]*work{}, due: map[appointment]time.Time{}, searches: map[ident.RoomID]bool{},
+		changed: make(chan struct{}, 1), unsigned: map[ident.RoomID][]question{},
 	}
 }
 
@@ -182,38 +181,6 @@ func (e *Engine) nextReady() (ident.RoomID, bool) {
 	id := e.plan.ready[0]
 	e.plan.ready = e.plan.ready[1:]
 	return id, true
-}
-
-// wakeAt has the room looked at again at a time; an earlier time that is noted already stays.
-func (e *Engine) wakeAt(id ident.RoomID, at time.Time) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if before, ok := e.plan.due[id]; ok && before.Before(at) {
-		return
-	}
-	e.plan.due[id] = at
-	select {
-	case e.plan.changed <- struct{}{}:
-	default:
-	}
-}
-
-// wakeDue wakes the rooms that are due and returns how long it is until the next one is.
-func (e *Engine) wakeDue(now time.Time) time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	wait := idleWait
-	for id, at := range e.plan.due {
-		if at.After(now) {
-			wait = min(wait, at.Sub(now))
-			continue
-		}
-		delete(e.plan.due, id)
-		if !e.plan.closed {
-			e.schedule(id).staged = true
-		}
-	}
-	return wait
 }
 
 // beginSearch says whether a search for missing events of the room may start now. If not, it has its turn after those that wait

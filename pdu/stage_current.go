@@ -183,16 +183,6 @@ func (b *batch) superseded(e *event.Event) (map[ident.EventID]bool, error) {
 	return seen, nil
 }
 
-func (b *batch) closeGap(id ident.EventID) bool {
-	i := slices.Index(b.head.gaps, id)
-	if i < 0 {
-		return false
-	}
-	b.head.gaps = slices.Delete(slices.Clone(b.head.gaps), i, i+1)
-	b.closed = append(b.closed, id)
-	return true
-}
-
 // countMembers brings the number of members of each server up to the current state. Its cost is that of what has changed since
 // it last ran.
 func (b *batch) countMembers() error {

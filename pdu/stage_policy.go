@@ -4,7 +4,6 @@ package pdu
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/pdu/policy"
@@ -18,6 +17,10 @@ import (
 // already, needs none: the server may have come into the room after it.
 func (b *batch) checkPolicy(r *record) (auth.Result, error) {
 	server, enabled, err := b.policyServer()
+	gap := false
+	if err == nil && enabled {
+		gap, err = b.isGap(r.event.ID())
+	}
 	switch {
 	case err != nil:
 		return auth.Result{}, err
@@ -25,7 +28,7 @@ func (b *batch) checkPolicy(r *record) (auth.Result, error) {
 		return auth.Result{OK: true, Rule: "M-100", Detail: "the room has no policy server"}, nil
 	case !policy.Concerns(r.event):
 		return auth.Result{OK: true, Rule: "M-101", Detail: "the event that names the policy server needs no signature of it"}, nil
-	case r.past != live || slices.Contains(b.head.gaps, r.event.ID()):
+	case r.past != live || gap:
 		return auth.Result{OK: true, Rule: "P-30", Detail: "the event is history"}, nil
 	}
 	fault := server.Check(r.event)

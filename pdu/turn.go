@@ -249,6 +249,9 @@ func (b *batch) judgeStaged(staged []persistence.Staging) error {
 	if err := b.load(ids); err != nil {
 		return err
 	}
+	if err := b.loadGaps(ids); err != nil {
+		return err
+	}
 	var references []ident.EventID
 	for _, id := range ids {
 		r, err := b.stored(id)

@@ -26,11 +26,6 @@ CREATE TABLE room_servers (
 	server INTEGER NOT NULL, -- servers.nid
 	joined INTEGER NOT NULL, -- members joined by the current state, never 0
 	PRIMARY KEY (room, server)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE room_gaps (
-	room  INTEGER NOT NULL,
-	event ANY     NOT NULL, -- key of an event that one in the graph references and that is not in it itself
-	PRIMARY KEY (room, event)
 ) STRICT, WITHOUT ROWID;`
 
 // Values of Room.Membership.
@@ -142,30 +137,6 @@ func (tx *Tx) SetRoomServer(room int64, name ident.ServerName, joined int) error
 // ClearRoomServers forgets the servers of a room.
 func (tx *Tx) ClearRoomServers(room int64) error {
 	return tx.exec(`DELETE FROM room_servers WHERE room = ?`, room)
-}
-
-// AddGap notes that an event of a room's graph references one that is not in it.
-func (tx *Tx) AddGap(room int64, missing ident.EventID) error {
-	return tx.exec(`INSERT OR IGNORE INTO room_gaps (room, event) VALUES (?, ?)`, room, eventKey(missing))
-}
-
-// CloseGap forgets a gap once its event is in the graph.
-func (tx *Tx) CloseGap(room int64, id ident.EventID) error {
-	return tx.exec(`DELETE FROM room_gaps WHERE room = ? AND event = ?`, room, eventKey(id))
-}
-
-// Gaps lists the gaps of a room.
-func (tx *Tx) Gaps(room int64) (list []ident.EventID, err error) {
-	err = tx.query(`SELECT event FROM room_gaps WHERE room = ?`, []any{room}, func(r rowScanner) error {
-		var key any
-		if err := r.Scan(&key); err != nil {
-			return err
-		}
-		id, err := eventID(key)
-		list = append(list, id)
-		return err
-	})
-	return list, err
 }
 
 func packNIDs(nids []int64) []byte {

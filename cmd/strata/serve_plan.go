@@ -140,6 +140,7 @@ func (p *plan) build(s settings, dev bool) (err error) {
 		p.socket = absolute(filepath.Join(s.DataDir, control.SocketName))
 	}
 	p.config.KeyPath, p.config.KeyValidity = s.SigningKeyPath, time.Duration(s.KeyRefreshInterval)
+	p.config.HistoryAhead = historyAhead
 	p.config.KeysTimeout = time.Duration(s.FederationKeysTimeout)
 	for _, notary := range s.TrustedKeyServers {
 		trusted, err := notary.parse()
@@ -271,3 +272,6 @@ func (p *plan) close() {
 	}
 	p.listeners = nil
 }
+
+// historyAhead is what an answer to backfill holds: what users look at first in a room that they have just joined.
+const historyAhead = 100

@@ -12,10 +12,13 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
+// maxGaps is how many events before which history is missing are listed.
+const maxGaps = 1_000
+
 // Gaps is what a room's graph lacks here.
 type Gaps struct {
 	// History is events that the graph references and that are not in it: what came before this server took part, or was
-	// never handed over. Backfill asks for them.
+	// never handed over, a thousand at most. Backfill asks for them.
 	History []ident.EventID `json:"history"`
 	// Backfill is how far the history has been fetched; nil when it was never asked for.
 	Backfill *Backfill `json:"backfill,omitempty"`
@@ -99,11 +102,13 @@ func (i *Inspector) Gaps(ctx context.Context, room string, limit int) (Gaps, err
 }
 
 func (g *Gaps) addHistory(tx *persistence.Tx, room int64) error {
-	missing, err := tx.Gaps(room)
+	missing, err := tx.Gaps(room, maxGaps)
 	if err != nil {
 		return err
 	}
-	g.History = append(g.History, missing...)
+	for _, gap := range missing {
+		g.History = append(g.History, gap.Event)
+	}
 	slices.Sort(g.History)
 	b, found, err := tx.Backfill(room)
 	if found {

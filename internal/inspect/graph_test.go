@@ -118,7 +118,7 @@ func TestHeadsAndGaps(t *testing.T) {
 		if err := tx.Retry(nid, 2, 99, "nobody has it"); err != nil {
 			return err
 		}
-		return tx.AddGap(b.room.NID, "$gone")
+		return tx.AddGap(b.room.NID, persistence.Gap{Event: "$gone", Server: "b.example"})
 	})
 	b.putRoom()
 	heads, err := b.look.Heads(t.Context(), string(b.room.ID))

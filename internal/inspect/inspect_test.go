@@ -169,7 +169,7 @@ func TestRoom(t *testing.T) {
 		if err := tx.SetRoomServer(b.room.NID, "two.example", 3); err != nil {
 			return err
 		}
-		if err := tx.AddGap(b.room.NID, "$gone"); err != nil {
+		if err := tx.AddGap(b.room.NID, persistence.Gap{Event: "$gone", Server: "b.example"}); err != nil {
 			return err
 		}
 		return tx.SetRoomServer(b.room.NID, "one.example", 1)

@@ -127,11 +127,13 @@ func (i *Inspector) head(ctx context.Context, row persistence.Room) (RoomDetail,
 			d.Members += servers[name]
 		}
 		d.Servers = len(servers)
-		missing, err := tx.Gaps(row.NID)
+		missing, err := tx.Gaps(row.NID, maxGaps)
 		if err != nil {
 			return err
 		}
-		d.Missing = append(d.Missing, missing...)
+		for _, gap := range missing {
+			d.Missing = append(d.Missing, gap.Event)
+		}
 		slices.Sort(d.Missing)
 		partial, found, err := tx.Partial(row.NID)
 		if err != nil {

@@ -100,8 +100,8 @@ func (n *node) live() (again bool) {
 	server, err := messaging.Open(context.Background(), messaging.Config{
 		ServerName: string(n.name), DataDir: n.dir, Key: n.key, Retry: retryPolicy, Backlog: backlog,
 		Trace: trace.SinkFunc(func(e trace.Event) { n.note(life, e) }), RoundTripper: n.world.Net.From(string(n.name), life),
-		Rand:   n.world.Seed.Stream("retries", string(n.name), strconv.Itoa(number)),
-		NoSync: true, CommitPoint: func(p persistence.Point) error { return n.atCommit(life, p) },
+		Rand:         n.world.Seed.Stream("retries", string(n.name), strconv.Itoa(number)),
+		HistoryAhead: 20, NoSync: true, CommitPoint: func(p persistence.Point) error { return n.atCommit(life, p) },
 	})
 	if life.ended.Load() {
 		return true // killed while it was opening
