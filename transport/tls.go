@@ -108,19 +108,23 @@ func (c *CertificateFiles) versions() (version [2]fileVersion, err error) {
 	return version, nil
 }
 
-// certifiable reads a host to be named in a certificate: a DNS name, or an IP address with or without brackets, and no port. One
-// of the results is set.
+// certifiable reads a host to be named in a certificate: a DNS name, or one with a first label of * for all others, or an IP address
+// with or without brackets, and no port. One of the results is set.
 func certifiable(host string) (dns string, ip net.IP, err error) {
 	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil {
 		return "", ip, nil
 	}
-	name, err := ident.ParseServerName(host)
+	_, any := strings.CutPrefix(host, "*.")
+	name, err := ident.ParseServerName(strings.TrimPrefix(host, "*."))
 	if err != nil {
 		return "", nil, err
 	}
 	dns, port := ident.SplitServerName(name)
 	if port != "" {
 		return "", nil, fmt.Errorf("%s has a port, which no certificate names", name)
+	}
+	if any {
+		dns = "*." + dns
 	}
 	return dns, nil, nil
 }

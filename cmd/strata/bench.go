@@ -18,6 +18,7 @@ import (
 const benchServer = "STRATA_BENCH_SERVER"
 
 type benchCmd struct {
+	Fanout benchFanoutCmd `cmd:"" help:"How fast a server sends one event to many others, beside what the bare requests would cost (rw: a server of its own)."`
 	Ingest benchIngestCmd `cmd:"" help:"How many events a second a server takes in, beside what verifying them alone would cost (rw: a server of its own)."`
 }
 
@@ -73,6 +74,46 @@ func (c benchIngestCmd) Run(ctx context.Context, w *world) error {
 	figure, err := b.Run(ctx)
 	if err != nil {
 		return fmt.Errorf("bench ingest: %w", err)
+	}
+	return w.out.print(figure, func() { printFigure(w.out, figure) })
+}
+
+// benchFanoutCmd measures a server that sends to many others.
+type benchFanoutCmd struct {
+	Destinations int    `default:"10000" placeholder:"N" help:"How many servers are in the room (default: ${default})."`
+	Rounds       int    `default:"3" placeholder:"N" help:"How many events they are sent, one after the other (default: ${default})."`
+	RoomVersion  string `default:"12" placeholder:"V" help:"Version of the room, 1 to 12 (default: ${default})."`
+	CPUProfile   string `name:"cpu-profile" placeholder:"FILE" help:"Write a CPU profile of the server to FILE."`
+}
+
+// Help implements kong.HelpProvider.
+func (benchFanoutCmd) Help() string {
+	return `A complete server is started as a process of its own. Many servers, simulated behind one port, join a room of it; then a user
+there says something, and the next thing once everybody has been sent the first and the store has that. Each destination is sent a
+transaction of its own over a TLS connection of its own.
+
+The floor is as many bare signed requests of the same size by the same client over the same connections. Figure and floor are
+measured in turns. "ratio" is by the clock; "cpu_ratio" is by the CPU time of the server alone. Two files are needed for each
+destination: see "ulimit -n".`
+}
+
+func (c benchFanoutCmd) fanout() bench.Fanout {
+	return bench.Fanout{
+		Destinations: c.Destinations, Rounds: c.Rounds, Version: c.RoomVersion, Child: benchChild, Profile: c.CPUProfile, Progress: io.Discard,
+	}
+}
+
+// Validate implements kong.Validatable.
+func (c benchFanoutCmd) Validate() error { return onOneLine(c.fanout().Validate()) }
+
+func (c benchFanoutCmd) Run(ctx context.Context, w *world) error {
+	b := c.fanout()
+	if !w.out.json {
+		b.Progress = w.out.stderr
+	}
+	figure, err := b.Run(ctx)
+	if err != nil {
+		return fmt.Errorf("bench fanout: %w", err)
 	}
 	return w.out.print(figure, func() { printFigure(w.out, figure) })
 }

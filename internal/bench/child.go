@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -31,11 +32,16 @@ type setup struct {
 	Rooms     int    `json:"rooms"`     // to be created
 	Version   string `json:"version"`   // of the rooms
 	Profile   string `json:"profile"`   // file for a CPU profile from the first order on, "" for none
+
+	Port         int `json:"port"` // of the destinations, for a server that sends
+	Destinations int `json:"destinations"`
 }
 
-// order is every further line: wait until so many events have been delivered in all. 0 asks for the numbers as they are.
+// order is every further line. An empty one asks for the numbers as they are.
 type order struct {
-	Await int64 `json:"await"`
+	Await int64 `json:"await"` // until so many events have been delivered in all
+	Fan   bool  `json:"fan"`   // one event to all destinations
+	Floor bool  `json:"floor"` // bare requests to them
 }
 
 // report answers the setup and each order.
@@ -47,6 +53,8 @@ type report struct {
 	Delivered int64         `json:"delivered"`
 	CPU       time.Duration `json:"cpu"`    // spent by the process so far
 	Memory    int64         `json:"memory"` // bytes, the most that were resident
+	Wall      time.Duration `json:"wall"`   // of Fan or Floor
+	Spent     time.Duration `json:"spent"`  // CPU time of that
 }
 
 // Serve is the server that is measured: what Options.Child must run, with its own standard streams. It returns when in ends.
@@ -57,7 +65,10 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := lines.Decode(&s); err != nil {
 		return fmt.Errorf("read setup: %w", err)
 	}
-	c := &child{setup: s, out: json.NewEncoder(out), told: make(chan struct{}, 1)}
+	c := &child{
+		setup: s, out: json.NewEncoder(out), told: make(chan struct{}, 1),
+		fan: fan{port: s.Port, count: s.Destinations, told: make(chan struct{}, 1)},
+	}
 	err := c.run(ctx, lines)
 	if err != nil {
 		_ = c.out.Encode(report{Error: err.Error()}) // nobody reads it when the benchmark is gone
@@ -72,6 +83,9 @@ type child struct {
 	delivered atomic.Int64
 	told      chan struct{}
 	server    *messaging.Server
+	rooms     []ident.RoomID
+	fan       fan
+	floors    int // so far
 }
 
 func (c *child) run(ctx context.Context, lines *json.Decoder) (err error) {
@@ -87,11 +101,10 @@ func (c *child) run(ctx context.Context, lines *json.Decoder) (err error) {
 	defer func() { err = errors.Join(err, c.server.Close()) }()
 	go func() { _ = c.server.Serve(ctx, listener) }() // whoever sends notices
 	go func() { _ = c.server.Subscribe(ctx, "bench", c.count) }()
-	rooms, err := c.createRooms(ctx)
-	if err != nil {
+	if c.rooms, err = c.createRooms(ctx); err != nil {
 		return err
 	}
-	if err := c.say(report{Name: c.server.Name(), Rooms: rooms}); err != nil {
+	if err := c.say(report{Name: c.server.Name(), Rooms: c.rooms}); err != nil {
 		return err
 	}
 	return c.obey(ctx, lines)
@@ -106,9 +119,14 @@ func (c *child) open(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
+	network := transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: authority.Pool()}}
+	if c.setup.Destinations > 0 {
+		network.DNS = hosts{}
+	}
 	c.server, err = messaging.Open(ctx, messaging.Config{
-		ServerName: name, DataDir: c.setup.Dir, TLS: tls, Version: "bench",
-		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: authority.Pool()}},
+		ServerName: name, DataDir: c.setup.Dir, TLS: tls, Network: network, Version: "bench",
+		ClientLimits: transport.ClientLimits{IdleConnections: c.setup.Destinations + spareConnections},
+		Trace:        trace.SinkFunc(c.fan.watch),
 	})
 	return err
 }
@@ -156,19 +174,38 @@ func (c *child) obey(ctx context.Context, lines *json.Decoder) error {
 		if err := lines.Decode(&o); err != nil {
 			return nil // the benchmark is over
 		}
-		for c.delivered.Load() < o.Await {
-			select {
-			case <-c.told:
-			case <-c.server.Done():
-				return c.server.Err()
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+		took, err := timed(1, func() error { return c.carryOut(ctx, o) })
+		if err != nil {
+			return err
 		}
-		if err := c.say(report{}); err != nil {
+		if err := c.say(report{Wall: took.wall, Spent: took.cpu}); err != nil {
 			return err
 		}
 	}
+}
+
+func (c *child) carryOut(ctx context.Context, o order) error {
+	switch {
+	case o.Fan:
+		return c.fan.send(ctx, c.server, c.rooms[0])
+	case o.Floor:
+		event, err := json.Marshal(map[string]any{"content": map[string]string{"body": fanBody + fanBody + fanBody}})
+		if err != nil {
+			return err
+		}
+		c.floors++
+		return c.fan.request(ctx, c.server.Client(), fmt.Appendf(nil, `{"origin":%q,"pdus":[%s]}`, c.server.Name(), event), c.floors)
+	}
+	for c.delivered.Load() < o.Await {
+		select {
+		case <-c.told:
+		case <-c.server.Done():
+			return c.server.Err()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // say reports, with the numbers of the moment.

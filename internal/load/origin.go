@@ -47,7 +47,7 @@ func openOrigin(o Options, number int) (*origin, error) {
 	}
 	_, taken, _ := net.SplitHostPort(listener.Addr().String())
 	origin := &origin{name: ident.ServerName(o.Host + ":" + taken), key: key}
-	if origin.keys, err = keyDocument(origin.name, key, time.Now()); err != nil {
+	if origin.keys, err = KeyDocument(origin.name, key, time.Now()); err != nil {
 		listener.Close()
 		return nil, err
 	}
@@ -69,8 +69,8 @@ func (o *origin) close() {
 	_ = o.server.Close() // nothing of it is kept
 }
 
-// keyDocument is what an origin publishes.
-func keyDocument(name ident.ServerName, key signing.Key, now time.Time) ([]byte, error) {
+// KeyDocument is what a server publishes.
+func KeyDocument(name ident.ServerName, key signing.Key, now time.Time) ([]byte, error) {
 	text, err := canonicaljson.Marshal(map[string]any{
 		"server_name":     name,
 		"valid_until_ts":  now.Add(keyValidity).UnixMilli(),

@@ -66,6 +66,33 @@ func (f *Fleet) buildOrigin(ctx context.Context, o *origin, number, events int) 
 	return nil
 }
 
+// BuildJoins makes transactions in which the first origin hands over that users of other servers, who all have the same key, join its
+// first room. The target asks their servers for the key.
+func (f *Fleet) BuildJoins(users []ident.UserID, key signing.Key) error {
+	r := f.rooms[0]
+	var waiting []*event.Event
+	for i, user := range users {
+		name := string(user)
+		e, err := r.buildAs(user.Server(), key, r.heads, event.Proto{
+			Sender: user, Type: typeMember, StateKey: &name, Content: []byte(`{"membership":"join"}`), OriginServerTS: time.Now().UnixMilli(),
+		})
+		if err != nil {
+			return fmt.Errorf("build the join of %s: %w", user, err)
+		}
+		r.add(e)
+		r.heads = []*event.Event{e}
+		waiting = append(waiting, e)
+		if len(waiting) < f.options.PerTransaction && i < len(users)-1 {
+			continue
+		}
+		if err := r.origin.pack(f.options.Target, waiting); err != nil {
+			return err
+		}
+		waiting = nil
+	}
+	return nil
+}
+
 // pack writes and signs a transaction.
 func (o *origin) pack(target ident.ServerName, events []*event.Event) error {
 	body := []byte(`{"edus":[],"origin":`)

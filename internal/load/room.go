@@ -12,6 +12,7 @@ import (
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/signing"
 )
 
 const typeMember = "m.room.member"
@@ -84,8 +85,13 @@ func (r *room) event(id ident.EventID) (e *event.Event, ok bool) {
 	return r.list[i], true
 }
 
-// build makes an event that follows the given ones.
+// build makes an event of the origin's that follows the given ones.
 func (r *room) build(after []*event.Event, p event.Proto) (*event.Event, error) {
+	return r.buildAs(r.origin.name, r.origin.key, after, p)
+}
+
+// buildAs is build for another server's event.
+func (r *room) buildAs(server ident.ServerName, key signing.Key, after []*event.Event, p event.Proto) (*event.Event, error) {
 	p.RoomID = r.id
 	for _, e := range after {
 		p.PrevEvents = append(p.PrevEvents, e.Ref())
@@ -100,7 +106,7 @@ func (r *room) build(after []*event.Event, p event.Proto) (*event.Event, error) 
 			p.AuthEvents = append(p.AuthEvents, e.Ref())
 		}
 	}
-	return event.Build(r.version, p, r.origin.name, r.origin.key)
+	return event.Build(r.version, p, server, key)
 }
 
 // checkPower says whether any user may send what the load is made of.
