@@ -25,6 +25,7 @@ type connection struct {
 	statements map[string]*statement
 	executed   int                 // statements run so far: the measure of a job's work
 	args       []driver.NamedValue // of the statement that is being started
+	sets       knownSets
 }
 
 // statement is a prepared statement. SQLite keeps the cursor of a query inside it, so while a query is being read (busy) the same

@@ -101,14 +101,13 @@ func (tx *Tx) NextOutbound(server ident.ServerName, after Position, scan int, ta
 	if err != nil {
 		return after, false, err
 	}
-	member := setMembership{tx: tx, server: nid, known: map[int64]bool{}}
 	rows, err := tx.outboundSets(after, scan)
 	if err != nil {
 		return after, false, err
 	}
 	through = after
 	for _, row := range rows {
-		in, err := member.contains(row.set)
+		in, err := tx.inServerSet(nid, row.set)
 		if err != nil {
 			return after, false, err
 		}
@@ -267,10 +266,9 @@ func (tx *Tx) QueueLength(d Destination, limit int) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	member := setMembership{tx: tx, server: nid, known: map[int64]bool{}}
 	total := 0
 	for _, row := range sets {
-		in, err := member.contains(row.set)
+		in, err := tx.inServerSet(nid, row.set)
 		if err != nil {
 			return 0, err
 		}

@@ -43,6 +43,7 @@ func (tx *Tx) TrimServerSets(from int64, keep, limit int) (forgotten int64, next
 	if err != nil || last == 0 {
 		return 0, 0, err
 	}
+	tx.conn.sets.forget()
 	forgotten, err = tx.execRows(`DELETE FROM server_sets WHERE nid BETWEEN ? AND ?
 		AND NOT EXISTS (SELECT 1 FROM outbound WHERE servers = server_sets.nid)`, from, last)
 	return forgotten, last + 1, err

@@ -82,8 +82,30 @@ func digestOf(names []ident.ServerName) []byte {
 	return h.Sum(nil)
 }
 
-// serverSet gives the members of a set, ascending.
+// maxKnownMembers bounds the sets that are kept taken apart, by their members of 8 bytes each.
+const maxKnownMembers = 1 << 20
+
+// knownSets is the members of recent sets: each of the ten thousand servers of a set asks whether it is in there. What is rolled
+// back or deleted gives its number to another, so that either forgets all.
+type knownSets struct {
+	members map[int64][]int64
+	weight  int
+}
+
+func (k *knownSets) put(set int64, members []int64) {
+	if k.weight += len(members); k.members == nil || k.weight > maxKnownMembers {
+		k.members, k.weight = map[int64][]int64{}, len(members)
+	}
+	k.members[set] = members
+}
+
+func (k *knownSets) forget() { *k = knownSets{} }
+
+// serverSet gives the members of a set, ascending. They must not be modified.
 func (tx *Tx) serverSet(set int64) ([]int64, error) {
+	if members, ok := tx.conn.sets.members[set]; ok {
+		return members, nil
+	}
 	var packed []byte
 	found, err := tx.queryRow(`SELECT members FROM server_sets WHERE nid = ?`, []any{set}, &packed)
 	if err != nil {
@@ -92,26 +114,21 @@ func (tx *Tx) serverSet(set int64) ([]int64, error) {
 	if !found {
 		return nil, fmt.Errorf("server set %d is missing", set)
 	}
-	return unpackAscending(packed)
-}
-
-// setMembership answers "is this server in that set" within one job, reading each set once.
-type setMembership struct {
-	tx     *Tx
-	server int64
-	known  map[int64]bool
-}
-
-func (m *setMembership) contains(set int64) (bool, error) {
-	if in, known := m.known[set]; known {
-		return in, nil
+	members, err := unpackAscending(packed)
+	if err != nil {
+		return nil, err
 	}
-	members, err := m.tx.serverSet(set)
+	tx.conn.sets.put(set, members)
+	return members, nil
+}
+
+// inServerSet says whether a server is in a set.
+func (tx *Tx) inServerSet(server, set int64) (bool, error) {
+	members, err := tx.serverSet(set)
 	if err != nil {
 		return false, err
 	}
-	_, in := slices.BinarySearch(members, m.server)
-	m.known[set] = in
+	_, in := slices.BinarySearch(members, server)
 	return in, nil
 }
 
