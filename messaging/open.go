@@ -75,15 +75,17 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	s.own, s.ring = own, ring
+	asked := transport.NewCircuit(s.client) // apart from the outbox's own back-off
 	s.engine, err = pdu.NewEngine(pdu.EngineConfig{
-		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: s.client, Outbox: outbox, Trace: cfg.Trace,
+		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: asked, Outbox: outbox, Trace: cfg.Trace,
 		HistoryAhead: cfg.HistoryAhead,
 	})
 	if err != nil {
 		return err
 	}
 	inbox := transaction.NewInbox(transaction.InboxConfig{
-		Self: s.self, Store: s.store, PDUs: s.engine, Rooms: s.engine, Heard: outbox.Heard, Trace: cfg.Trace,
+		Self: s.self, Store: s.store, PDUs: s.engine, Rooms: s.engine, Trace: cfg.Trace,
+		Heard: func(server ident.ServerName) { outbox.Heard(server); asked.Heard(server) },
 	})
 	s.http, err = transport.NewServer(transport.ServerConfig{
 		ServerName: s.self, Keys: ring, Routes: slices.Concat(inbox.Routes(), s.engine.Routes(), s.routes()),

@@ -51,6 +51,8 @@ const (
 	// ClassNotJSON: the reply is not of a Matrix server: no JSON, an error without errcode, a redirect, or longer than the
 	// cap. It is no verdict on what was asked.
 	ClassNotJSON Class = "not_json"
+	// ClassResting: we did not ask, since the server did not answer a moment ago; see Circuit.
+	ClassResting Class = "resting"
 	// ClassCanceled: the caller gave up.
 	ClassCanceled Class = "canceled"
 )

@@ -104,7 +104,7 @@ func kindOf(err error) Kind {
 func kindOfFailure(class transport.Class) Kind {
 	switch class {
 	case transport.ClassWellKnown, transport.ClassSRV, transport.ClassDNS, transport.ClassDial, transport.ClassTLS,
-		transport.ClassTimeout, transport.Class429, transport.Class5xx, transport.ClassNotJSON:
+		transport.ClassTimeout, transport.ClassResting, transport.Class429, transport.Class5xx, transport.ClassNotJSON:
 		return Unreachable
 	case transport.Class4xxAuth:
 		return Denied
