@@ -67,6 +67,9 @@ func NewClient(config ClientConfig) *Client {
 	return c
 }
 
+// Federates gives an error that wraps ErrNotFederated when our policy keeps us apart from server.
+func (c *Client) Federates(server ident.ServerName) error { return c.servers.Check(server) }
+
 // FetchKeys gets the signing keys of server as it publishes them, unverified: GET /_matrix/key/v2/server, which is not signed
 //
 func (c *Client) FetchKeys(ctx context.Context, server ident.ServerName) ([]byte, error) {

@@ -44,7 +44,8 @@ var (
 type dialer struct {
 	hosts      Hosts
 	ranges     ranges
-	tls        *tls.Config // for targets; without ServerName
+	open       func(ctx context.Context, address netip.AddrPort) (net.Conn, error) // openTCP, but in tests
+	tls        *tls.Config                                                         // for targets; without ServerName
 	unverified exceptions
 }
 
@@ -54,20 +55,24 @@ func (d *dialer) dial(ctx context.Context, _, address string) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	conn, _, err := race(ctx, addrs, connectTo(port))
+	conn, _, err := race(ctx, addrs, d.connectTo(port))
 	return conn, err
 }
 
 // connectTo gives the function that connects to a port at an address.
-func connectTo(port uint16) func(context.Context, netip.Addr) (net.Conn, error) {
+func (d *dialer) connectTo(port uint16) func(context.Context, netip.Addr) (net.Conn, error) {
 	return func(ctx context.Context, addr netip.Addr) (net.Conn, error) {
-		connector := net.Dialer{Timeout: connectTimeout}
-		conn, err := connector.DialContext(ctx, "tcp", netip.AddrPortFrom(addr, port).String())
+		conn, err := d.open(ctx, netip.AddrPortFrom(addr, port))
 		if err != nil {
 			return nil, &classified{ClassDial, err}
 		}
 		return conn, nil
 	}
+}
+
+func openTCP(ctx context.Context, address netip.AddrPort) (net.Conn, error) {
+	connector := net.Dialer{Timeout: connectTimeout}
+	return connector.DialContext(ctx, "tcp", address.String())
 }
 
 // lookup gives the addresses of "host:port" that we may connect to; at least one, or an error. direct forbids the host to be an
@@ -180,7 +185,7 @@ func (d *dialer) dialTarget(ctx context.Context, t discovery.Target) (net.Conn, 
 	}
 	var first error
 	for len(addrs) > 0 {
-		raw, rest, err := race(ctx, addrs, connectTo(port))
+		raw, rest, err := race(ctx, addrs, d.connectTo(port))
 		if err == nil {
 			var conn net.Conn
 			if conn, err = d.shakeHands(ctx, raw, t); err == nil {

@@ -160,7 +160,7 @@ func TestAddressesAreTriedInTurn(t *testing.T) {
 		}
 		defer listener.Close()
 		addr := netip.MustParseAddrPort(listener.Addr().String())
-		d := &dialer{hosts: &fakeDNS{hosts: map[string][]string{"h.example": {"127.0.0.1", addr.Addr().String()}}}}
+		d := &dialer{open: openTCP, hosts: &fakeDNS{hosts: map[string][]string{"h.example": {"127.0.0.1", addr.Addr().String()}}}}
 		conn, err := d.dial(t.Context(), "tcp", fmt.Sprintf("h.example:%d", addr.Port()))
 		if err != nil {
 			t.Errorf("dial: %v", err)
@@ -202,7 +202,7 @@ func TestWellKnownIsGuarded(t *testing.T) {
 	ca := newIssuer(t)
 	p := newPeer(t, ca, ok, "s.example")
 	for _, allow := range []bool{false, true} {
-		d := &dialer{hosts: at("s.example"), tls: Trust{Roots: ca.pool}.config()}
+		d := &dialer{open: openTCP, hosts: at("s.example"), tls: Trust{Roots: ca.pool}.config()}
 		if !allow {
 			d.ranges.denied = DefaultDenied
 		}
@@ -256,7 +256,7 @@ func TestLookupFilters(t *testing.T) {
 	for i := range 20 {
 		many = append(many, fmt.Sprintf("1.1.1.%d", i))
 	}
-	d := &dialer{hosts: &fakeDNS{hosts: map[string][]string{"h.example": many, "none.example": {}}}, ranges: ranges{denied: DefaultDenied}}
+	d := &dialer{open: openTCP, hosts: &fakeDNS{hosts: map[string][]string{"h.example": many, "none.example": {}}}, ranges: ranges{denied: DefaultDenied}}
 	_, got, err := d.lookup(t.Context(), "h.example:1", false)
 	if err != nil || len(got) != maxAddresses || got[0].String() != "8.8.8.8" || got[1].String() != "8.8.4.4" {
 		t.Errorf("got %v, %v", got, err)
@@ -282,7 +282,7 @@ func TestDialOfManyTargetsThatHangEnds(t *testing.T) {
 		for i := range targets {
 			targets[i].Address = fmt.Sprintf("t%d.example:8448", i)
 		}
-		d := &dialer{hosts: hangingDNS{}}
+		d := &dialer{open: openTCP, hosts: hangingDNS{}}
 		begun := time.Now()
 		conn, err := d.dialTargets(context.Background(), targets)
 		if took := time.Since(begun); conn != nil || err == nil || took > time.Minute {

@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/strata-matrix/strata/trace"
@@ -67,7 +69,7 @@ func NewNetwork(config NetworkConfig) (*Network, error) {
 		denied = DefaultDenied
 	}
 	n.dialer = &dialer{
-		hosts: n.dns, ranges: ranges{denied, config.AllowedRanges}, tls: config.Trust.config(), unverified: unverified,
+		hosts: n.dns, ranges: ranges{denied, config.AllowedRanges}, open: openTCP, tls: config.Trust.config(), unverified: unverified,
 	}
 	n.web = newWebTransport(n.dialer)
 	n.servers = newServerTransport(n.dialer, config.Limits.orDefault())
@@ -135,8 +137,15 @@ func (n *Network) FlushDocuments(server ident.ServerName) int {
 	return n.resolver.FlushDocuments(server)
 }
 
-// Records lists what is remembered of the DNS, by name.
-func (n *Network) Records() []dns.Record { return n.dns.Kept() }
+// Records lists what is remembered of the DNS, by name: for server, see FlushRecords, or everything for "".
+func (n *Network) Records(server ident.ServerName) []dns.Record {
+	all := n.dns.Kept()
+	if server == "" {
+		return all
+	}
+	names := n.names(server, all)
+	return slices.DeleteFunc(all, func(r dns.Record) bool { return !names[r.Name] })
+}
 
 // FlushRecords forgets what the DNS said of server: of its host, of the one that it is known to delegate to, and of the targets of
 // their services; or everything for "". It tells how many answers that were.
@@ -145,21 +154,28 @@ func (n *Network) FlushRecords(server ident.ServerName) (flushed int) {
 	if server == "" {
 		return n.dns.Forget("", now)
 	}
-	names := map[string]bool{}
-	for _, name := range n.resolver.Names(server) {
-		names[name] = true
-	}
-	for _, record := range n.dns.Kept() {
-		for _, target := range record.Targets {
-			if names[record.Name] {
-				names[target] = true
-			}
-		}
-	}
-	for name := range names {
+	for name := range n.names(server, n.dns.Kept()) {
 		flushed += n.dns.Forget(name, now)
 	}
 	return flushed
+}
+
+// names are those of the DNS that lead to server, by what is known.
+func (n *Network) names(server ident.ServerName, known []dns.Record) map[string]bool {
+	names := map[string]bool{}
+	for _, name := range n.resolver.Names(server) {
+		names[strings.ToLower(name)] = true
+	}
+	var targets []string
+	for _, record := range known {
+		if names[record.Name] {
+			targets = append(targets, record.Targets...)
+		}
+	}
+	for _, target := range targets {
+		names[target] = true
+	}
+	return names
 }
 
 // Close closes idle connections. Running requests go on.

@@ -214,7 +214,7 @@ func TestBadCertificateAtOneAddress(t *testing.T) {
 	ca := newIssuer(t)
 	right := newPeer(t, ca, ok, "s.example")
 	d := &dialer{
-		hosts: &fakeDNS{hosts: map[string][]string{"s.example": {"127.0.0.2", "127.0.0.1"}}}, tls: Trust{Roots: ca.pool}.config(),
+		open: openTCP, hosts: &fakeDNS{hosts: map[string][]string{"s.example": {"127.0.0.2", "127.0.0.1"}}}, tls: Trust{Roots: ca.pool}.config(),
 	}
 	wrong := newPeerAt(t, newIssuer(t), ok, fmt.Sprintf("127.0.0.2:%d", right.port), "s.example")
 	target := discovery.Target{Address: fmt.Sprintf("s.example:%d", right.port), Host: "s.example", TLSName: "s.example"}
@@ -231,7 +231,7 @@ func TestRebinding(t *testing.T) {
 	p := newPeer(t, ca, ok, "s.example")
 	for _, private := range []string{"127.0.0.1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1"} {
 		names := &rebinding{answers: []string{"192.0.0.9", private}, ok: "192.0.0.9"}
-		d := &dialer{hosts: names, ranges: ranges{DefaultDenied, []netip.Prefix{netip.MustParsePrefix("192.0.0.9/32")}}}
+		d := &dialer{open: openTCP, hosts: names, ranges: ranges{DefaultDenied, []netip.Prefix{netip.MustParsePrefix("192.0.0.9/32")}}}
 		address := fmt.Sprintf("s.example:%d", p.port)
 		if _, addrs, err := d.lookup(t.Context(), address, false); err != nil || addrs[0].String() != "192.0.0.9" {
 			t.Errorf("%s: first: %v, %v", private, addrs, err)

@@ -30,20 +30,22 @@ type Place struct {
 	Canonical string           // the name at the end of the aliases
 	Addresses []netip.AddrPort // to which we may connect
 	Denied    []netip.Addr     // to which we may not
+	Kept      bool             // nobody was asked
 	Err       error            // why there are no addresses
 }
 
-// Examine resolves a server name, asking everybody anew, and looks up the addresses of every target. It connects to none.
-func (n *Network) Examine(ctx context.Context, server ident.ServerName) (found Examination) {
-	targets, steps, err := n.resolver.Examine(ctx, server, true)
+// Examine resolves a server name and looks up the addresses of every target. It connects to none. fresh asks everybody anew, and keeps
+// the answers.
+func (n *Network) Examine(ctx context.Context, server ident.ServerName, fresh bool) (found Examination) {
+	targets, steps, err := n.resolver.Examine(ctx, server, fresh)
 	found.Steps, found.Err = steps, err
 	for _, target := range targets {
-		found.Places = append(found.Places, n.place(ctx, target))
+		found.Places = append(found.Places, n.place(ctx, target, fresh))
 	}
 	return found
 }
 
-func (n *Network) place(ctx context.Context, target discovery.Target) Place {
+func (n *Network) place(ctx context.Context, target discovery.Target, fresh bool) Place {
 	p := Place{Target: target}
 	host, portText, err := net.SplitHostPort(target.Address)
 	if err != nil {
@@ -55,8 +57,8 @@ func (n *Network) place(ctx context.Context, target discovery.Target) Place {
 		p.Err = fmt.Errorf("port of %q: %w", target.Address, err)
 		return p
 	}
-	found, err := n.dialer.find(ctx, host, target.Direct, true)
-	p.Canonical, p.Err = found.Canonical, err
+	found, err := n.dialer.find(ctx, host, target.Direct, fresh)
+	p.Canonical, p.Kept, p.Err = found.Canonical, found.Kept, err
 	if err != nil {
 		return p
 	}
@@ -84,7 +86,7 @@ type Visit struct {
 // Visit connects to one address of a target and gets each path there, unsigned.
 func (n *Network) Visit(ctx context.Context, target discovery.Target, addr netip.AddrPort, paths ...string) (v Visit) {
 	begun := time.Now()
-	raw, err := connectTo(addr.Port())(ctx, addr.Addr())
+	raw, err := n.dialer.connectTo(addr.Port())(ctx, addr.Addr())
 	if err != nil {
 		v.Err = failureOf(ctx, err)
 		return v

@@ -160,8 +160,15 @@ func keysOfFile(path string) ([]keys.OwnKey, error) {
 
 // showReport prints a report as a ladder.
 func showReport(o *output, r doctor.Report) {
+	showSteps(o, r.Steps)
+	showFindings(o, r.Findings)
+	failures, warnings := r.Count()
+	fmt.Fprintf(o.stdout, "RESULT %d failures, %d warnings  FederationOK=%v\n", failures, warnings, r.FederationOK)
+}
+
+func showSteps(o *output, steps []doctor.Step) {
 	var rows [][]string
-	for _, s := range r.Steps {
+	for _, s := range steps {
 		for i, line := range append(s.Evidence, s.Codes...) {
 			row := []string{"", "", "", line}
 			if i == 0 {
@@ -175,14 +182,15 @@ func showReport(o *output, r doctor.Report) {
 	}
 	o.table([]string{"", "STEP", "STATUS", "EVIDENCE"}, rows)
 	o.gap()
-	rows = nil
-	for _, f := range r.Findings {
-		rows = append(rows, []string{f.Code, f.Text, "fix: " + f.Fix})
+}
+
+func showFindings(o *output, findings []doctor.Finding) {
+	var rows [][]string
+	for _, f := range findings {
+		rows = append(rows, []string{f.Code, orDash(f.Spec), f.Text, "fix: " + f.Fix})
 	}
 	if len(rows) > 0 {
-		o.table([]string{"CODE", "FINDING", "FIX"}, rows)
+		o.table([]string{"CODE", "RULE", "FINDING", "FIX"}, rows)
 		o.gap()
 	}
-	failures, warnings := r.Count()
-	fmt.Fprintf(o.stdout, "RESULT %d failures, %d warnings  FederationOK=%v\n", failures, warnings, r.FederationOK)
 }

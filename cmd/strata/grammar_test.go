@@ -63,6 +63,7 @@ var asking = [][]string{
 	{"room", "ls"}, {"room", "show", "!a:b"}, {"room", "timeline", "!a:b"}, {"send", "!a:b", "text", "--as", "alice"},
 	{"room", "dag", "!a:b"}, {"room", "heads", "!a:b"}, {"room", "gaps", "!a:b"}, {"room", "state", "!a:b"},
 	{"room", "state-at", "!a:b", "$a"}, {"redact", "!a:b", "$a", "--as", "alice"}, {"txn", "ls"}, {"txn", "show", "id"}, {"event", "get", "$a"}, {"event", "graph", "$a"},
+	{"resolve", "a.example"}, {"well-known", "show"}, {"well-known", "flush"}, {"dns", "show", "a.example"}, {"dns", "flush"},
 	{"room", "backfill", "!a:b"}, {"room", "alarms"},
 	{"event", "explain", "$a"}, {"event", "judge", "$a"}, {"event", "timeline", "$a"},
 	{"room", "compare", "!a:b", "--server", "c"}, {"event", "fetch", "$a", "--server", "c"},

@@ -22,23 +22,26 @@ import (
 type grammar struct {
 	outputFlags `group:"Output"`
 
-	Serve   serveCmd   `cmd:"" help:"Run a server."`
-	Init    initCmd    `cmd:"" help:"Write a configuration and a signing key, and tell what else a server needs."`
-	Config  configCmd  `cmd:"" help:"Look into a configuration."`
-	Room    roomCmd    `cmd:"" help:"Create, join, leave and look into rooms."`
-	Send    sendCmd    `cmd:"" help:"Send a message, or any other event, to a room (rw)."`
-	Redact  redactCmd  `cmd:"" help:"Have an event stripped of its content (rw)."`
-	Txn     txnCmd     `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
-	Event   eventCmd   `cmd:"" help:"Look into events, and why one was refused."`
-	State   stateCmd   `cmd:"" help:"Look into room state, and how it is resolved."`
-	Doctor  doctorCmd  `cmd:"" help:"Find out why our server, or another one, cannot be reached (ro)."`
-	Ping    pingCmd    `cmd:"" help:"Ask other servers for their version (ro)."`
-	Raw     rawCmd     `cmd:"" help:"Send a signed request to another server and show what comes (rw)."`
-	Keys    keysCmd    `cmd:"" help:"Look into signing keys, our own and others', and rotate our own."`
-	Demo    demoCmd    `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`
-	Bench   benchCmd   `cmd:"" help:"Measure servers of its own on this machine, each figure beside its floor."`
-	Load    loadCmd    `cmd:"" help:"Put a homeserver, whichever it is, under the load of others (rw: in rooms of it)."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Run a server."`
+	Init      initCmd      `cmd:"" help:"Write a configuration and a signing key, and tell what else a server needs."`
+	Config    configCmd    `cmd:"" help:"Look into a configuration."`
+	Room      roomCmd      `cmd:"" help:"Create, join, leave and look into rooms."`
+	Send      sendCmd      `cmd:"" help:"Send a message, or any other event, to a room (rw)."`
+	Redact    redactCmd    `cmd:"" help:"Have an event stripped of its content (rw)."`
+	Txn       txnCmd       `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
+	Event     eventCmd     `cmd:"" help:"Look into events, and why one was refused."`
+	State     stateCmd     `cmd:"" help:"Look into room state, and how it is resolved."`
+	Resolve   resolveCmd   `cmd:"" help:"Show where requests to another server go, and what is wrong on the way (ro)."`
+	WellKnown wellKnownCmd `cmd:"" help:"Look into the well-known documents that the server remembers."`
+	DNS       dnsCmd       `cmd:"" name:"dns" help:"Look into the answers of the DNS that the server remembers."`
+	Doctor    doctorCmd    `cmd:"" help:"Find out why our server, or another one, cannot be reached (ro)."`
+	Ping      pingCmd      `cmd:"" help:"Ask other servers for their version (ro)."`
+	Raw       rawCmd       `cmd:"" help:"Send a signed request to another server and show what comes (rw)."`
+	Keys      keysCmd      `cmd:"" help:"Look into signing keys, our own and others', and rotate our own."`
+	Demo      demoCmd      `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`
+	Bench     benchCmd     `cmd:"" help:"Measure servers of its own on this machine, each figure beside its floor."`
+	Load      loadCmd      `cmd:"" help:"Put a homeserver, whichever it is, under the load of others (rw: in rooms of it)."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 const description = `Strata federates Matrix rooms with other servers.

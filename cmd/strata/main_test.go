@@ -21,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/dns/dnstest"
 )
 
 // TestMain makes this test binary the command strata, or the witness of kill_test.go, when it is run under that name.
@@ -38,6 +39,7 @@ func TestMain(m *testing.M) {
 //	certify DIR HOST...    makes an authority (ca.crt) and a certificate for the hosts (tls.crt, tls.key)
 //	get URL                prints what a server answers over plain HTTP
 //	freeport VAR           sets VAR to a port that is free
+//	dns VAR FILE           runs a DNS server with the zone in FILE, see package dnstest, and sets VAR to its address
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -47,7 +49,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server": startServer, "stopserver": stopServer, "killserver": killServer,
-			"capture": capture, "certify": certify, "freeport": freePort, "get": get,
+			"capture": capture, "certify": certify, "freeport": freePort, "get": get, "dns": serveDNS,
 		},
 		RequireExplicitExec: true,
 	})
@@ -97,6 +99,13 @@ func killServer(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := ts.Value("servers").(map[string]*exec.Cmd)[args[0]]
 	ts.Check(cmd.Process.Kill())
 	_ = cmd.Wait() // says that it was killed
+}
+
+func serveDNS(ts *testscript.TestScript, _ bool, args []string) {
+	server, err := dnstest.Start(ts.ReadFile(args[1]))
+	ts.Check(err)
+	ts.Defer(server.Close)
+	ts.Setenv(args[0], server.Addr().String())
 }
 
 func capture(ts *testscript.TestScript, _ bool, args []string) {

@@ -78,6 +78,11 @@ func (h *handler) routes() http.Handler {
 		return h.look.Explain(ctx, q.EventID)
 	})
 	answer(mux, opJudge, h.judge)
+	answer(mux, opResolve, h.resolve)
+	answer(mux, opDocuments, h.documents)
+	answer(mux, opFlushDocuments, h.flushDocuments)
+	answer(mux, opRecords, h.records)
+	answer(mux, opFlushRecords, h.flushRecords)
 	answer(mux, opJourney, func(ctx context.Context, q EventRef) (inspect.Journey, error) { return h.look.Journey(ctx, q.EventID) })
 	return mux
 }

@@ -19,18 +19,22 @@ var (
 	codeOtherKeys   = Code{"E005", "X-50", "whoever answers under our name has other keys than we", "another server answers there, or a restart is due: see the address"}
 	codeOwnExpiring = Code{"W006", "X-35", "our certificate expires soon", "renew it; what renews it by itself seems not to"}
 
-	codeName = Code{"E101", "X-10", "this is no server name", "write the part of a user id after its first colon"}
+	codeName         = Code{"E101", "X-10", "this is no server name", "write the part of a user id after its first colon"}
+	codeNotFederated = Code{"E102", "", "we do not federate with it, by our own configuration", "see federation_domain_whitelist and forbidden_remote_server_names"}
 
 	codeWellKnown     = Code{"W201", "X-23", "the well-known document cannot be used, and is passed over", "have it answered with status 200 and {\"m.server\": \"host:port\"}, or with 404 if it is not wanted"}
 	codeWellKnownType = Code{"W202", "X-23", "the well-known document does not say that it is JSON", "send it with Content-Type: application/json"}
+	codeStale         = Code{"W203", "X-24", "the well-known document cannot be had now, and what it said before is used for up to 48 hours", "see that the web server answers"}
 
 	codeSRV       = Code{"E301", "X-27", "the DNS does not answer", "see whether the name servers of the domain work; others get no further either"}
 	codeNoService = Code{"E302", "X-32", "the SRV record says that there is no such service", "remove the record with target \".\", or name the server in it"}
 	codeLegacySRV = Code{"W303", "X-28", "the SRV record is of the deprecated service _matrix", "name it _matrix-fed as well"}
 
-	codeNoAddress = Code{"E401", "X-29", "the host has no address", "add A and AAAA records for it"}
-	codeDenied    = Code{"E402", "", "the address is of a range that we do not connect to", "publish a public address; in a private network set ip_range_whitelist or allow_private_addresses"}
-	codeAlias     = Code{"E403", "X-31", "the target of the SRV record is an alias", "name the host itself in the record, not a CNAME"}
+	codeNoAddress  = Code{"E401", "X-29", "the host has no address", "add A and AAAA records for it"}
+	codeDenied     = Code{"E402", "", "the address is of a range that we do not connect to", "publish a public address; in a private network set ip_range_whitelist or allow_private_addresses"}
+	codeAlias      = Code{"E403", "X-31", "the target of the SRV record is an alias", "name the host itself in the record, not a CNAME"}
+	codeLookup     = Code{"E404", "X-29", "the DNS does not tell the address of the host", "see whether the name servers of the domain work, and ours: dns_servers"}
+	codeSomeDenied = Code{"W405", "X-32", "some of the addresses are of ranges that we do not connect to", "remove private addresses from the DNS"}
 
 	codeConnect     = Code{"E501", "X-20", "nobody answers there", "start the server, open its port in the firewall, or correct the address"}
 	codeOneOfMany   = Code{"W502", "X-32", "the server answers at some of its addresses only", "open the port for that address too, or remove the record"}
@@ -59,10 +63,10 @@ var (
 func Codes() []Code {
 	return []Code{
 		codeConfig, codeKeyFile, codeOwnCert, codeNotRunning, codeOtherKeys, codeOwnExpiring,
-		codeName,
-		codeWellKnown, codeWellKnownType,
+		codeName, codeNotFederated,
+		codeWellKnown, codeWellKnownType, codeStale,
 		codeSRV, codeNoService, codeLegacySRV,
-		codeNoAddress, codeDenied, codeAlias,
+		codeNoAddress, codeDenied, codeAlias, codeLookup, codeSomeDenied,
 		codeConnect, codeOneOfMany, codeCertificate, codeExpiring, codeTLS, codeUnverified,
 		codeVersion,
 		codeNoKeys, codeBadKeys, codeOutdated, codeShort, codeDisagree, codeChangedKey,

@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -17,7 +18,7 @@ import (
 
 // Network leads to other servers. *transport.Network is one.
 type Network interface {
-	Examine(ctx context.Context, server ident.ServerName) transport.Examination
+	Examine(ctx context.Context, server ident.ServerName, fresh bool) transport.Examination
 	Visit(ctx context.Context, target discovery.Target, addr netip.AddrPort, paths ...string) transport.Visit
 }
 
@@ -40,6 +41,9 @@ type Config struct {
 	Ring    Ring      // nil: no notary is asked
 	Notary  []ident.ServerName
 	Seen    map[string]string // public keys in base64 that the server told before, by id
+
+	Policy error // why we do not federate with the server, nil if we do
+	Kept   bool  // what is remembered will do; otherwise everybody is asked anew
 }
 
 const (
@@ -70,25 +74,51 @@ type visit struct {
 
 // Run examines a server. It takes as long as ctx allows, at most.
 func Run(ctx context.Context, config Config) Report {
-	e := &exam{Config: config, report: Report{
-		ServerName: config.Server, Steps: []Step{}, Findings: []Finding{},
-		DNSResult:         DNS{SRVRecords: []SRV{}, Hosts: map[string]Host{}, Addrs: []string{}},
-		ConnectionReports: map[string]Connection{}, ConnectionErrors: map[string]Message{},
-	}}
-	if e.begin() {
-		begun := time.Now()
-		e.resolved = e.Network.Examine(ctx, e.name)
-		e.wellKnown()
-		e.services()
-		if e.addresses(time.Since(begun)) && e.connect(ctx) {
-			e.version()
-			e.keys(ctx)
-			e.signedRequest(ctx)
-			e.clock()
-		}
+	e := newExam(config)
+	if e.find(ctx) && e.connect(ctx) {
+		e.version()
+		e.keys(ctx)
+		e.signedRequest(ctx)
+		e.clock()
 	}
 	e.report.conclude()
 	return e.report
+}
+
+// Resolve examines where requests to a server go; with connect also what is there.
+func Resolve(ctx context.Context, config Config, connect bool) Report {
+	e := newExam(config)
+	if e.find(ctx) && connect {
+		e.connect(ctx)
+	}
+	e.report.conclude()
+	return e.report
+}
+
+func newExam(config Config) *exam {
+	return &exam{Config: config, report: Report{
+		ServerName: config.Server, Steps: []Step{}, Findings: []Finding{}, Targets: []Target{},
+		DNSResult:         DNS{SRVRecords: []SRV{}, Hosts: map[string]Host{}, Addrs: []string{}},
+		ConnectionReports: map[string]Connection{}, ConnectionErrors: map[string]Message{},
+	}}
+}
+
+// find is everything up to the addresses. It is false when there is none to connect to.
+func (e *exam) find(ctx context.Context) bool {
+	if !e.begin() {
+		return false
+	}
+	begun := time.Now()
+	e.resolved = e.Network.Examine(ctx, e.name, !e.Kept)
+	if errors.Is(e.resolved.Err, discovery.ErrInvalidName) { // by its port
+		e.report.Error = e.resolved.Err.Error()
+		e.report.Steps = nil
+		e.step("server name", 0, []string{e.resolved.Err.Error()}, found(codeName, "%v", e.resolved.Err))
+		return false
+	}
+	e.wellKnown()
+	e.services()
+	return e.addresses(time.Since(begun))
 }
 
 // begin is the name.
@@ -110,7 +140,11 @@ func (e *exam) begin() bool {
 	} else {
 		port = "port " + port
 	}
-	e.step("server name", 0, []string{kind + ", " + port})
+	var findings []Finding
+	if e.Policy != nil {
+		findings = append(findings, found(codeNotFederated, "%v", e.Policy))
+	}
+	e.step("server name", 0, []string{kind + ", " + port}, findings...)
 	return true
 }
 

@@ -40,7 +40,7 @@ type patient struct {
 	told        []*keys.Document
 }
 
-func (p *patient) Examine(context.Context, ident.ServerName) transport.Examination {
+func (p *patient) Examine(context.Context, ident.ServerName, bool) transport.Examination {
 	return p.examination
 }
 
@@ -138,8 +138,18 @@ func TestFindings(t *testing.T) {
 			p.examination.Steps[2].Services = dns.Services{List: []dns.Service{{Target: "host.example", Port: 8448}}}
 		}, "W303"},
 		{func(_ *testing.T, p *patient) {
-			p.examination.Places[0] = transport.Place{Err: errors.New("no such host")}
+			p.examination.Places[0] = transport.Place{Err: fmt.Errorf("host %w", dns.ErrNoAddress)}
 		}, "E401"},
+		{func(_ *testing.T, p *patient) { p.examination.Places[0] = transport.Place{Err: errors.New("SERVFAIL")} }, "E404"},
+		{func(_ *testing.T, p *patient) {
+			p.examination.Places[0].Denied = []netip.Addr{netip.MustParseAddr("127.0.0.1")}
+		}, "W405"},
+		{func(_ *testing.T, p *patient) {
+			*p.examination.Steps[0].Document = discovery.Document{Server: "fed.example.org:443", Failures: 1, Problem: "refused"}
+		}, "W203"},
+		{func(_ *testing.T, p *patient) {
+			p.examination = transport.Examination{Err: fmt.Errorf("%w: port 0", discovery.ErrInvalidName)}
+		}, "E101"},
 		{func(_ *testing.T, p *patient) {
 			p.examination.Places[0] = transport.Place{Denied: []netip.Addr{netip.MustParseAddr("127.0.0.1")}}
 		}, "E402"},
@@ -261,6 +271,11 @@ func TestFindings(t *testing.T) {
 	if report := Run(t.Context(), Config{Server: "no name", Network: healthy(t)}); !cmp.Equal(codesOf(report), []string{"E101"}) || report.Error == "" {
 		t.Errorf("%+v", report)
 	}
+	report := Resolve(t.Context(), Config{Server: string(name), Network: healthy(t), Policy: transport.ErrNotFederated}, false)
+	if !cmp.Equal(codesOf(report), []string{"E102"}) || len(report.Steps) != 4 || len(report.Targets) != 1 || len(report.ConnectionReports) != 0 {
+		t.Errorf("%+v", report)
+	}
+	made["E102"] = true
 	for _, c := range Codes() {
 		if !made[c.Code] && c.Code[1:3] != "00" {
 			t.Errorf("no case makes %s", c.Code)

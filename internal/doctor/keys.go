@@ -66,7 +66,7 @@ func ExamineKeys(server ident.ServerName, raw []byte, now time.Time) KeyReport {
 	case left < keys.MinValidity:
 		r.Findings = append(r.Findings, found(codeShort, "%s", left.Round(time.Second)))
 	}
-	r.Good = !slices.ContainsFunc(r.Findings, Finding.isFailure)
+	r.Good = !slices.ContainsFunc(r.Findings, Finding.IsFailure)
 	return r
 }
 

@@ -12,6 +12,7 @@ import (
 // Report is what was found. The members in capitals are those of the public federation tester.
 type Report struct {
 	ServerName string    `json:"server_name"`
+	Targets    []Target  `json:"targets"` // where requests go, best first
 	Steps      []Step    `json:"steps"`
 	Findings   []Finding `json:"findings"`
 
@@ -22,6 +23,15 @@ type Report struct {
 	ConnectionReports map[string]Connection `json:"ConnectionReports"` // by address and port
 	ConnectionErrors  map[string]Message    `json:"ConnectionErrors"`
 	Version           Version               `json:"Version"`
+}
+
+// Target is one place that requests go to.
+type Target struct {
+	Address     string   `json:"address"`
+	Addresses   []string `json:"addresses"`   // of it, with the port: those that we connect to
+	Host        string   `json:"host"`        // header
+	Certificate string   `json:"certificate"` // the name that it must be for
+	Step        string   `json:"step"`        // of SS "Resolving server names"
 }
 
 // Status is how a step went.
@@ -62,7 +72,8 @@ func found(c Code, format string, args ...any) Finding {
 	return f
 }
 
-func (f Finding) isFailure() bool { return f.Code[0] == 'E' }
+// IsFailure tells whether requests fail of it.
+func (f Finding) IsFailure() bool { return f.Code[0] == 'E' }
 
 // newStep makes a step, whose status its findings give.
 func newStep(id string, evidence []string, findings []Finding) Step {
@@ -70,7 +81,7 @@ func newStep(id string, evidence []string, findings []Finding) Step {
 	for _, f := range findings {
 		s.Codes = append(s.Codes, f.Code)
 		switch {
-		case f.isFailure():
+		case f.IsFailure():
 			s.Status = Failed
 		case s.Status == OK:
 			s.Status = Warned
@@ -80,12 +91,12 @@ func newStep(id string, evidence []string, findings []Finding) Step {
 }
 
 // conclude is whether federation works.
-func (r *Report) conclude() { r.FederationOK = !slices.ContainsFunc(r.Findings, Finding.isFailure) }
+func (r *Report) conclude() { r.FederationOK = !slices.ContainsFunc(r.Findings, Finding.IsFailure) }
 
 // Failures and warnings among the findings.
 func (r *Report) Count() (failures, warnings int) {
 	for _, f := range r.Findings {
-		if f.isFailure() {
+		if f.IsFailure() {
 			failures++
 		} else {
 			warnings++

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/discovery"
+	"github.com/strata-matrix/strata/transport/dns"
 )
 
 // wellKnown is step 3 of the specification, X-22 to X-24.
@@ -27,8 +29,14 @@ func (e *exam) wellKnown() {
 	e.report.WellKnownResult = WellKnown{Server: string(d.Server), Expiry: d.Expires.Unix()}
 	evidence := []string{fmt.Sprintf("%s: status %d, %q, %d bytes, kept until %s",
 		d.URL, d.Status, d.ContentType, d.Bytes, d.Expires.UTC().Format(time.RFC3339))}
+	if e.resolved.Steps[i].Kept {
+		evidence[0] += " (kept)"
+	}
 	var findings []Finding
 	switch {
+	case d.IsStale():
+		evidence = append(evidence, "m.server = "+string(d.Server)+", of before: "+d.Problem)
+		findings = append(findings, found(codeStale, "%s", d.Problem))
 	case d.Server != "":
 		evidence = append(evidence, "m.server = "+string(d.Server))
 		if kind, _, _ := mime.ParseMediaType(d.ContentType); kind != "application/json" {
@@ -49,7 +57,7 @@ func (e *exam) wellKnown() {
 
 // services are the SRV records, X-27, X-28, X-32.
 func (e *exam) services() {
-	dns := &e.report.DNSResult
+	result := &e.report.DNSResult
 	var evidence []string
 	var findings []Finding
 	var took time.Duration
@@ -58,26 +66,26 @@ func (e *exam) services() {
 			continue
 		}
 		took += s.Took
-		dns.SRVCName = s.Service
+		result.SRVCName = s.Service
 		switch {
 		case s.Err != nil:
-			dns.SRVError = &Message{s.Err.Error()}
+			result.SRVError = &Message{s.Err.Error()}
 			evidence = append(evidence, s.Service+": "+s.Err.Error())
 			findings = append(findings, found(codeSRV, "%v", s.Err))
 			continue
 		case len(s.Services.List) == 0:
-			evidence = append(evidence, s.Service+": none")
+			evidence = append(evidence, s.Service+": none"+kept(s.Kept))
 			continue
 		case strings.HasPrefix(s.Service, "_matrix."):
 			findings = append(findings, found(codeLegacySRV, "%s", s.Service))
 		}
 		for _, r := range s.Services.List {
-			dns.SRVRecords = append(dns.SRVRecords, SRV{r.Target, r.Port, r.Priority, r.Weight})
-			evidence = append(evidence, fmt.Sprintf("%s: %d %d %d %s", s.Service, r.Priority, r.Weight, r.Port, r.Target))
+			result.SRVRecords = append(result.SRVRecords, SRV{r.Target, r.Port, r.Priority, r.Weight})
+			evidence = append(evidence, fmt.Sprintf("%s: %d %d %d %s.%s", s.Service, r.Priority, r.Weight, r.Port, r.Target, kept(s.Kept)))
 		}
 	}
 	if evidence == nil {
-		dns.SRVSkipped = true
+		result.SRVSkipped = true
 		e.skip("SRV", "a port or an address is given already (X-20, X-21, X-25, X-26)")
 		return
 	}
@@ -94,29 +102,31 @@ func (e *exam) addresses(took time.Duration) bool {
 	usable := 0
 	for _, p := range e.resolved.Places {
 		host := Host{CName: p.Canonical, Addrs: []string{}}
+		target := Target{Address: p.Target.Address, Addresses: []string{}, Host: p.Target.Host, Certificate: p.Target.TLSName, Step: p.Target.Step}
 		for _, addr := range p.Addresses {
 			host.Addrs = append(host.Addrs, addr.Addr().String())
-			e.report.DNSResult.Addrs = append(e.report.DNSResult.Addrs, addr.String())
+			target.Addresses = append(target.Addresses, addr.String())
 		}
 		usable += len(p.Addresses)
-		line := fmt.Sprintf("step %s: %s is at %s", p.Target.Step, p.Target.Address, orNowhere(host.Addrs))
+		line := fmt.Sprintf("step %s: %s is at %s%s", p.Target.Step, p.Target.Address, orNowhere(host.Addrs), kept(p.Kept))
 		if p.Err != nil {
 			host.Error = &Message{p.Err.Error()}
 			line = fmt.Sprintf("step %s: %s: %v", p.Target.Step, p.Target.Address, p.Err)
-			findings = append(findings, found(codeOfPlace(p), "%v", p.Err))
 		}
 		if len(p.Denied) > 0 {
 			line += fmt.Sprintf("; we do not connect to %v", p.Denied)
-			findings = append(findings, found(codeDenied, "%v", p.Denied))
 		}
-		evidence = append(evidence, line)
-		name, _, _ := strings.Cut(p.Target.Address, ":")
-		e.report.DNSResult.Hosts[name] = host
+		evidence, findings = append(evidence, line), append(findings, findingsOfPlace(p)...)
+		e.report.Targets = append(e.report.Targets, target)
+		e.report.DNSResult.Addrs = append(e.report.DNSResult.Addrs, target.Addresses...)
+		if name, _, err := net.SplitHostPort(p.Target.Address); err == nil {
+			e.report.DNSResult.Hosts[name] = host
+		}
 	}
 	if e.resolved.Err != nil {
 		e.report.Error = e.resolved.Err.Error()
 		evidence = append(evidence, e.resolved.Err.Error())
-		if !slices.ContainsFunc(e.report.Findings, Finding.isFailure) {
+		if !slices.ContainsFunc(e.report.Findings, Finding.IsFailure) {
 			findings = append(findings, found(codeNoAddress, "%v", e.resolved.Err))
 		}
 	}
@@ -131,9 +141,31 @@ func orNowhere(addrs []string) string {
 	return strings.Join(addrs, " ")
 }
 
-func codeOfPlace(p transport.Place) Code {
-	if p.Target.Direct && p.Canonical != "" {
-		return codeAlias
+// kept marks what was not asked for now.
+func kept(is bool) string {
+	if is {
+		return " (kept)"
 	}
-	return codeNoAddress
+	return ""
+}
+
+// findingsOfPlace are what is wrong with a target's host.
+func findingsOfPlace(p transport.Place) (findings []Finding) {
+	switch {
+	case p.Err == nil:
+	case p.Target.Direct && p.Canonical != "":
+		findings = append(findings, found(codeAlias, "%v", p.Err))
+	case errors.Is(p.Err, dns.ErrNoAddress):
+		findings = append(findings, found(codeNoAddress, "%v", p.Err))
+	default:
+		findings = append(findings, found(codeLookup, "%v", p.Err))
+	}
+	switch {
+	case len(p.Denied) == 0:
+	case len(p.Addresses) == 0:
+		findings = append(findings, found(codeDenied, "%v", p.Denied))
+	default: // others are tried
+		findings = append(findings, found(codeSomeDenied, "%v", p.Denied))
+	}
+	return findings
 }

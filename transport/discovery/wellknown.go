@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	neturl "net/url"
 	"strconv"
 	"time"
 
@@ -73,6 +74,10 @@ func (r *Resolver) fetch(ctx context.Context, host string) reading {
 	client := http.Client{Transport: r.transport, CheckRedirect: mayFollow}
 	response, err := client.Do(request)
 	if err != nil {
+		var where *neturl.Error
+		if errors.As(err, &where) { // of the redirect that failed
+			got.URL, err = clipped(where.URL), where.Err
+		}
 		got.Problem, got.transient = clipped(err.Error()), true
 		return got
 	}
