@@ -9,7 +9,6 @@ import (
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/ident"
-	"github.com/strata-matrix/strata/transport/signing"
 )
 
 // maxOfLiars is how many events and records of refused events a server may end with that liars made it keep. Scenarios make far
@@ -44,7 +43,7 @@ func (w *World) forged(e *event.Event) string {
 			continue
 		}
 		w.verified[text] = ""
-		if err := signing.VerifyJSON(e.Redact().JSON(), n.name, n.key.ID, n.key.Public()); err != nil {
+		if err := n.vouches(e); err != nil {
 			w.verified[text] = err.Error()
 		}
 	}

@@ -40,7 +40,7 @@ type node struct {
 	name    ident.ServerName
 	user    ident.UserID
 	dir     string
-	key     signing.Key
+	key     signing.Key // the first; see keyFile for what came after
 	journal *Journal
 	liar    *liar // nil: it is honest
 	ended   chan struct{}
@@ -73,6 +73,9 @@ func newNode(w *World, letter string) (*node, error) {
 		journal: &Journal{rand: w.Seed.Stream("callbacks", name)},
 		ended:   make(chan struct{}), up: make(chan struct{}),
 	}
+	if err := signing.CreatePrivateFile(n.keyFile(), []byte(key.Line()+"\n")); err != nil {
+		return nil, err
+	}
 	if slices.Contains(w.Script.Liars, letter) {
 		w.Net.Distrust(name)
 		n.liar = newLiar(n)
@@ -98,7 +101,7 @@ func (n *node) live() (again bool) {
 	n.life = life
 	n.mu.Unlock()
 	server, err := messaging.Open(context.Background(), messaging.Config{
-		ServerName: string(n.name), DataDir: n.dir, Key: n.key, Retry: retryPolicy, Backlog: backlog,
+		ServerName: string(n.name), DataDir: n.dir, KeyPath: n.keyFile(), Retry: retryPolicy, Backlog: backlog,
 		Trace: trace.SinkFunc(func(e trace.Event) { n.note(life, e) }), RoundTripper: n.world.Net.From(string(n.name), life),
 		Rand:         n.world.Seed.Stream("retries", string(n.name), strconv.Itoa(number)),
 		HistoryAhead: 20, NoSync: true, CommitPoint: func(p persistence.Point) error { return n.atCommit(life, p) },

@@ -61,6 +61,7 @@ type Step struct {
 //	a empowers b 50                  power level
 //	a bans b                         likewise kicks and unbans
 //	a redacts b                      the newest message of b that a has
+//	b rotates 30s                    its signing key: the new one is published so long before it signs; or now
 //	b leaves
 //	b restarts                       orderly, between two things that it does
 //
@@ -108,7 +109,8 @@ var (
 		"empowers": (*Script).parseEmpowers, "leaves": (*Script).parseLeaves, "leave": (*Script).parseLeaves,
 		"restarts": (*Script).parseRestarts, "restart": (*Script).parseRestarts,
 		"bans": parseMembership("ban"), "kicks": parseMembership("leave"), "unbans": parseMembership("leave"),
-		"redacts":   (*Script).parseRedacts,
+		"redacts": (*Script).parseRedacts,
+		"rotates": (*Script).parseRotates, "rotate": (*Script).parseRotates,
 		"remembers": (*Script).parseRemembers, "remember": (*Script).parseRemembers,
 		"forges": (*Script).parseForges, "forge": (*Script).parseForges, "forks": (*Script).parseForks,
 		"hides": (*Script).parseHides, "hide": (*Script).parseHides, "chains": (*Script).parseChains,
