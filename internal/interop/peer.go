@@ -75,6 +75,7 @@ type site struct {
 	FederationPort, ClientPort  int
 	Authority                   string
 	Certificate, CertificateKey string
+	Notary                      string // that is trusted, "" for none
 }
 
 // newSite makes dir, and in it a certificate, and chooses the ports.

@@ -15,6 +15,19 @@ import (
 // [Start]. The test is skipped if Synapse cannot be installed here.
 func StartSynapse(t *testing.T, dir string, ca *CA) Server {
 	t.Helper()
+	return startSynapse(t, dir, ca, "")
+}
+
+// SynapseTrusting is StartSynapse with a notary that it asks for all keys.
+func SynapseTrusting(notary string) Start {
+	return func(t *testing.T, dir string, ca *CA) Server {
+		t.Helper()
+		return startSynapse(t, dir, ca, notary)
+	}
+}
+
+func startSynapse(t *testing.T, dir string, ca *CA, notary string) Server {
+	t.Helper()
 	ctx, cancel := bounded(t, installTimeout)
 	defer cancel()
 	python, err := installSynapse(ctx)
@@ -25,6 +38,7 @@ func StartSynapse(t *testing.T, dir string, ca *CA) Server {
 	if err != nil {
 		t.Fatalf("prepare Synapse: %v", err)
 	}
+	s.Notary = notary
 	for _, name := range []string{"synapse.yaml", "synapse-log.yaml"} {
 		if err := s.configure(name); err != nil {
 			t.Fatalf("configure Synapse: %v", err)
