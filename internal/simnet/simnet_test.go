@@ -66,6 +66,7 @@ func TestRegressions(t *testing.T) {
 		{"members whose keys cannot be had are missing from the state that ends a partial join", "ten", 7567728705975891012, "12"},
 		{"a removal is believed that resolution undoes later", byChance, 5620905861901714395, "6"},
 		{"the room is closed in a fork, and joins are left out", byChance, 17485202851762369636, "7"},
+		{"who is banned in a fork that did not last is not told what was said there", byChance, 2045466705046341422, "5"},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
 			t.Log(r.fault)
