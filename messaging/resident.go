@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 
 	"github.com/matrix-org/gomatrixserverlib/spec"
 
 	"github.com/strata-matrix/strata/pdu"
-	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -109,7 +109,7 @@ func (s *Server) acceptJoin(ctx context.Context, r *transport.Request) (transpor
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	return transport.Reply{Body: s.joinReplyBody(admission)}, nil
+	return s.joinReply(ctx, admission), nil
 }
 
 // acceptLeave takes a leave in (M-24).
@@ -155,37 +155,31 @@ func (s *Server) stillAuthorised(ctx context.Context, room pdu.RoomInfo, body []
 	return s.meetsConditions(ctx, rules, ident.UserID(sender))
 }
 
-// joinReplyBody writes the answer to a send_join (E-15) around the events' own bytes.
-func (s *Server) joinReplyBody(a pdu.Admission) []byte {
-	size := 1 << 10
-	for _, e := range a.StateBefore {
-		size += len(e.JSON()) + 1
-	}
-	for _, e := range a.AuthChain {
-		size += len(e.JSON()) + 1
-	}
-	body := make([]byte, 0, size+len(a.Event.JSON()))
-	body = appendEvents(append(body, `{"auth_chain":`...), a.AuthChain)
-	body = append(append(body, `,"event":`...), a.Event.JSON()...)
-	if body = append(body, `,"members_omitted":`...); a.MembersOmitted {
-		body = appendServers(append(body, `true,"servers_in_room":`...), a.ServersInRoom)
-	} else {
-		body = append(body, `false`...)
-	}
-	body = canonicaljson.AppendString(append(body, `,"origin":`...), string(s.self))
-	body = appendEvents(append(body, `,"state":`...), a.StateBefore)
-	return append(body, '}')
-}
-
-func appendEvents(body []byte, events []*event.Event) []byte {
-	body = append(body, '[')
-	for i, e := range events {
-		if i > 0 {
-			body = append(body, ',')
+// joinReply is the answer to a send_join (E-15), written piece by piece around the events' own bytes.
+func (s *Server) joinReply(ctx context.Context, a pdu.Admission) transport.Reply {
+	return transport.Reply{Stream: func(w io.Writer) error {
+		if _, err := io.WriteString(w, `{"auth_chain":`); err != nil {
+			return err
 		}
-		body = append(body, e.JSON()...)
-	}
-	return append(body, ']')
+		if err := s.engine.WriteEvents(ctx, w, a.AuthChain); err != nil {
+			return err
+		}
+		body := append([]byte(`,"event":`), a.Event.JSON()...)
+		if body = append(body, `,"members_omitted":`...); a.MembersOmitted {
+			body = appendServers(append(body, `true,"servers_in_room":`...), a.ServersInRoom)
+		} else {
+			body = append(body, `false`...)
+		}
+		body = canonicaljson.AppendString(append(body, `,"origin":`...), string(s.self))
+		if _, err := w.Write(append(body, `,"state":`...)); err != nil {
+			return err
+		}
+		if err := s.engine.WriteEvents(ctx, w, a.StateBefore); err != nil {
+			return err
+		}
+		_, err := io.WriteString(w, "}")
+		return err
+	}}
 }
 
 func appendServers(body []byte, servers []ident.ServerName) []byte {

@@ -85,7 +85,7 @@ func admitted(t *testing.T, n *network) (a, b *server, join *event.Event, admiss
 // The create event says of which version the room is, whatever the resident told (P-40).
 func TestVersionOfTheCreateEvent(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
-		_, b, join, admission := admitted(t, n)
+		a, b, join, admission := admitted(t, n)
 		as := func(version string, events ...*event.Event) (list []*event.Event) {
 			v, _ := event.VersionOf(version)
 			for _, e := range events {
@@ -101,7 +101,7 @@ func TestVersionOfTheCreateEvent(t *testing.T) {
 		if err := b.engine.BeginJoin(t.Context(), join.RoomID(), "9"); err != nil {
 			t.Fatal(err)
 		}
-		err := b.engine.AdoptRoom(t.Context(), "9", as("9", join)[0], as("9", admission.StateBefore...), as("9", admission.AuthChain...), "a.example")
+		err := b.engine.AdoptRoom(t.Context(), "9", as("9", join)[0], as("9", a.events(admission.StateBefore)...), as("9", a.events(admission.AuthChain)...), "a.example")
 		if err == nil || !strings.Contains(err.Error(), "room version") {
 			t.Errorf("room of version 10 as one of version 9: %v, want an error that names the version", err)
 		}
@@ -119,8 +119,8 @@ func TestChainHoldsOnlyWhatIsRestedOn(t *testing.T) {
 		if err := b.engine.BeginJoin(context.Background(), room, "10"); err != nil {
 			t.Fatal(err)
 		}
-		chain := append(slices.Clone(admission.AuthChain), topic)
-		if err := b.engine.AdoptRoom(context.Background(), "10", join, admission.StateBefore, chain, "a.example"); err != nil {
+		chain := append(slices.Clone(a.events(admission.AuthChain)), topic)
+		if err := b.engine.AdoptRoom(context.Background(), "10", join, a.events(admission.StateBefore), chain, "a.example"); err != nil {
 			t.Fatal(err)
 		}
 		b.receive("a.example", topic.JSON())

@@ -4,7 +4,6 @@ package pdu
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
-	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -64,30 +62,6 @@ func (e *Engine) stateAndChain(ctx context.Context, root state.Root) (ids, chain
 	}
 	e.cache.putChain(root, chain)
 	return ids, chain, nil
-}
-
-// storedTexts is the events of a state or auth chain as they are sent. What is not in the memory is not parsed for it.
-func (e *Engine) storedTexts(ctx context.Context, ids []ident.EventID) ([]json.RawMessage, error) {
-	list := make([]json.RawMessage, 0, len(ids))
-	var missing []ident.EventID
-	for _, id := range ids {
-		if r, ok := e.cache.record(id); ok {
-			list = append(list, r.event.JSON())
-		} else {
-			missing = append(missing, id)
-		}
-	}
-	rows, err := e.readRows(ctx, missing)
-	if err != nil {
-		return nil, err
-	}
-	for _, row := range rows {
-		list = append(list, row.JSON)
-	}
-	if len(list) != len(ids) {
-		return nil, fmt.Errorf("%w: %d events of a state or auth chain are not stored", persistence.ErrCorrupt, len(ids)-len(list))
-	}
-	return list, nil
 }
 
 // authChain is the events that the given ones rest on, all the way down, each once, after those that are known to be among them with

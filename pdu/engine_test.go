@@ -218,7 +218,7 @@ func TestArrivalsDuringJoin(t *testing.T) {
 		if again, err := a.engine.AcceptMembership(ctx, "b.example", h, join.JSON()); err != nil || len(again.StateBefore) != len(admission.StateBefore) {
 			t.Errorf("send_join repeated: %d events of state, %v, want %d", len(again.StateBefore), err, len(admission.StateBefore))
 		}
-		if err := b.engine.AdoptRoom(ctx, "12", join, admission.StateBefore, admission.AuthChain, "a.example"); err != nil {
+		if err := b.engine.AdoptRoom(ctx, "12", join, a.events(admission.StateBefore), a.events(admission.AuthChain), "a.example"); err != nil {
 			t.Fatal(err)
 		}
 		n.deliver()

@@ -185,19 +185,13 @@ func (e *Engine) admission(ctx context.Context, admitted *record, before *room, 
 	if err != nil {
 		return Admission{}, err
 	}
+	a.StateBefore = slices.Collect(maps.Values(state))
 	if a.MembersOmitted = omitMembers; omitMembers {
-		a.StateBefore, err = e.stateWithoutMembers(ctx, state, admitted.event.Sender())
-	} else {
-		a.StateBefore, err = e.eventsOf(ctx, slices.Collect(maps.Values(state)))
+		if a.StateBefore, err = e.stateWithoutMembers(ctx, state, admitted.event.Sender()); err != nil {
+			return Admission{}, err
+		}
 	}
-	if err != nil {
-		return Admission{}, err
-	}
-	chain, err := e.authChain(ctx, append(idsOf(a.StateBefore), a.Event.ID()), nil)
-	if err != nil {
-		return Admission{}, err
-	}
-	a.AuthChain, err = e.eventsOf(ctx, chain)
+	a.AuthChain, err = e.authChain(ctx, append(slices.Clone(a.StateBefore), a.Event.ID()), nil)
 	if omitMembers {
 		a.AuthChain = without(a.AuthChain, a.StateBefore)
 	}

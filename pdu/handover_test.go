@@ -91,15 +91,15 @@ func TestAdmission(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := map[event.StateKey]ident.EventID{}
-		for _, e := range admission.StateBefore {
+		for _, e := range b.events(admission.StateBefore) {
 			slot, _ := e.Slot()
 			got[slot] = e.ID()
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("state: %s", diff)
 		}
-		chain := idsOf(admission.AuthChain...)
-		for _, e := range append(admission.StateBefore, join) {
+		chain := admission.AuthChain
+		for _, e := range append(b.events(admission.StateBefore), join) {
 			for _, id := range e.AuthEvents() {
 				if !slices.Contains(chain, id) {
 					t.Errorf("auth chain lacks %s, on which %s rests", id, e.Type())
@@ -136,7 +136,7 @@ func TestAdoptionIsVerified(t *testing.T) {
 			t.Fatal(err)
 		}
 		without := func(typ string) (list []*event.Event) {
-			return slices.DeleteFunc(slices.Clone(admission.StateBefore), func(e *event.Event) bool { return e.Type() == typ })
+			return slices.DeleteFunc(slices.Clone(a.events(admission.StateBefore)), func(e *event.Event) bool { return e.Type() == typ })
 		}
 		forged := func(e *event.Event) *event.Event {
 			text := strings.Replace(string(e.JSON()), `"ed25519:1":"`, `"ed25519:1":"AAAA`, 1)
@@ -153,11 +153,11 @@ func TestAdoptionIsVerified(t *testing.T) {
 			"nothing":       nil,
 			"no create":     without("m.room.create"),
 			"forged create": append(without("m.room.create"), forged(create)),
-			"two topics":    append(slices.Clone(admission.StateBefore), build(t, room, stateDraft(alice, "m.room.topic", `{}`), []*event.Event{topic}, nil)),
-			"message":       append(slices.Clone(admission.StateBefore), build(t, room, text(alice, "x"), []*event.Event{topic}, nil)),
+			"two topics":    append(slices.Clone(a.events(admission.StateBefore)), build(t, room, stateDraft(alice, "m.room.topic", `{}`), []*event.Event{topic}, nil)),
+			"message":       append(slices.Clone(a.events(admission.StateBefore)), build(t, room, text(alice, "x"), []*event.Event{topic}, nil)),
 			"no join rules": without("m.room.join_rules"),
 			"forged levels": append(without("m.room.power_levels"), forged(levels)),
-			"another room":  append(slices.Clone(admission.StateBefore), a.stateEvent(a.createPublic("10", alice), rulesSlot)),
+			"another room":  append(slices.Clone(a.events(admission.StateBefore)), a.stateEvent(a.createPublic("10", alice), rulesSlot)),
 		} {
 			if err := b.engine.AdoptRoom(ctx, "10", join, state, nil, "a.example"); err == nil {
 				t.Fatalf("%s: adopted", name)
@@ -167,7 +167,7 @@ func TestAdoptionIsVerified(t *testing.T) {
 			}
 		}
 		state := append(without("m.room.topic"), forged(topic), usurped)
-		if err := b.engine.AdoptRoom(ctx, "10", join, state, admission.AuthChain, "a.example"); err != nil {
+		if err := b.engine.AdoptRoom(ctx, "10", join, state, a.events(admission.AuthChain), "a.example"); err != nil {
 			t.Fatal(err)
 		}
 		b.wantOutcome(topic, pdu.Dropped, "P-26", "P-15")

@@ -3,6 +3,7 @@
 package pdu_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/ed25519"
@@ -197,7 +198,12 @@ func (s *server) request(ctx context.Context, origin ident.ServerName, call tran
 			reply, err := route.Handle(ctx, &transport.Request{
 				Origin: origin, Method: call.Method, Params: params, Query: call.Query, Body: call.Body,
 			})
-			return reply.Body, err
+			if err != nil || reply.Stream == nil {
+				return reply.Body, err
+			}
+			var body bytes.Buffer
+			err = reply.Stream(&body)
+			return body.Bytes(), err
 		}
 	}
 	return nil, fmt.Errorf("no route for %s", call.Path)
@@ -357,7 +363,16 @@ func (s *server) tryJoin(room ident.RoomID, user ident.UserID, via *server) (*ev
 		}
 		return list
 	}
-	return join, s.engine.AdoptRoom(ctx, version.ID, join, parse(admission.StateBefore), parse(admission.AuthChain), via.name)
+	return join, s.engine.AdoptRoom(ctx, version.ID, join, parse(via.events(admission.StateBefore)), parse(via.events(admission.AuthChain)), via.name)
+}
+
+// events is stored events by their ids.
+func (s *server) events(ids []ident.EventID) (list []*event.Event) {
+	s.net.t.Helper()
+	for _, id := range ids {
+		list = append(list, s.stored(id).Event)
+	}
+	return list
 }
 
 // handOver makes an event of another server's template.

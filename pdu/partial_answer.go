@@ -14,7 +14,7 @@ import (
 
 // stateWithoutMembers is the events of a state that a joiner is given who wants no members (M-10): of the member events only those
 // of the heroes, by whom clients call a room that has neither name nor alias (M-11). Only then is any member event read.
-func (e *Engine) stateWithoutMembers(ctx context.Context, all map[event.StateKey]ident.EventID, joiner ident.UserID) ([]*event.Event, error) {
+func (e *Engine) stateWithoutMembers(ctx context.Context, all map[event.StateKey]ident.EventID, joiner ident.UserID) ([]ident.EventID, error) {
 	var members, others []ident.EventID
 	for slot, id := range all {
 		switch {
@@ -26,10 +26,10 @@ func (e *Engine) stateWithoutMembers(ctx context.Context, all map[event.StateKey
 	}
 	state, err := e.eventsOf(ctx, others)
 	if err != nil || isNamed(state) {
-		return state, err
+		return others, err
 	}
 	events, err := e.eventsOf(ctx, members)
-	return append(state, heroesOf(events)...), err
+	return append(others, idsOf(heroesOf(events))...), err
 }
 
 // isNamed says whether a room has a name or an alias by a state.
@@ -66,12 +66,12 @@ func names(v canonicaljson.Value) bool {
 }
 
 // without is those events of a list that are not in another.
-func without(list, others []*event.Event) []*event.Event {
+func without(list, others []ident.EventID) []ident.EventID {
 	there := make(map[ident.EventID]bool, len(others))
-	for _, x := range others {
-		there[x.ID()] = true
+	for _, id := range others {
+		there[id] = true
 	}
-	return slices.DeleteFunc(list, func(x *event.Event) bool { return there[x.ID()] })
+	return slices.DeleteFunc(list, func(id ident.EventID) bool { return there[id] })
 }
 
 var (

@@ -37,8 +37,8 @@ func (s *server) joinPartially(room ident.RoomID, user ident.UserID, via *server
 	if err != nil {
 		return nil, err
 	}
-	return join, s.engine.AdoptPartialRoom(ctx, version.ID, join, reparse(s.net.t, version, admission.StateBefore),
-		reparse(s.net.t, version, admission.AuthChain), via.name, admission.ServersInRoom)
+	return join, s.engine.AdoptPartialRoom(ctx, version.ID, join, reparse(s.net.t, version, via.events(admission.StateBefore)),
+		reparse(s.net.t, version, via.events(admission.AuthChain)), via.name, admission.ServersInRoom)
 }
 
 func reparse(t *testing.T, version *event.Version, events []*event.Event) (list []*event.Event) {

@@ -84,8 +84,8 @@ type Handover struct {
 // Admission is what a resident server answers a handed-over membership event with (M-08).
 type Admission struct {
 	Event          *event.Event
-	StateBefore    []*event.Event
-	AuthChain      []*event.Event     // of the event and of everything in StateBefore
+	StateBefore    []ident.EventID
+	AuthChain      []ident.EventID    // of the event and of everything in StateBefore
 	MembersOmitted bool               // then StateBefore lacks member events, and AuthChain what is in StateBefore
 	ServersInRoom  []ident.ServerName // with members joined before the event
 }

@@ -26,7 +26,7 @@ func (e *Engine) Routes() []transport.Route {
 		{Method: http.MethodPost, Pattern: v1 + "get_missing_events/:roomID", Handle: e.limited(e.serveMissingEvents)},
 		{Method: http.MethodGet, Pattern: v1 + "state/:roomID", Handle: e.limited(e.serveState)},
 		{Method: http.MethodGet, Pattern: v1 + "state_ids/:roomID", Handle: e.limited(e.serveStateIDs)},
-		{Method: http.MethodGet, Pattern: v1 + "event/:eventID", Handle: e.serveEvent},
+		{Method: http.MethodGet, Pattern: v1 + "event/:eventID", Handle: e.limited(e.serveEvent)},
 		{Method: http.MethodGet, Pattern: v1 + "timestamp_to_event/:roomID", Handle: e.limited(e.serveNear)},
 	}
 }
@@ -82,15 +82,7 @@ func (e *Engine) serveState(ctx context.Context, r *transport.Request) (transpor
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	state, err := e.storedTexts(ctx, ids)
-	if err != nil {
-		return transport.Reply{}, err
-	}
-	rest, err := e.storedTexts(ctx, chain)
-	if err != nil {
-		return transport.Reply{}, err
-	}
-	return transport.Reply{Body: appendList(appendList(nil, "auth_chain", rest), "pdus", state)}, nil
+	return e.eventLists(ctx, part{"auth_chain", chain}, part{"pdus", ids}), nil
 }
 
 // serveStateIDs gives the ids of what serveState gives (E-11, P-87). None of the events is read for it.
@@ -137,8 +129,7 @@ func (e *Engine) serveEventAuth(ctx context.Context, r *transport.Request) (tran
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	list, err := e.storedTexts(ctx, chain)
-	return transport.Reply{Body: appendList(nil, "auth_chain", list)}, err
+	return e.eventLists(ctx, part{"auth_chain", chain}), nil
 }
 
 // requested finds the event that a request names in a room. An event of another room is answered exactly like one that does not

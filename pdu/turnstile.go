@@ -14,7 +14,7 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// turnstile lets the requests of other servers through that read much: of one server one at a time for each room and few
+// turnstile lets the requests of other servers through that read much: of one server one at a time for each room that it names and few
 // altogether, and so many of all servers. Others wait a little, and are then told to come back. mu guards lines.
 type turnstile struct {
 	all   chan struct{}
@@ -56,7 +56,10 @@ func (e *Engine) limited(
 func (t *turnstile) enter(ctx context.Context, server ident.ServerName, room ident.RoomID) (leave func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, maxServeWait)
 	defer cancel()
-	leaveRoom, ok := t.pass(ctx, line{server, room}, 1)
+	leaveRoom, ok := func() {}, true
+	if room != "" { // a single event is asked for without its room
+		leaveRoom, ok = t.pass(ctx, line{server, room}, 1)
+	}
 	if !ok {
 		return nil, errTooMany()
 	}

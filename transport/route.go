@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"time"
@@ -50,6 +51,11 @@ type Request struct {
 type Reply struct {
 	Status int    // 0 is 200
 	Body   []byte // JSON; nil is {}
+
+	// Stream, when it is not nil, writes the body piece by piece in place of Body, so that a large one is never held whole. It runs
+	// after Handle, on the same goroutine. When it fails, what it has written must be no valid JSON: then the peer knows that it has
+	// not got all.
+	Stream func(w io.Writer) error
 }
 
 // JSON is the reply with v in JSON and status 200.

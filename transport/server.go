@@ -188,6 +188,12 @@ func (s *Server) write(w http.ResponseWriter, reply Reply) int {
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
+	if reply.Stream != nil {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
+		w.WriteHeader(reply.Status)
+		_ = reply.Stream(w) // a peer that got less than all sees that it did
+		return reply.Status
+	}
 	header.Set("Content-Length", strconv.Itoa(len(reply.Body)))
 	// A ResponseWriter of the simulated network or of a test has no deadlines; there is no slow client behind it.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(min(paced(int64(len(reply.Body))), s.limits.WriteTime)))
