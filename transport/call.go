@@ -89,6 +89,18 @@ type exchange struct {
 
 	connected, written atomic.Bool // set by net/http's goroutines
 	remote             atomic.Pointer[string]
+	held               atomic.Pointer[keptConn]
+}
+
+// hold says which connection the request is on now, nil for none. One that net/http takes for a request that was given up stays
+// held; it is closed when nothing has come over it for a while, as ever.
+func (x *exchange) hold(c *keptConn) {
+	if c != nil {
+		c.enter()
+	}
+	if before := x.held.Swap(c); before != nil {
+		before.leave()
+	}
 }
 
 // phase is how far the request has come.
@@ -113,6 +125,7 @@ func (x *exchange) watched(ctx context.Context) context.Context {
 			remote := info.Conn.RemoteAddr().String()
 			x.remote.Store(&remote)
 			x.connected.Store(true)
+			x.hold(keptOf(info.Conn))
 		},
 		WroteRequest: func(info httptrace.WroteRequestInfo) { x.written.Store(info.Err == nil) },
 	})
@@ -121,6 +134,7 @@ func (x *exchange) watched(ctx context.Context) context.Context {
 func (x *exchange) run(ctx context.Context) (Answer, error) {
 	asking, giveUp := context.WithCancel(ctx)
 	defer giveUp()
+	defer x.hold(nil)
 	response, err := x.send(ctx, asking)
 	if err != nil {
 		return Answer{}, err

@@ -47,6 +47,7 @@ type dialer struct {
 	open       func(ctx context.Context, address netip.AddrPort) (net.Conn, error) // openTCP, but in tests
 	tls        *tls.Config                                                         // for targets; without ServerName
 	unverified exceptions
+	keeper     *keeper // of the connections to targets
 }
 
 // dial connects to "host:port". Its errors are marked with policy, dns or dial.
@@ -205,11 +206,12 @@ func (d *dialer) shakeHands(ctx context.Context, raw net.Conn, t discovery.Targe
 	config := d.tls.Clone()
 	config.ServerName = t.TLSName // no SNI for an IP address: crypto/tls sees to that
 	config.InsecureSkipVerify = d.unverified.cover(t.TLSName)
-	conn := tls.Client(raw, config)
+	watched := d.keeper.watch(raw)
+	conn := tls.Client(watched, config)
 	ctx, cancel := context.WithTimeout(ctx, handshakeTimeout)
 	defer cancel()
 	if err := conn.HandshakeContext(ctx); err != nil {
-		raw.Close()
+		watched.Close()
 		return nil, &classified{ClassTLS, fmt.Errorf("TLS with %s for %s: %w", raw.RemoteAddr(), t.TLSName, err)}
 	}
 	return conn, nil

@@ -15,7 +15,8 @@
 // Three things hold for the client: every connection, also that for a well-known document, goes through one dialer of one Network,
 // which judges addresses at the moment of dialling and certificates before anything is said; every request has a deadline, every
 // reply a size, and may not fall silent; what fails is told by a Class. It retries nothing and remembers no failures: that is for the
-// outbox above. Network.Examine tells the way to a server step by step, with the same dialer.
+// outbox above. Network.Examine and Visit tell the way to a server step by step, with the same dialer. Connections that rest are
+// bounded over all servers, those of HTTP/2 too (keep.go).
 //
 // Three things hold for the server: a request costs memory and time only within ServerLimits; the origin that a handler sees has
 // been proven with a signature over what the handler sees; nothing that a peer sends makes it panic or tells it of our insides.

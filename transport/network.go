@@ -68,11 +68,12 @@ func NewNetwork(config NetworkConfig) (*Network, error) {
 	if denied == nil && !config.AllowPrivate {
 		denied = DefaultDenied
 	}
+	limits := config.Limits.orDefault()
 	n.dialer = &dialer{
-		hosts: n.dns, ranges: ranges{denied, config.AllowedRanges}, open: openTCP, tls: config.Trust.config(), unverified: unverified,
+		keeper: newKeeper(limits.IdleConnections), hosts: n.dns, ranges: ranges{denied, config.AllowedRanges}, open: openTCP, tls: config.Trust.config(), unverified: unverified,
 	}
 	n.web = newWebTransport(n.dialer)
-	n.servers = newServerTransport(n.dialer, config.Limits.orDefault())
+	n.servers = newServerTransport(n.dialer, limits)
 	n.resolver = discovery.NewResolver(discovery.Config{
 		Transport: n.web, DNS: n.dns, UserAgent: n.userAgent, WellKnownTimeout: config.WellKnownTimeout, Trace: config.Trace,
 	})

@@ -214,7 +214,7 @@ func TestBadCertificateAtOneAddress(t *testing.T) {
 	ca := newIssuer(t)
 	right := newPeer(t, ca, ok, "s.example")
 	d := &dialer{
-		open: openTCP, hosts: &fakeDNS{hosts: map[string][]string{"s.example": {"127.0.0.2", "127.0.0.1"}}}, tls: Trust{Roots: ca.pool}.config(),
+		open: openTCP, keeper: newKeeper(1), hosts: &fakeDNS{hosts: map[string][]string{"s.example": {"127.0.0.2", "127.0.0.1"}}}, tls: Trust{Roots: ca.pool}.config(),
 	}
 	wrong := newPeerAt(t, newIssuer(t), ok, fmt.Sprintf("127.0.0.2:%d", right.port), "s.example")
 	target := discovery.Target{Address: fmt.Sprintf("s.example:%d", right.port), Host: "s.example", TLSName: "s.example"}

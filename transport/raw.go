@@ -35,6 +35,7 @@ func (c *Client) Raw(ctx context.Context, dest ident.ServerName, call Call) (Raw
 	ctx, cancel := context.WithTimeout(ctx, positive(call.Timeout, c.limits.Timeout))
 	defer cancel()
 	x := &exchange{client: c, dest: dest, call: call}
+	defer x.hold(nil)
 	response, err := x.send(ctx, ctx)
 	if err != nil {
 		failure := failureOf(ctx, err)

@@ -117,6 +117,13 @@ func (c *doctorCmd) examineAlone(ctx context.Context, l loaded) (doctor.Report, 
 			}
 		}
 	}
+	policy, err := l.settings.serverPolicy()
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	if c.Server != "" {
+		config.Policy = policy.Check(ident.ServerName(c.Server))
+	}
 	settings, err := l.settings.network(nil)
 	if err != nil {
 		return doctor.Report{}, err

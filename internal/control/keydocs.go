@@ -142,6 +142,7 @@ func (h *handler) doctor(ctx context.Context, q Examine) (doctor.Report, error) 
 		config.Server, config.Own = string(h.server.Name()), h.server.OwnKeys()
 	} else {
 		config.Client = h.server.Client()
+		config.Policy = h.server.Client().Federates(ident.ServerName(q.Server))
 	}
 	for _, name := range q.Notaries {
 		notary, err := parseServer(name)

@@ -286,3 +286,19 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// Files of this machine never bring down what reads them, and servers are always some, and few.
+func FuzzFiles(f *testing.F) {
+	f.Add("nameserver ::1\nnameserver 192.0.2.1\n")
+	f.Add("192.0.2.1 a b # c\n::1\tlocalhost\n#\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if n := len(parseServers(text)); n < 1 || n > maxServers {
+			t.Errorf("%d servers", n)
+		}
+		for name, list := range parseHosts(text) {
+			if len(list) == 0 || strings.ContainsAny(name, " \t\n#") {
+				t.Errorf("%q has %v", name, list)
+			}
+		}
+	})
+}
