@@ -5,7 +5,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 8000x
 SEEDS       ?= 20
 
-.PHONY: check format vet race bench fuzz simulate interop demo
+.PHONY: check format vet race bench fuzz simulate interop compare demo
 
 check: format vet race bench fuzz demo interop
 	git diff --exit-code
@@ -46,3 +46,8 @@ demo:
 # Real peers: Synapse from PyPI, and Dendrite where DENDRITE_BIN names a binary. Says what it did not run.
 interop:
 	go test -tags interop -count 1 -v -timeout 15m ./internal/interop/...
+
+# Side by side on this machine: Strata, Synapse from PyPI, and Dendrite where DENDRITE_BIN names a binary, each put under the same
+# load by strata load, in turns. Writes docs/benchmarks.md. Takes five minutes; a quiet machine is needed for figures worth quoting.
+compare:
+	go test -tags interop -count 1 -v -timeout 60m -run '^TestCompare$$' ./internal/interop -compare $(CURDIR)/docs/benchmarks.md

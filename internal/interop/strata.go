@@ -32,6 +32,11 @@ type Strata struct {
 // StartStrata builds the command and runs its server from dir. It is a [Start].
 func StartStrata(t *testing.T, dir string, ca *CA) Server {
 	t.Helper()
+	return startStrata(t, dir, ca, "debug")
+}
+
+func startStrata(t *testing.T, dir string, ca *CA, logLevel string) *Strata {
+	t.Helper()
 	s, err := newSite(dir, ca)
 	if err != nil {
 		t.Fatalf("prepare Strata: %v", err)
@@ -49,7 +54,7 @@ func StartStrata(t *testing.T, dir string, ca *CA) Server {
 			binary, "serve", "--server-name", s.Name, "--data-dir", dir,
 			"--listen", fmt.Sprintf("127.0.0.1:%d", s.FederationPort),
 			"--tls-cert", s.Certificate, "--tls-key", s.CertificateKey,
-			"--ca", s.Authority, "--allow-private", "--log-level", "debug",
+			"--ca", s.Authority, "--allow-private", "--log-level", logLevel,
 		},
 		ready: func(ctx context.Context, p *process) error {
 			software, version, err := s.awaitFederation(ctx, p, ca)
