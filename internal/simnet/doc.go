@@ -24,6 +24,9 @@
 // its sender's signature, by the keys that the servers really have; nobody has power or has lost a ban against the script; and
 // what liars made them keep is little. What a liar's event waits for may be had by nobody: such an event may wait on.
 //
+// Honest servers may ail: take transactions slowly, or without being able to say so, answer nonsense, or never take certain events,
+// which then have to come to them in another way.
+//
 // A scenario is a page of text; see Parse for its language. One of them is made up anew by each seed (see ByChance). At its end the network becomes calm, everything under way ends, and
 // each server says one last thing, so that all have seen the same. Then the invariants are judged, by what the servers' files
 // hold and not by what happened on the way.

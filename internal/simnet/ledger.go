@@ -21,13 +21,14 @@ type Ledger struct {
 	flying map[string]string   // by link: transaction id
 	bytes  map[string][32]byte // by link and transaction id: hash of the body
 	newest map[string]int64    // by link and room: time of the newest of the origin's own events
+	sent   map[string]bool     // by link and content hash: events that were sent before
 	exempt map[string]bool     // senders that keep to nothing
 	faults []string
 }
 
 // NewLedger makes an empty ledger.
 func NewLedger() *Ledger {
-	return &Ledger{flying: map[string]string{}, bytes: map[string][32]byte{}, newest: map[string]int64{}, exempt: map[string]bool{}}
+	return &Ledger{flying: map[string]string{}, bytes: map[string][32]byte{}, newest: map[string]int64{}, sent: map[string]bool{}, exempt: map[string]bool{}}
 }
 
 // Faults is what went wrong, in words.
@@ -75,22 +76,17 @@ func (l *Ledger) Begin(from, to, method, path string, body []byte) (end func()) 
 }
 
 // inOrder checks that the origin's own events stand in the order of their making. Events that it relays for others may stand
-// anywhere.
+// anywhere, and so may those that it sends again: what a server refused goes out anew.
 func (l *Ledger) inOrder(link, txn, origin string, body []byte) {
-	var content struct {
-		PDUs []struct {
-			Room   string `json:"room_id"`
-			Sender string `json:"sender"`
-			Time   int64  `json:"origin_server_ts"`
-		} `json:"pdus"`
+	if !json.Valid(body) {
+		l.fault("%s: transaction %s is not JSON: %.200s", link, txn, body)
 	}
-	if err := json.Unmarshal(body, &content); err != nil {
-		l.fault("%s: transaction %s: %v", link, txn, err)
-	}
-	for _, pdu := range content.PDUs {
-		if !strings.HasSuffix(pdu.Sender, ":"+origin) {
+	for _, pdu := range pdusIn(body) {
+		again := link + " " + pdu.Hashes.SHA256
+		if !strings.HasSuffix(pdu.Sender, ":"+origin) || l.sent[again] {
 			continue
 		}
+		l.sent[again] = true
 		key := link + " " + pdu.Room
 		if pdu.Time < l.newest[key] {
 			l.fault("%s: transaction %s: an event in %s of %d comes after one of %d", link, txn, pdu.Room, pdu.Time, l.newest[key])

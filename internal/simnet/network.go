@@ -45,6 +45,7 @@ type Network struct {
 	side   map[string]int     // of the partition; those on no side are on side 0
 	broken map[[2]string]bool // pairs that cannot reach each other
 	lives  map[string]*Life
+	ailing map[string]*ailment
 	sent   map[string]int // requests so far by link and endpoint
 	flying int
 }
@@ -53,7 +54,7 @@ type Network struct {
 func NewNetwork(seed Seed, timeline *Timeline) *Network {
 	return &Network{
 		seed: seed, timeline: timeline, links: NewLedger(), faults: Calm,
-		side: map[string]int{}, broken: map[[2]string]bool{}, lives: map[string]*Life{}, sent: map[string]int{},
+		side: map[string]int{}, broken: map[[2]string]bool{}, lives: map[string]*Life{}, ailing: map[string]*ailment{}, sent: map[string]int{},
 	}
 }
 
@@ -245,6 +246,15 @@ func (n *Network) serve(m *message) reply {
 	if life == nil || life.ended.Load() {
 		return reply{err: errRefused}
 	}
+	honest := func() reply { return n.handle(life, m) }
+	if a := n.ailmentOf(m); a != nil {
+		return a.takes(a, m, honest)
+	}
+	return honest()
+}
+
+// handle has a server in one of its lives work on a message.
+func (n *Network) handle(life *Life, m *message) reply {
 	arriving := m.request.Clone(context.Background())
 	arriving.RequestURI = m.request.URL.RequestURI()
 	arriving.Host = m.to

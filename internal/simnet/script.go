@@ -49,6 +49,8 @@ type Step struct {
 //	sever b c                        two that cannot reach each other, though others reach both
 //	heal                             all can
 //	crash a before 3                 kill a before its third commit from now; or after; ? is any
+//	ail b slow                       how b takes transactions from now on; or nonsense, deaf, refuses 1, chokes 1
+//	cure                             all take them well, but for events that they cannot take
 //	pause 30s                        nobody is told anything meanwhile
 //	wait                             until everyone has done what they were told
 //	settle                           and the network is quiet
@@ -102,6 +104,7 @@ var (
 		"faults": (*Script).parseFaults, "calm": (*Script).parseCalm, "callbacks": (*Script).parseCallbacks,
 		"cut": (*Script).parseCut, "sever": (*Script).parseSever, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
 		"wait": (*Script).parseWait, "settle": (*Script).parseSettle, "expect": (*Script).parseExpect, "liar": (*Script).parseLiar,
+		"ail": (*Script).parseAil, "cure": (*Script).parseCure,
 	}
 	userVerbs = map[string]func(*Script, []string) (func(*actor), error){
 		"creates": (*Script).parseCreates, "joins": (*Script).parseJoins, "join": (*Script).parseJoins,
@@ -203,8 +206,8 @@ func number(word string, least, most int) (int, error) {
 
 func duration(word string) (time.Duration, error) {
 	d, err := time.ParseDuration(word)
-	if err != nil || d <= 0 || d > time.Hour {
-		return 0, fmt.Errorf("%q is not a time of up to an hour", word)
+	if err != nil || d <= 0 || d > 10*24*time.Hour {
+		return 0, fmt.Errorf("%q is not a time of up to ten days", word)
 	}
 	return d, nil
 }

@@ -67,6 +67,7 @@ func (w *World) Run() {
 	w.doing.Wait()
 	w.Net.Heal()
 	w.Net.SetFaults(Calm)
+	w.Net.Cure()
 	for _, n := range w.nodes {
 		n.planCrash(nil)
 		n.journal.setFail(0)
