@@ -113,6 +113,18 @@ func TestServerPolicyBothWays(t *testing.T) {
 	}
 }
 
+// Requests to ourselves are a mistake, but for who asks for them.
+func TestLoopback(t *testing.T) {
+	ca := newIssuer(t)
+	p := newPeer(t, ca, ok, "origin.example")
+	for _, loopback := range []bool{false, true} {
+		client := newTestClient(t, ca, at("origin.example", p.port), func(c *setup) { c.Loopback = loopback })
+		if _, err := client.Do(t.Context(), "origin.example", Call{Method: "GET", Path: "/x"}); (err == nil) != loopback {
+			t.Errorf("loopback %v: %v", loopback, err)
+		}
+	}
+}
+
 // answerWriter takes a reply without a connection.
 type answerWriter struct {
 	header http.Header

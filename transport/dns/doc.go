@@ -16,6 +16,6 @@
 // kept.
 //
 // The package does not validate DNSSEC (that is for the recursive server), does not follow referrals, searches no domains, reads no
-// nsswitch.conf, and does not judge addresses: the dialer of package transport does. Without /etc/resolv.conf it asks a server on
-// this machine.
+// nsswitch.conf and of resolv.conf nothing but the servers, and does not judge addresses: the dialer of package transport does. Without
+// /etc/resolv.conf it asks a server on this machine.
 package dns
