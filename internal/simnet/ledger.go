@@ -21,7 +21,7 @@ type Ledger struct {
 	flying map[string]string   // by link: transaction id
 	bytes  map[string][32]byte // by link and transaction id: hash of the body
 	newest map[string]int64    // by link and room: time of the newest of the origin's own events
-	sent   map[string]bool     // by link and content hash: events that were sent before
+	sent   map[string]bool     // by link, time and content hash: events that were sent before
 	exempt map[string]bool     // senders that keep to nothing
 	faults []string
 }
@@ -82,7 +82,7 @@ func (l *Ledger) inOrder(link, txn, origin string, body []byte) {
 		l.fault("%s: transaction %s is not JSON: %.200s", link, txn, body)
 	}
 	for _, pdu := range pdusIn(body) {
-		again := link + " " + pdu.Hashes.SHA256
+		again := fmt.Sprint(link, " ", pdu.Time, " ", pdu.Hashes.SHA256)
 		if !strings.HasSuffix(pdu.Sender, ":"+origin) || l.sent[again] {
 			continue
 		}

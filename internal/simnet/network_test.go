@@ -145,6 +145,10 @@ func TestLedger(t *testing.T) {
 			l.Begin("a", "b", http.MethodPut, send+"1", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":2}`))()
 			l.Begin("a", "b", http.MethodPut, send+"2", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1}`))()
 		}, 1},
+		{"an own event again, behind newer ones", func(l *simnet.Ledger) {
+			l.Begin("a", "b", http.MethodPut, send+"1", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1},{"room_id":"!r","sender":"@u:a","origin_server_ts":2}`))()
+			l.Begin("a", "b", http.MethodPut, send+"2", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1}`))()
+		}, 0},
 		{"others' events, and those of another room, in any order", func(l *simnet.Ledger) {
 			l.Begin("a", "b", http.MethodPut, send+"1", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":2},{"room_id":"!r","sender":"@u:c","origin_server_ts":1}`))()
 			l.Begin("a", "b", http.MethodPut, send+"2", pdus(`{"room_id":"!s","sender":"@u:a","origin_server_ts":1}`))()

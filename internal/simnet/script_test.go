@@ -29,7 +29,9 @@ func TestParseRefuses(t *testing.T) {
 		{"servers a b\nliar b exaggerates", `line 2: liar b exaggerates: "exaggerates" is no lie`},
 		{"servers a b\nliar b\na forges 3", "line 3: a forges 3: only liars do so: declare them before"},
 		{"servers a b\nexpect b sorry", `line 2: expect b sorry: a server and one of ["join" "leave" "ban"] are needed`},
-		{"servers a\npause 2h", `line 2: pause 2h: "2h" is not a time of up to an hour`},
+		{"servers a\npause 250h", `line 2: pause 250h: "250h" is not a time of up to ten days`},
+		{"servers a b\nail b poorly", "line 2: ail b poorly: a server and an ailment are needed"},
+		{"servers a b\nail b refuses", "line 2: ail b refuses: how many events: a number is needed"},
 	} {
 		if _, err := simnet.Parse(test.text); err == nil || err.Error() != test.want {
 			t.Errorf("Parse(%q): %v, want %s", test.text, err, test.want)
