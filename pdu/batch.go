@@ -54,7 +54,7 @@ type batch struct {
 	from     came                    // how events came that were not staged and have no verdict
 	origin   numbered                // the last of those servers, while the batch is stored
 	broken   error                   // a failure half-way through a change: nothing of the batch may be stored
-	forget   bool                    // what is staged was read as of another room version
+	forget   bool                    // what is staged was read as of another room version, or is of no use any more
 	adopted  bool                    // the room was joined: what waited for that can be judged
 	lookBack bool                    // there is history to fetch
 	passed   []string                // checks that the event that is being judged has passed before

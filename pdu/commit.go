@@ -37,7 +37,7 @@ func (b *batch) commit() error {
 		b.e.fetchHistoryLater(b.id)
 	}
 	b.wakeAgain()
-	if released > 0 || b.adopted {
+	if released > 0 || b.adopted || b.head.membership == Left {
 		b.e.wake(b.id)
 	}
 	return nil

@@ -91,7 +91,8 @@ type Engine struct {
 	rooms *generations[ident.RoomID, *room]
 }
 
-// NewEngine makes an engine over a store. Rooms whose join was cut off by the end of the process before are marked as left.
+// NewEngine makes an engine over a store. Rooms whose join was cut off by the end of the process before are marked as left,
+// and traced: the resident may have taken the join, which is not taken back here; joining again mends that.
 // Nothing that was staged is worked on before Run.
 func NewEngine(cfg EngineConfig) (*Engine, error) {
 	if cfg.Store == nil || cfg.Keys == nil || cfg.Client == nil || cfg.Outbox == nil {
@@ -107,9 +108,16 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 		incomplete: make(chan struct{}, 1),
 		rooms:      newGenerations[ident.RoomID](roomCacheWeight, func(*room) int { return 1 }),
 	}
-	err := cfg.Store.Update(ctx, func(tx *persistence.Tx) error { return tx.AbandonJoins() })
+	var abandoned []ident.RoomID
+	err := cfg.Store.Update(ctx, func(tx *persistence.Tx) (err error) {
+		abandoned, err = tx.AbandonJoins()
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("start pdu engine: %w", err)
+	}
+	for _, id := range abandoned {
+		e.trace.Emit(trace.PDUJoinAbandoned{Room: string(id)})
 	}
 	return e, nil
 }

@@ -141,6 +141,25 @@ func (e *Engine) giveUpOverdue(ctx context.Context, head *room, now time.Time) e
 	})
 }
 
+// forgetAfterLeaving forgets what is staged of a room that was left so long ago that nobody will join it for that.
+func (b *batch) forgetAfterLeaving() error {
+	var last int64
+	var staged bool
+	err := b.e.store.View(b.ctx, func(tx *persistence.Tx) (err error) {
+		last, staged, err = tx.LastStaged(b.head.nid)
+		return err
+	})
+	if err != nil || !staged {
+		return err
+	}
+	if until := time.UnixMilli(last).Add(keptWaiting); until.After(b.now) {
+		b.e.wakeAt(b.id, until)
+		return nil
+	}
+	b.forget = true
+	return b.commit()
+}
+
 // excessOf lists those to be given up so that no more than limit of the staged events came in one of the ways from first to last.
 func excessOf(tx *persistence.Tx, room int64, first, last Arrival, limit int) ([]persistence.Staging, error) {
 	staged, err := tx.StagedCount(room, int(first), int(last), limit+maxGivenUp)

@@ -66,6 +66,10 @@ func (e *Engine) workStaged(id ident.RoomID, look bool) error {
 	if err != nil {
 		return err
 	}
+	if b.head.nid != 0 && b.head.membership == Left {
+		e.takeHanded(id, maxStaged)
+		return b.forgetAfterLeaving()
+	}
 	if b.head.nid == 0 || b.head.membership != Joined {
 		e.takeHanded(id, maxStaged)
 		return nil // they wait for the end of the join

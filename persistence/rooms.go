@@ -95,9 +95,18 @@ func (tx *Tx) PutRoom(room Room) (nid int64, err error) {
 	return nid, err
 }
 
-// AbandonJoins marks every room whose join is under way as left: for the start of a process, whose joins are all over.
-func (tx *Tx) AbandonJoins() error {
-	return tx.exec(`UPDATE rooms SET membership = ? WHERE membership = ?`, RoomLeft, RoomJoining)
+// AbandonJoins marks every room whose join is under way as left, and lists them: for the start of a process, whose joins are all over.
+func (tx *Tx) AbandonJoins() (list []ident.RoomID, err error) {
+	err = tx.query(`SELECT id FROM rooms WHERE membership = ?`, []any{RoomJoining}, func(r rowScanner) error {
+		var id ident.RoomID
+		err := r.Scan(&id)
+		list = append(list, id)
+		return err
+	})
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return list, tx.exec(`UPDATE rooms SET membership = ? WHERE membership = ?`, RoomLeft, RoomJoining)
 }
 
 // RoomServers gives the servers of a room with the number of members that are joined.

@@ -183,6 +183,12 @@ func (tx *Tx) QuarantinedCount(room int64, origin ident.ServerName, arrival, lim
 	return n, err
 }
 
+// LastStaged is when the last of the events that are staged of a room was received, in ms; found is false when there is none.
+func (tx *Tx) LastStaged(room int64) (at int64, found bool, err error) {
+	found, err = tx.queryRow(`SELECT received_at FROM staging WHERE room = ? ORDER BY received_at DESC LIMIT 1`, []any{room}, &at)
+	return at, found, err
+}
+
 // StagedRooms lists the rooms that have staged events.
 func (tx *Tx) StagedRooms() (list []ident.RoomID, err error) {
 	err = tx.query(`SELECT id FROM rooms WHERE nid IN (SELECT room FROM staging)`, nil, func(r rowScanner) error {

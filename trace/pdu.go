@@ -28,6 +28,10 @@ type PDURedacted struct {
 	Position    int64  // of the redaction; 0 when it is history, and not delivered
 }
 
+// PDUJoinAbandoned is emitted at the start for a room whose join the end of the process before had cut off. The room counts as left
+// here; a resident that had taken the join thinks otherwise until somebody joins again, or leaves.
+type PDUJoinAbandoned struct{ Room string }
+
 // PDURestored is emitted when it is durable that an event is whole of which there was what redaction leaves, since the content hash of
 // the copy that came first did not match.
 type PDURestored struct {
@@ -79,6 +83,9 @@ func (PDUJudged) Kind() string { return "pdu.judged" }
 
 // Kind implements Event.
 func (PDURedacted) Kind() string { return "pdu.redacted" }
+
+// Kind implements Event.
+func (PDUJoinAbandoned) Kind() string { return "pdu.join_abandoned" }
 
 // Kind implements Event.
 func (PDURestored) Kind() string { return "pdu.restored" }
