@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -84,7 +85,11 @@ func neededFor(e *event.Event) []event.StateKey {
 	if key, ok := e.StateKey(); ok {
 		stateKey = &key
 	}
-	return Needed(e.Version(), e.Type(), stateKey, e.Sender(), e.Content())
+	var content canonicaljson.Value // only that of members matters, and it is taken apart when first asked for
+	if e.Type() == typeMember {
+		content = e.Content()
+	}
+	return Needed(e.Version(), e.Type(), stateKey, e.Sender(), content)
 }
 
 func isCreate(e *event.Event) bool {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"slices"
@@ -63,13 +64,13 @@ func build(v *Version, p Proto, origin ident.ServerName, key signing.Key) (*Even
 	if err := checkIssued(v, p.Type, root.Get("content")); err != nil {
 		return nil, err
 	}
-	hash := contentHash(nil, root)
+	hash := sha256.Sum256(root.Canonical()) // it has no hashes, signatures or unsigned yet
 	hashes := object([]member{textMember("sha256", signing.EncodeBase64(hash[:]))})
 	members = append(members, member{"hashes", hashes}, member{"signatures", []byte("{}")})
 	if root, err = canonicaljson.Parse(object(members), v.Rules); err != nil {
 		return nil, err
 	}
-	return (&Event{version: v, root: root}).Sign(origin, key)
+	return (&Event{version: v, text: root.Canonical()}).Sign(origin, key)
 }
 
 // checkIssued refuses content that we accept from others and must not send.
@@ -131,13 +132,13 @@ func FromTemplate(v *Version, template []byte) (Proto, error) {
 }
 
 func templateRefs(v *Version, name string, list canonicaljson.Value, most int) ([]Ref, error) {
-	if err := checkReferences(v, name, list, most); err != nil {
+	ids, err := appendReferences(nil, v, name, list, most)
+	if err != nil {
 		return nil, err
 	}
-	refs := make([]Ref, 0, list.Len())
+	refs := make([]Ref, 0, len(ids))
 	for element := range list.Elements() {
-		text, _ := referenceText(v, element)
-		ref := Ref{ID: ident.EventID(text)}
+		ref := Ref{ID: ids[len(refs)]}
 		for part := range element.Elements() {
 			encoded, _ := part.Get("sha256").Text()
 			if hash, err := signing.DecodeBase64(encoded); err == nil {
@@ -160,7 +161,7 @@ func (e *Event) WithSignature(server ident.ServerName, id ident.KeyID, signature
 	all := e.Signatures()
 	own := append(membersWithout(all.Get(string(server)), string(id)), textMember(string(id), signature))
 	every := append(membersWithout(all, string(server)), member{string(server), object(own)})
-	members := append(membersWithout(e.root, "signatures"), member{"signatures", object(every)})
+	members := append(membersWithout(e.root(), "signatures"), member{"signatures", object(every)})
 	signed, err := ParseBackfilled(e.version, object(members))
 	if err != nil {
 		return nil, fmt.Errorf("sign as %s: %w", server, err)
@@ -181,7 +182,7 @@ func (e *Event) Restored(copy *Event) (*Event, error) {
 	if copy.id != e.id || !bytes.Equal(copy.message(), e.message()) {
 		return nil, errors.New("restore: the copy is of another event")
 	}
-	members := append(membersWithout(copy.root, "signatures"), member{"signatures", e.Signatures().Canonical()})
+	members := append(membersWithout(copy.root(), "signatures"), member{"signatures", e.Signatures().Canonical()})
 	whole, err := ParseBackfilled(e.version, object(members))
 	if err != nil {
 		return nil, fmt.Errorf("restore: %w", err)

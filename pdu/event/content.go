@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -49,92 +48,95 @@ type JoinRules struct {
 
 // Membership is the content of an m.room.member event; ok is false for other types, and if membership is not a string.
 func (e *Event) Membership() (m Member, ok bool) {
-	decoded, ok := e.decoded.(*Member)
-	if !ok {
+	member, err := decodedAs[Member](e, typeMember)
+	if err != nil {
 		return Member{}, false
 	}
-	return *decoded, true
+	return *member, true
 }
 
 // PowerLevels is the content of an m.room.power_levels event. The error says which level is none by the rules of the room
 // version. The result is shared and must not be modified.
 func (e *Event) PowerLevels() (*PowerLevels, error) {
-	if e.levels == nil {
-		return nil, fmt.Errorf("%w: %s", ErrOtherType, e.typ)
-	}
-	return e.levels()
+	return decodedAs[PowerLevels](e, typePowerLevels)
 }
 
 // Create is the content of an m.room.create event. The result is shared and must not be modified.
-func (e *Event) Create() (*Create, error) { return decodedAs[Create](e) }
+func (e *Event) Create() (*Create, error) { return decodedAs[Create](e, typeCreate) }
 
 // JoinRules is the content of an m.room.join_rules event. The result is shared and must not be modified.
-func (e *Event) JoinRules() (*JoinRules, error) { return decodedAs[JoinRules](e) }
+func (e *Event) JoinRules() (*JoinRules, error) { return decodedAs[JoinRules](e, typeJoinRules) }
 
-func decodedAs[T any](e *Event) (*T, error) {
-	if content, ok := e.decoded.(*T); ok {
-		return content, nil
-	}
-	if e.decodeErr != nil {
-		return nil, e.decodeErr
-	}
-	return nil, fmt.Errorf("%w: %s", ErrOtherType, e.typ)
+// decoded is what the content of an event says, or why it says nothing.
+type decoded struct {
+	content any // *Member, *Create, *JoinRules or *PowerLevels, by type
+	err     error
 }
 
-// decode reads the content that the authorisation rules ask for again and again.
-func (e *Event) decode() {
+// decodedAs is the content of an event of this type. The authorisation rules ask the same few events for it again and again, and most
+// events never: it is decoded when first asked for.
+func decodedAs[T any](e *Event, typ string) (*T, error) {
+	if e.typ != typ {
+		return nil, fmt.Errorf("%w: %s", ErrOtherType, e.typ)
+	}
+	d := e.decoded.Load()
+	if d == nil {
+		if d = decode(e); !e.decoded.CompareAndSwap(nil, d) {
+			d = e.decoded.Load() // another goroutine did the same
+		}
+	}
+	content, _ := d.content.(*T)
+	return content, d.err
+}
+
+func decode(e *Event) *decoded {
+	w := borrow()
+	defer w.giveBack()
+	content := w.over(e.content, e.version)
+	var d decoded
 	switch e.typ {
 	case typeMember:
-		store(e, decodeMember)
+		d.content, d.err = decodeMember(content)
 	case typePowerLevels:
-		// Those of a large room cost more to decode than all the rest of the event, and of the events of a long history few are asked.
-		e.levels = sync.OnceValues(func() (*PowerLevels, error) { return decodePowerLevels(e.version, e.content) })
+		d.content, d.err = decodePowerLevels(e.version, content)
 	case typeCreate:
-		store(e, decodeCreate)
+		d.content, d.err = decodeCreate(e, content)
 	case typeJoinRules:
-		store(e, decodeJoinRules)
+		d.content, d.err = decodeJoinRules(e.Content()) // which keeps a part of it
 	}
+	return &d
 }
 
-func store[T any](e *Event, decode func(*Event) (*T, error)) {
-	content, err := decode(e)
-	if err != nil {
-		e.decodeErr = err
-		return
-	}
-	e.decoded = content
-}
-
-func decodeMember(e *Event) (*Member, error) {
-	membership, ok := e.content.Get("membership").Text()
+func decodeMember(content canonicaljson.Value) (*Member, error) {
+	membership, ok := content.Get("membership").Text()
 	if !ok {
 		return nil, errors.New("membership is not a string")
 	}
-	authoriser, _ := e.content.Get("join_authorised_via_users_server").Text()
-	return &Member{membership, authoriser, e.content.Has("third_party_invite")}, nil
+	authoriser, _ := content.Get("join_authorised_via_users_server").Text()
+	return &Member{membership, authoriser, content.Has("third_party_invite")}, nil
 }
 
-func decodeCreate(e *Event) (*Create, error) {
+func decodeCreate(e *Event, content canonicaljson.Value) (*Create, error) {
 	c := &Create{RoomVersion: "1", Creator: e.sender, Federate: true}
-	if version := e.content.Get("room_version"); version.Kind() != canonicaljson.Invalid {
+	if version := content.Get("room_version"); version.Kind() != canonicaljson.Invalid {
 		var ok bool
 		if c.RoomVersion, ok = version.Text(); !ok {
 			return nil, fmt.Errorf("room_version is not a string: %.80s", version.Canonical())
 		}
 	}
 	if e.version.CreatorInContent {
-		creator, ok := e.content.Get("creator").Text()
+		creator, ok := content.Get("creator").Text()
 		if !ok {
 			return nil, errors.New("creator is absent or not a string")
 		}
 		c.Creator = ident.UserID(creator)
 	}
-	if federate, ok := e.content.Get("m.federate").Bool(); ok {
+	if federate, ok := content.Get("m.federate").Bool(); ok {
 		c.Federate = federate
 	}
 	if e.version.PrivilegedCreators {
 		var err error
-		if c.AdditionalCreators, err = decodeCreators(e.content.Get("additional_creators")); err != nil {
+		if c.AdditionalCreators, err = decodeCreators(content.Get("additional_creators")); err != nil {
 			return nil, err
 		}
 	}
@@ -158,10 +160,10 @@ func decodeCreators(list canonicaljson.Value) ([]ident.UserID, error) {
 	return creators, nil
 }
 
-func decodeJoinRules(e *Event) (*JoinRules, error) {
-	rule, ok := e.content.Get("join_rule").Text()
+func decodeJoinRules(content canonicaljson.Value) (*JoinRules, error) {
+	rule, ok := content.Get("join_rule").Text()
 	if !ok {
 		return nil, errors.New("join_rule is absent or not a string")
 	}
-	return &JoinRules{rule, e.content.Get("allow")}, nil
+	return &JoinRules{rule, content.Get("allow")}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
+	"sync/atomic"
 
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -34,53 +35,54 @@ type Ref struct {
 // Event is one event of a room. It is immutable and safe for concurrent use; its strings and values share its bytes.
 type Event struct {
 	version *Version
-	root    canonicaljson.Value // in federation format, without unsigned
-	content canonicaljson.Value
+	text    []byte // canonical, in federation format, without unsigned
+	content []byte // the part of text
 	id      ident.EventID
 	room    ident.RoomID
 	sender  ident.UserID
 	typ     string
 	key     string
-	isState bool
 	depth   int64
 	ts      int64
 	prev    []ident.EventID
 	auth    []ident.EventID
+	few     [usualReferences]ident.EventID // the memory of both, if there are no more
 
-	decoded   any                          // *Member, *Create or *JoinRules, by type
-	decodeErr error                        // why decoded is nil
-	levels    func() (*PowerLevels, error) // decoded when first asked for; nil for other types
-
-	signers  *signers // who has to sign, if content cannot tell any more because it is redacted
+	isState  bool
+	hasRoom  bool
 	mismatch bool
+
+	signers *signers                            // who has to sign, if content cannot tell any more because it is redacted
+	tree    atomic.Pointer[canonicaljson.Value] // of content, made when first asked for
+	decoded atomic.Pointer[decoded]             // likewise what content says, for the types that the rules ask about
 }
+
+// usualReferences is how many events most events refer to at most.
+const usualReferences = 6
 
 // newEvent takes the fields over. Of a field of the wrong type it keeps nothing; Parse has refused those before.
 func newEvent(v *Version, root canonicaljson.Value, f *fields) *Event {
-	e := &Event{version: v, root: root, content: f[fieldContent]}
+	e := &Event{version: v, text: root.Canonical(), content: f[fieldContent].Canonical()}
 	sender, _ := f[fieldSender].Text()
 	room, _ := f[fieldRoomID].Text()
 	e.sender, e.room = ident.UserID(sender), ident.RoomID(room)
+	e.hasRoom = f[fieldRoomID].Kind() != canonicaljson.Invalid
 	e.typ, _ = f[fieldType].Text()
 	e.key, e.isState = f[fieldStateKey].Text()
 	e.depth, _ = f[fieldDepth].Int()
 	e.ts, _ = f[fieldOriginServerTS].Int()
-	e.prev, e.auth = references(v, f[fieldPrevEvents], f[fieldAuthEvents])
-	e.decode()
 	return e
 }
 
-// references reads both lists into one allocation.
-func references(v *Version, prevEvents, authEvents canonicaljson.Value) (prev, auth []ident.EventID) {
-	count := prevEvents.Len()
-	all := make([]ident.EventID, 0, count+authEvents.Len())
-	for _, list := range [...]canonicaljson.Value{prevEvents, authEvents} {
-		for element := range list.Elements() {
-			text, _ := referenceText(v, element)
-			all = append(all, ident.EventID(text))
-		}
+// refer takes prev_events and auth_events over, up to the first that is no reference.
+func (e *Event) refer(f *fields, d demands) error {
+	all, err := appendReferences(e.few[:0], e.version, "prev_events", f[fieldPrevEvents], d.maxPrev)
+	count := len(all)
+	if err == nil {
+		all, err = appendReferences(all, e.version, "auth_events", f[fieldAuthEvents], d.maxAuth)
 	}
-	return all[:count:count], all[count:]
+	e.prev, e.auth = all[:count:count], all[count:]
+	return err
 }
 
 // setID takes the id over, and from it the room of a create event of room version 12.
@@ -111,7 +113,7 @@ func (e *Event) Ref() Ref {
 func (e *Event) RoomID() ident.RoomID { return e.room }
 
 // HasRoomID reports whether the event carries the field room_id, which the create event of room version 12 must not.
-func (e *Event) HasRoomID() bool { return e.root.Has("room_id") }
+func (e *Event) HasRoomID() bool { return e.hasRoom }
 
 // Sender is the user who sent the event.
 func (e *Event) Sender() ident.UserID { return e.sender }
@@ -148,23 +150,40 @@ func (e *Event) Redacts() (target ident.EventID, ok bool) {
 	if e.typ != typeRedaction {
 		return "", false
 	}
-	from := e.root
+	from := e.text
 	if e.version.RedactsInContent {
 		from = e.content
 	}
-	text, _ := from.Get("redacts").Text()
+	w := borrow()
+	defer w.giveBack()
+	text, _ := w.over(from, e.version).Get("redacts").Text()
 	target, err := ident.ParseEventID(text)
 	return target, err == nil
 }
 
 // Content is the content, an object. What is in it is untrusted (P-08).
-func (e *Event) Content() canonicaljson.Value { return e.content }
+func (e *Event) Content() canonicaljson.Value {
+	if tree := e.tree.Load(); tree != nil {
+		return *tree
+	}
+	tree, _ := canonicaljson.Over(e.content, e.version.Rules)
+	if !e.tree.CompareAndSwap(nil, &tree) {
+		return *e.tree.Load()
+	}
+	return tree
+}
 
 // JSON is the event in federation format as canonical JSON, without unsigned. It must not be modified.
-func (e *Event) JSON() []byte { return e.root.Canonical() }
+func (e *Event) JSON() []byte { return e.text }
 
 // Signatures is the object of signatures by server and key id.
-func (e *Event) Signatures() canonicaljson.Value { return e.root.Get("signatures") }
+func (e *Event) Signatures() canonicaljson.Value { return e.root().Get("signatures") }
+
+// root is the whole event, taken apart again.
+func (e *Event) root() canonicaljson.Value {
+	root, _ := canonicaljson.Over(e.text, e.version.Rules) // it was read before
+	return root
+}
 
 // HashMismatch reports whether the content hash was wrong when the event was parsed, so that this is the redacted event
 // (P-15).
@@ -172,15 +191,14 @@ func (e *Event) HashMismatch() bool { return e.mismatch }
 
 // Redact is the event as it stands after redaction, under the same id (P-62).
 func (e *Event) Redact() *Event {
+	w := borrow()
+	defer w.giveBack()
+	form, _ := w.redacted(e, true)
+	root := w.over(form, e.version)
 	var f fields
-	f.read(e.root)
-	root, err := canonicaljson.Parse(e.version.redaction.appendRedacted(make([]byte, 0, len(e.JSON())), &f, true), e.version.Rules)
-	if err != nil {
-		return e // a selection from canonical JSON is canonical JSON
-	}
-	f = fields{}
 	f.read(root)
 	redacted := newEvent(e.version, root, &f)
+	_ = redacted.refer(&f, demands{})                          // they were good before
 	redacted.setID(ident.EventID(strings.Clone(string(e.id)))) // a share in e's bytes would keep them alive
 	need := e.required().clone()
 	redacted.signers, redacted.mismatch = &need, e.mismatch
@@ -190,17 +208,18 @@ func (e *Event) Redact() *Event {
 // message is what servers sign and what the reference hash is of: the redacted event without signatures. It is made anew each
 // time: it is asked for once or twice, and kept it would be a third of the memory of an event.
 func (e *Event) message() []byte {
-	var f fields
-	f.read(e.root)
-	return e.version.redaction.appendRedacted(make([]byte, 0, len(e.JSON())), &f, false)
+	w := borrow()
+	defer w.giveBack()
+	message, _ := w.redacted(e, false)
+	return message
 }
 
 // encodedHashSize is the length of a SHA-256 in unpadded base64.
 const encodedHashSize = 43
 
-// contentHash is the hash that belongs in hashes.sha256 (P-10). The buffer is scratch space.
-func contentHash(buffer []byte, root canonicaljson.Value) [sha256.Size]byte {
-	return sha256.Sum256(root.AppendWithout(buffer, "hashes", "signatures", "unsigned"))
+// appendHashed appends what the content hash, which belongs in hashes.sha256, is of (P-10). The event has no unsigned.
+func appendHashed(dst []byte, root canonicaljson.Value, f *fields) []byte {
+	return root.AppendExcept(dst, f[fieldHashes], f[fieldSignatures])
 }
 
 // isContentHash reports whether hashes.sha256 names the hash, as nearly all do in the one spelling that servers emit.

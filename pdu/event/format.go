@@ -59,59 +59,102 @@ const (
 	fieldType
 )
 
-// fieldNames is the keys of the fields.
-var fieldNames = [...]string{
-	"auth_events", "content", "depth", "event_id", "hashes", "membership", "origin", "origin_server_ts", "prev_events",
-	"prev_state", "room_id", "sender", "signatures", "state_key", "type",
+// fieldOf is the field with this key. Keys match exactly (G-J6).
+func fieldOf(key string) (f field, ok bool) {
+	switch key {
+	case "auth_events":
+		return fieldAuthEvents, true
+	case "content":
+		return fieldContent, true
+	case "depth":
+		return fieldDepth, true
+	case "event_id":
+		return fieldEventID, true
+	case "hashes":
+		return fieldHashes, true
+	case "membership":
+		return fieldMembership, true
+	case "origin":
+		return fieldOrigin, true
+	case "origin_server_ts":
+		return fieldOriginServerTS, true
+	case "prev_events":
+		return fieldPrevEvents, true
+	case "prev_state":
+		return fieldPrevState, true
+	case "room_id":
+		return fieldRoomID, true
+	case "sender":
+		return fieldSender, true
+	case "signatures":
+		return fieldSignatures, true
+	case "state_key":
+		return fieldStateKey, true
+	case "type":
+		return fieldType, true
+	}
+	return 0, false
 }
 
-func (f field) String() string { return fieldNames[f] }
-
 // fields is the members of an event by field, as they came; the zero Value for what is absent.
-type fields [len(fieldNames)]canonicaljson.Value
+type fields [fieldType + 1]canonicaljson.Value
 
-// read sorts the members of an event out in one walk. Keys match exactly (G-J6).
+// read sorts the members of an event out in one walk.
 func (f *fields) read(root canonicaljson.Value) {
-	root.Select(f[:], fieldNames[:])
+	for key, value := range root.Members() {
+		if known, ok := fieldOf(key); ok {
+			f[known] = value
+		}
+	}
 }
 
 // fieldKinds is what fields must be, beyond those whose values are looked at one by one.
 var fieldKinds = [...]struct {
+	name  string
 	field field
 	kind  canonicaljson.Kind
 }{
-	{fieldAuthEvents, canonicaljson.Array},
-	{fieldContent, canonicaljson.Object},
-	{fieldHashes, canonicaljson.Object},
-	{fieldPrevEvents, canonicaljson.Array},
-	{fieldSignatures, canonicaljson.Object},
-	{fieldType, canonicaljson.String},
+	{"auth_events", fieldAuthEvents, canonicaljson.Array},
+	{"content", fieldContent, canonicaljson.Object},
+	{"hashes", fieldHashes, canonicaljson.Object},
+	{"prev_events", fieldPrevEvents, canonicaljson.Array},
+	{"signatures", fieldSignatures, canonicaljson.Object},
+	{"type", fieldType, canonicaljson.String},
 }
 
-// checkFormat holds the fields against the format of the room version (P-02, P-03, P-05, P-07).
-func checkFormat(v *Version, f *fields, bare bool) error {
+// checkFormat holds the fields, and the event that was made of them, against the format of the room version (P-02, P-03, P-05, P-07).
+func checkFormat(e *Event, f *fields, bare bool) error {
 	for _, want := range &fieldKinds {
 		if value := f[want.field]; value.Kind() != want.kind && !(bare && mayLack(want.field, value)) {
-			return malformed("P-03", "%s is absent or of the wrong type: %.80s", want.field, value.Canonical())
+			return malformed("P-03", "%s is absent or of the wrong type: %.80s", want.name, value.Canonical())
 		}
 	}
 	hash := f[fieldHashes].Get("sha256")
 	if hash.Kind() != canonicaljson.String && !(bare && mayLack(fieldHashes, hash)) {
 		return malformed("P-03", "hashes.sha256 is absent or of the wrong type: %.80s", hash.Canonical())
 	}
-	if typ, _ := f[fieldType].Text(); len(typ) > maxKeyLength {
-		return malformed("P-02", "type has %d bytes, at most %d are allowed", len(typ), maxKeyLength)
+	if len(e.typ) > maxKeyLength {
+		return malformed("P-02", "type has %d bytes, at most %d are allowed", len(e.typ), maxKeyLength)
 	}
-	if err := checkStateKey(f[fieldStateKey]); err != nil {
-		return err
+	if key := f[fieldStateKey]; !e.isState && key.Kind() != canonicaljson.Invalid {
+		return malformed("P-07", "state_key is not a string: %.80s", key.Canonical())
 	}
-	if _, ok := f[fieldOriginServerTS].Int(); !ok {
-		return malformed("P-03", "origin_server_ts is not an integer: %.80s", f[fieldOriginServerTS].Canonical())
+	if len(e.key) > maxKeyLength {
+		return malformed("P-02", "state_key has %d bytes, at most %d are allowed", len(e.key), maxKeyLength)
 	}
-	if depth, ok := f[fieldDepth].Int(); !ok || depth < 0 || depth > v.MaxDepth {
-		return malformed("P-05", "depth is not an integer from 0 to %d: %.80s", v.MaxDepth, f[fieldDepth].Canonical())
+	if ts := f[fieldOriginServerTS]; e.ts == 0 && !isInteger(ts) {
+		return malformed("P-03", "origin_server_ts is not an integer: %.80s", ts.Canonical())
 	}
-	return checkIdentifiers(v, f)
+	if depth := f[fieldDepth]; e.depth == 0 && !isInteger(depth) || e.depth < 0 || e.depth > e.version.MaxDepth {
+		return malformed("P-05", "depth is not an integer from 0 to %d: %.80s", e.version.MaxDepth, depth.Canonical())
+	}
+	return checkIdentifiers(e, f)
+}
+
+// isInteger tells a 0 from what an event takes for one.
+func isInteger(value canonicaljson.Value) bool {
+	_, ok := value.Int()
+	return ok
 }
 
 // mayLack reports whether a bare event may do without the value.
@@ -119,33 +162,18 @@ func mayLack(name field, value canonicaljson.Value) bool {
 	return value.Kind() == canonicaljson.Invalid && (name == fieldHashes || name == fieldSignatures)
 }
 
-func checkStateKey(value canonicaljson.Value) error {
-	if value.Kind() == canonicaljson.Invalid {
-		return nil
-	}
-	key, ok := value.Text()
-	if !ok {
-		return malformed("P-07", "state_key is not a string: %.80s", value.Canonical())
-	}
-	if len(key) > maxKeyLength {
-		return malformed("P-02", "state_key has %d bytes, at most %d are allowed", len(key), maxKeyLength)
-	}
-	return nil
-}
-
 // checkIdentifiers parses sender, room_id and event_id (P-02, X-13 to X-15).
-func checkIdentifiers(v *Version, f *fields) error {
-	sender, ok := f[fieldSender].Text()
-	if !ok {
-		return malformed("P-03", "sender is absent or not a string: %.80s", f[fieldSender].Canonical())
+func checkIdentifiers(e *Event, f *fields) error {
+	if sender := f[fieldSender]; sender.Kind() != canonicaljson.String {
+		return malformed("P-03", "sender is absent or not a string: %.80s", sender.Canonical())
 	}
-	if _, err := ident.ParseUserID(sender); err != nil {
+	if _, err := ident.ParseUserID(string(e.sender)); err != nil {
 		return malformed("P-02", "sender: %v", err)
 	}
-	if err := checkRoomID(v, f); err != nil {
+	if err := checkRoomID(e, f[fieldRoomID]); err != nil {
 		return err
 	}
-	if v.EventIDFormat != IDField {
+	if e.version.EventIDFormat != IDField {
 		return nil
 	}
 	text, ok := f[fieldEventID].Text()
@@ -165,43 +193,45 @@ func checkIdentifiers(v *Version, f *fields) error {
 
 // checkRoomID: up to room version 11 a room id has a domain, from 12 on it is a hash (X-14, G-C2). The create event of
 // version 12 has none; one that has is well formed, and refused by the authorisation rules.
-func checkRoomID(v *Version, f *fields) error {
-	if v.HashRoomID && f[fieldType].IsText(typeCreate) {
-		if kind := f[fieldRoomID].Kind(); kind != canonicaljson.Invalid && kind != canonicaljson.String {
-			return malformed("P-03", "room_id is not a string: %.80s", f[fieldRoomID].Canonical())
+func checkRoomID(e *Event, field canonicaljson.Value) error {
+	hashed := e.version.HashRoomID
+	if hashed && e.typ == typeCreate {
+		if e.hasRoom && field.Kind() != canonicaljson.String {
+			return malformed("P-03", "room_id is not a string: %.80s", field.Canonical())
 		}
 		return nil
 	}
-	text, ok := f[fieldRoomID].Text()
-	if !ok {
-		return malformed("P-03", "room_id is absent or not a string: %.80s", f[fieldRoomID].Canonical())
+	if field.Kind() != canonicaljson.String {
+		return malformed("P-03", "room_id is absent or not a string: %.80s", field.Canonical())
 	}
-	id, err := ident.ParseRoomID(text)
+	id, err := ident.ParseRoomID(string(e.room))
 	if err != nil {
 		return malformed("X-14", "room_id: %v", err)
 	}
-	if _, hasDomain := id.Server(); hasDomain == v.HashRoomID {
-		return malformed("X-14", "room_id %s is not of the form of room version %s", id, v.ID)
+	if _, hasDomain := id.Server(); hasDomain == hashed {
+		return malformed("X-14", "room_id %s is not of the form of room version %s", id, e.version.ID)
 	}
 	return nil
 }
 
-// checkReferences judges the elements of prev_events or auth_events, and their number unless most is 0.
-func checkReferences(v *Version, name string, list canonicaljson.Value, most int) error {
+// appendReferences reads and judges the elements of prev_events or auth_events, and their number unless most is 0.
+func appendReferences(ids []ident.EventID, v *Version, name string, list canonicaljson.Value, most int) ([]ident.EventID, error) {
 	count := 0
 	for element := range list.Elements() {
 		if count++; most > 0 && count > most {
-			return malformed("P-04", "%s lists %d events, at most %d are allowed", name, list.Len(), most)
+			return ids, malformed("P-04", "%s lists %d events, at most %d are allowed", name, list.Len(), most)
 		}
 		text, ok := referenceText(v, element)
 		if !ok {
-			return malformed("P-03", "%s holds what is no reference in room version %s: %.80s", name, v.ID, element.Canonical())
+			return ids, malformed("P-03", "%s holds what is no reference in room version %s: %.80s", name, v.ID, element.Canonical())
 		}
-		if _, err := ident.ParseEventID(text); err != nil {
-			return malformed("P-02", "%s: %v", name, err)
+		id, err := ident.ParseEventID(text)
+		if err != nil {
+			return ids, malformed("P-02", "%s: %v", name, err)
 		}
+		ids = append(ids, id)
 	}
-	return nil
+	return ids, nil
 }
 
 // referenceText is the event id in an element of prev_events or auth_events.

@@ -5,7 +5,6 @@ package event
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"errors"
 	"fmt"
 
 	"github.com/strata-matrix/strata/transport/canonicaljson"
@@ -34,50 +33,42 @@ type demands struct {
 }
 
 func parse(v *Version, wire []byte, d demands) (*Event, error) {
-	root, err := parseRoot(v, wire)
+	w := borrow()
+	defer w.giveBack()
+	root, err := w.parseRoot(v, wire)
 	if err != nil {
 		return nil, err
 	}
 	var f fields
 	f.read(root)
-	if err := checkFormat(v, &f, d.bare); err != nil {
-		return nil, err
-	}
-	if err := checkReferences(v, "prev_events", f[fieldPrevEvents], d.maxPrev); err != nil {
-		return nil, err
-	}
-	if err := checkReferences(v, "auth_events", f[fieldAuthEvents], d.maxAuth); err != nil {
-		return nil, err
-	}
 	e := newEvent(v, root, &f)
-	var usual [usualSize]byte
-	buffer := usual[:0] // for what the content hash is of, and then for the message
-	if size := len(root.Canonical()); size > usualSize {
-		buffer = make([]byte, 0, size)
+	if err := checkFormat(e, &f, d.bare); err != nil {
+		return nil, err
+	}
+	if err := e.refer(&f, d); err != nil {
+		return nil, err
 	}
 	named := f[fieldHashes].Get("sha256")
-	matches := named.Kind() == canonicaljson.Invalid || isContentHash(named, contentHash(buffer, root))
-	e.setID(eventID(v, &f, v.redaction.appendRedacted(buffer, &f, false)))
-	if matches {
-		return e, nil
+	w.buffer = appendHashed(w.buffer[:0], root, &f)
+	e.mismatch = named.Kind() != canonicaljson.Invalid && !isContentHash(named, sha256.Sum256(w.buffer))
+	w.buffer = v.redaction.appendRedacted(w.buffer[:0], root, &f, false)
+	e.setID(eventID(v, &f, w.buffer))
+	if e.mismatch {
+		return e.Redact(), nil
 	}
-	e.mismatch = true
-	return e.Redact(), nil
+	return e, nil
 }
-
-// usualSize is how many bytes most events have at most. The bytes that are hashed are put together on the stack for these.
-const usualSize = 1024
 
 // notPartOfEvent is what servers add to an event on the way (P-09), and what is no part of it where its hash is its id (P-13).
 var notPartOfEvent = [...]string{"unsigned", "event_id"}
 
 // parseRoot reads the object that is the event, without what is not part of it.
-func parseRoot(v *Version, wire []byte) (canonicaljson.Value, error) {
+func (w *workspace) parseRoot(v *Version, wire []byte) (canonicaljson.Value, error) {
 	without := notPartOfEvent[:]
 	if v.EventIDFormat == IDField {
 		without = without[:1]
 	}
-	root, err := canonicaljson.ParseWithout(wire, v.Rules, without...)
+	root, err := w.outline.Read(wire, v.Rules, without...)
 	if err != nil {
 		return root, malformed("P-25", "%v", err)
 	}
@@ -90,16 +81,16 @@ func parseRoot(v *Version, wire []byte) (canonicaljson.Value, error) {
 // ParseStored reads what Event.JSON gave before, under the id that the event had. It trusts both: nothing is hashed, and no
 // format is checked. A field of the wrong type reads as absent.
 func ParseStored(v *Version, id ident.EventID, canonical []byte) (*Event, error) {
-	root, err := canonicaljson.Parse(canonical, v.Rules)
-	if err == nil && root.Kind() != canonicaljson.Object {
-		err = errors.New("not a JSON object")
-	}
+	w := borrow()
+	defer w.giveBack()
+	root, err := w.outline.Read(canonical, v.Rules)
 	if err != nil {
 		return nil, fmt.Errorf("parse stored event %s: %w", id, err)
 	}
 	var f fields
 	f.read(root)
 	e := newEvent(v, root, &f)
+	_ = e.refer(&f, demands{}) // one of the wrong type reads as absent
 	e.setID(id)
 	return e, nil
 }

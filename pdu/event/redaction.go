@@ -82,70 +82,52 @@ func (r *redaction) asOfEleven() {
 
 // appendRedacted appends the canonical redacted form of an event. Without signatures it is what servers sign and what the
 // reference hash is taken of (P-11, P-12). The event has no unsigned.
-func (r *redaction) appendRedacted(dst []byte, f *fields, withSignatures bool) []byte {
-	typ, _ := f[fieldType].Text()
-	dst = append(dst, '{')
-	first := true
+func (r *redaction) appendRedacted(dst []byte, root canonicaljson.Value, f *fields, withSignatures bool) []byte {
+	members := canonicaljson.MembersOf(root, dst)
 	for _, field := range r.top {
-		value := f[field]
-		if value.Kind() == canonicaljson.Invalid || field == fieldSignatures && !withSignatures {
-			continue
-		}
-		dst = appendKey(dst, fieldNames[field], &first)
-		if field == fieldContent {
-			dst = r.appendContent(dst, typ, value)
-		} else {
-			dst = append(dst, value.Canonical()...)
+		switch {
+		case field == fieldSignatures && !withSignatures:
+		case field == fieldContent:
+			r.keepContent(&members, f)
+		default:
+			members.Keep(f[field])
 		}
 	}
-	return append(dst, '}')
+	return members.End()
 }
 
-func (r *redaction) appendContent(dst []byte, typ string, content canonicaljson.Value) []byte {
-	rule := r.content[typ]
-	if rule.all {
-		return append(dst, content.Canonical()...)
+// keepContent adds what survives of content.
+func (r *redaction) keepContent(members *canonicaljson.Members, f *fields) {
+	typ, _ := f[fieldType].Text()
+	rule, content := r.content[typ], f[fieldContent]
+	if rule.all || content.Kind() == canonicaljson.Invalid {
+		members.Keep(content)
+		return
 	}
-	dst = append(dst, '{')
-	first := true
+	members.Rewrite(content, func(dst []byte) []byte { return rule.appendContent(dst, content) })
+}
+
+func (k *kept) appendContent(dst []byte, content canonicaljson.Value) []byte {
 	var space [maxKept]canonicaljson.Value
-	values := space[:len(rule.keys)]
-	content.Select(values, rule.keys)
-	for i, key := range rule.keys {
-		value := values[i]
-		part, isPart := rule.part[key]
-		switch {
-		case value.Kind() == canonicaljson.Invalid:
+	values := space[:len(k.keys)]
+	content.Select(values, k.keys)
+	members := canonicaljson.MembersOf(content, dst)
+	for i, key := range k.keys {
+		part, isPart := k.part[key]
+		switch value := values[i]; {
 		case !isPart:
-			dst = appendKey(dst, key, &first)
-			dst = append(dst, value.Canonical()...)
+			members.Keep(value)
 		case value.Kind() == canonicaljson.Object:
-			dst = appendKey(dst, key, &first)
-			dst = appendSelected(dst, value, part)
+			members.Rewrite(value, func(dst []byte) []byte { return appendSelected(dst, value, part) })
 		}
 	}
-	return append(dst, '}')
+	return members.End()
 }
 
 func appendSelected(dst []byte, object canonicaljson.Value, keys []string) []byte {
-	dst = append(dst, '{')
-	first := true
+	members := canonicaljson.MembersOf(object, dst)
 	for _, key := range keys {
-		if value := object.Get(key); value.Kind() != canonicaljson.Invalid {
-			dst = appendKey(dst, key, &first)
-			dst = append(dst, value.Canonical()...)
-		}
+		members.Keep(object.Get(key))
 	}
-	return append(dst, '}')
-}
-
-// appendKey appends a key that needs no escapes.
-func appendKey(dst []byte, key string, first *bool) []byte {
-	if !*first {
-		dst = append(dst, ',')
-	}
-	*first = false
-	dst = append(dst, '"')
-	dst = append(dst, key...)
-	return append(dst, '"', ':')
+	return members.End()
 }

@@ -162,8 +162,10 @@ type batch struct {
 
 func (b *batch) collect(e *Event) verification {
 	need := e.required()
-	message := e.message()
-	signatures := e.Signatures()
+	w := borrow()
+	defer w.giveBack()
+	message, root := w.redacted(e, false)
+	signatures := root.Get("signatures")
 	var v verification
 	for _, server := range need.all {
 		v.all = append(v.all, b.claim(e, server, signatures.Get(string(server)), message))

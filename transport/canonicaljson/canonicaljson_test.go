@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,6 +172,10 @@ func TestDeepNesting(t *testing.T) {
 			t.Errorf("%s… beyond MaxDepth accepted", shape[0])
 		}
 	}
+	empty := strings.Repeat("[", canonicaljson.MaxDepth+1) + strings.Repeat("]", canonicaljson.MaxDepth+1)
+	if _, err := canonicaljson.Parse([]byte(empty), canonicaljson.Strict); err == nil {
+		t.Error("brackets with nothing in them accepted beyond MaxDepth")
+	}
 	if _, err := canonicaljson.Parse([]byte(strings.Repeat("[", 10<<20)), canonicaljson.Strict); err == nil {
 		t.Error("ten million brackets accepted")
 	}
@@ -235,7 +240,8 @@ func TestZeroValue(t *testing.T) {
 	}
 }
 
-func TestAppendWithout(t *testing.T) {
+// What is put together by leaving out, and by keeping the rest, is the same object.
+func TestMembers(t *testing.T) {
 	tests := []struct {
 		in   string
 		keys []string
@@ -252,27 +258,42 @@ func TestAppendWithout(t *testing.T) {
 		{`{"a":1,"b":2,"c":3}`, []string{"a", "b", "c"}, `{}`},
 		{`{"a":{"b":1},"c":[]}`, []string{"b"}, `{"a":{"b":1},"c":[]}`},
 		{`{"a":[1,{"x":2}],"b":{"y":[3]},"c":[{"z":4},5]}`, []string{"b"}, `{"a":[1,{"x":2}],"c":[{"z":4},5]}`},
-		{`[1]`, []string{"a"}, `[1]`},
 	}
 	for _, tt := range tests {
 		v, err := canonicaljson.Parse([]byte(tt.in), canonicaljson.Strict)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := string(v.AppendWithout([]byte("x"), tt.keys...)); got != "x"+tt.want {
-			t.Errorf("%s without %v = %s, want x%s", tt.in, tt.keys, got, tt.want)
-		}
-		got := v.Without(tt.keys...)
-		if string(got.Canonical()) != tt.want {
-			t.Errorf("%s without %v = %s, want %s", tt.in, tt.keys, got.Canonical(), tt.want)
-		}
-		// The nodes were renumbered with the text: each member reads as in a document parsed from it.
-		want, _ := canonicaljson.Parse([]byte(tt.want), canonicaljson.Strict)
-		for key, member := range want.Members() {
-			if string(got.Get(key).Canonical()) != string(member.Canonical()) || got.Get(key).Len() != member.Len() {
-				t.Errorf("%s without %v: %s = %s, want %s", tt.in, tt.keys, key, got.Get(key).Canonical(), member.Canonical())
+		var dropped []canonicaljson.Value
+		kept := canonicaljson.MembersOf(v, []byte("x"))
+		for key, member := range v.Members() {
+			if slices.Contains(tt.keys, key) {
+				dropped = append(dropped, member)
+			} else {
+				kept.Keep(member)
 			}
 		}
+		if got := string(v.AppendExcept([]byte("x"), append(dropped, canonicaljson.Value{})...)); got != "x"+tt.want {
+			t.Errorf("%s except %v = %s, want x%s", tt.in, tt.keys, got, tt.want)
+		}
+		if got := string(v.Without(tt.keys...).Canonical()); got != tt.want {
+			t.Errorf("%s without %v = %s, want %s", tt.in, tt.keys, got, tt.want)
+		}
+		if got := string(kept.End()); got != "x"+tt.want {
+			t.Errorf("%s without %v = %s, want x%s", tt.in, tt.keys, got, tt.want)
+		}
+	}
+	v, err := canonicaljson.Parse([]byte(`{"a":1,"b":2,"c":3,"d":4}`), canonicaljson.Strict)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := canonicaljson.MembersOf(v, nil)
+	members.Keep(v.Get("a"))
+	members.Rewrite(v.Get("b"), func(dst []byte) []byte { return append(dst, "[5]"...) })
+	members.Keep(v.Get("c"))
+	members.Rewrite(v.Get("d"), func(dst []byte) []byte { return append(dst, "{}"...) })
+	if got, want := string(members.End()), `{"a":1,"b":[5],"c":3,"d":{}}`; got != want {
+		t.Errorf("rewritten: %s, want %s", got, want)
 	}
 }
 

@@ -11,31 +11,31 @@ import (
 // child is what an emitter has still to write of an open container.
 type child struct {
 	key   []byte // unescaped; unused in an array
-	value uint32 // node in the source; in an object the key's node is the one before
+	value uint32 // mark; in an object the key's mark is the one before
 }
 
 // frame is a container that is being written. Its children are a part of the emitter's stack of them.
 type frame struct {
-	node             uint32 // in the output
-	first, next, end int    // its first child, the one to write next, and the end
+	kind             Kind
+	first, next, end int // its first child, the one to write next, and the end
 }
 
-// emitter writes a scanned source in canonical form. It belongs to the Parse call that made it. The children of all open
+// emitter writes a scanned source in canonical form. It belongs to the parse call that made it. The children of all open
 // containers share one stack, so the work is linear but for the sorting.
 type emitter struct {
 	src      []byte
 	rules    Rules
-	in       []node
+	marks    []mark
+	without  []string // the keys of the outermost object that are left out
 	out      []byte
-	nodes    []node
 	children []child
 	frames   []frame
 }
 
-func newEmitter(src []byte, rules Rules, in []node) emitter {
+func newEmitter(s *scanner) emitter {
 	const depth, width = 8, 32 // of a typical event
 	return emitter{
-		src: src, rules: rules, in: in, out: make([]byte, 0, len(src)), nodes: make([]node, 0, len(in)),
+		src: s.src, rules: s.rules, marks: s.marks, without: s.without, out: make([]byte, 0, len(s.src)),
 		children: make([]child, 0, width), frames: make([]frame, 0, depth),
 	}
 }
@@ -54,8 +54,8 @@ func (e *emitter) emit() error {
 		}
 		value := e.children[top.next].value
 		top.next++
-		if e.nodes[top.node].kind == Object {
-			e.leaf(&e.in[value-1])
+		if top.kind == Object {
+			e.leaf(&e.marks[value-1])
 			e.out = append(e.out, ':')
 		}
 		err = e.value(value)
@@ -65,55 +65,48 @@ func (e *emitter) emit() error {
 
 // value writes a scalar, or opens a container.
 func (e *emitter) value(i uint32) error {
-	if n := &e.in[i]; n.kind != Object && n.kind != Array {
-		e.leaf(n)
+	if m := &e.marks[i]; m.kind != Object && m.kind != Array {
+		e.leaf(m)
 		return nil
 	}
 	return e.open(i)
 }
 
 // leaf writes a scalar or a key.
-func (e *emitter) leaf(n *node) {
-	start := len(e.out)
-	text := e.src[n.start:n.end]
-	escaped := false
+func (e *emitter) leaf(m *mark) {
+	text := e.src[m.start:m.end]
 	switch {
-	case n.escaped && !n.lone:
-		e.out = AppendString(e.out, string(e.unescaped(n)))
-		escaped = bytes.IndexByte(e.out[start:], '\\') >= 0
-	case n.kind == Number && string(text) == "-0":
+	case m.escaped && !m.lone:
+		e.out = AppendString(e.out, string(e.unescaped(m)))
+	case m.kind == Number && string(text) == "-0":
 		e.out = append(e.out, '0')
 	default:
 		e.out = append(e.out, text...)
 	}
-	e.nodes = append(e.nodes, node{})
-	to := &e.nodes[len(e.nodes)-1]
-	to.start, to.end, to.next, to.kind = uint32(start), uint32(len(e.out)), uint32(len(e.nodes)), n.kind
-	to.escaped, to.lone = escaped || n.lone, n.lone
 }
 
 // open writes the bracket and puts the children on the stack, sorted by code point, which is the order of UTF-8 bytes.
 func (e *emitter) open(i uint32) error {
-	n := &e.in[i]
+	m := &e.marks[i]
 	first := len(e.children)
-	for c := i + 1; c < n.next; c = e.in[c].next {
+	for c := i + 1; c < m.next; c = e.marks[c].next {
 		var key []byte
-		if n.kind == Object {
-			key = e.unescaped(&e.in[c])
+		if m.kind == Object {
+			key = e.unescaped(&e.marks[c])
 			c++
 		}
 		e.children = append(e.children, child{key, c})
 	}
-	if n.unsorted {
+	if m.kind == Object {
 		if err := e.sort(e.children[first:]); err != nil {
 			return err
 		}
 	}
-	e.frames = append(e.frames, frame{node: uint32(len(e.nodes)), first: first, next: first, end: len(e.children)})
-	e.nodes = append(e.nodes, node{})
-	to := &e.nodes[len(e.nodes)-1]
-	to.start, to.kind = uint32(len(e.out)), n.kind
-	e.out = append(e.out, e.src[n.start])
+	if i == 0 {
+		e.children = slices.DeleteFunc(e.children, func(c child) bool { return slices.Contains(e.without, string(c.key)) })
+	}
+	e.frames = append(e.frames, frame{kind: m.kind, first: first, next: first, end: len(e.children)})
+	e.out = append(e.out, e.src[m.start])
 	return nil
 }
 
@@ -126,7 +119,7 @@ func (e *emitter) sort(members []child) error {
 	for i := 1; i < len(members); i++ {
 		if a, b := members[i-1], members[i]; bytes.Equal(a.key, b.key) {
 			second := max(a.value, b.value) - 1
-			return &SyntaxError{Offset: int(e.in[second].start), Reason: "duplicate key"}
+			return &SyntaxError{Offset: int(e.marks[second].start), Reason: "duplicate key"}
 		}
 	}
 	return nil
@@ -134,21 +127,19 @@ func (e *emitter) sort(members []child) error {
 
 // close writes the closing bracket of the innermost container.
 func (e *emitter) close(top frame) {
-	n := &e.nodes[top.node]
 	closing := byte(']')
-	if n.kind == Object {
+	if top.kind == Object {
 		closing = '}'
 	}
 	e.out = append(e.out, closing)
-	n.end, n.next = uint32(len(e.out)), uint32(len(e.nodes))
 	e.children = e.children[:top.first]
 	e.frames = e.frames[:len(e.frames)-1]
 }
 
-// unescaped is the string that a String node of the source stands for.
-func (e *emitter) unescaped(n *node) []byte {
-	inner := e.src[n.start+1 : n.end-1]
-	if !n.escaped {
+// unescaped is the string that a String of the source stands for.
+func (e *emitter) unescaped(m *mark) []byte {
+	inner := e.src[m.start+1 : m.end-1]
+	if !m.escaped {
 		return inner
 	}
 	return appendUnescaped(make([]byte, 0, len(inner)), inner)

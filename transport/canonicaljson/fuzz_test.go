@@ -43,9 +43,11 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q means %q, its canonical form %q %q", src, want, canonical, got)
 		}
 		walk(t, v)
-		if without := v.Without("a", "b"); !json.Valid(without.Canonical()) ||
-			!bytes.Equal(without.Canonical(), v.AppendWithout(nil, "a", "b")) || without.Has("a") {
-			t.Errorf("%q without a and b: %q", canonical, without.Canonical())
+		if v.Kind() == canonicaljson.Object {
+			without := v.AppendExcept(nil, v.Get("a"), v.Get("b"))
+			if !json.Valid(without) || !bytes.Equal(v.Without("b", "a").Canonical(), without) {
+				t.Errorf("%q without a and b: %q", canonical, without)
+			}
 		}
 	})
 }
@@ -67,8 +69,8 @@ func FuzzParseWithout(f *testing.F) {
 		got, err := canonicaljson.ParseWithout(src, rules, "b")
 		whole, refused := canonicaljson.Parse(src, rules)
 		if refused == nil && whole.Kind() == canonicaljson.Object {
-			if want := whole.Without("b"); err != nil || !bytes.Equal(got.Canonical(), want.Canonical()) {
-				t.Errorf("%q without b: %q, %v, want %q", src, got.Canonical(), err, want.Canonical())
+			if want := whole.AppendExcept(nil, whole.Get("b")); err != nil || !bytes.Equal(got.Canonical(), want) {
+				t.Errorf("%q without b: %q, %v, want %q", src, got.Canonical(), err, want)
 			}
 		}
 		if err != nil {
@@ -113,6 +115,35 @@ func foreign(t *testing.T, src, canonical []byte) {
 			t.Errorf("%q has the piece %q", src, piece.Canonical())
 		}
 	}
+}
+
+// FuzzOutline: the outline recognises exactly the sources that the scanner, which reads every spelling, writes as they are.
+func FuzzOutline(f *testing.F) {
+	for _, seed := range []string{
+		`{"a":[1,{"b":"c"}],"d":{}}`, `{"b":1,"a":2}`, `{"a":1,"a":2}`, `{"":1,"!":2}`, `{"!":1,"":2}`, `{"\n":1," ":2}`, `{"\\":1,"a":2}`, `{"Z":1,"\\":2}`,
+		`["\u001f","\u001F","\/","\u0041"]`, "[\"\xff\"]", "[\"\u00e9\"]", "[\"\x7f\"]", "[1,\t2]", `[-0]`, `[1.5,1e3]`, `[9007199254740992]`, `[]]`, `{"a":1}]`, `[1}`,
+		`{"ab":1,"a":2}`, `{"a":1,"ab":2}`, `"\ud83d"`, `"\ud83d\u0041"`, `{"\ud83d":1,"\udfff":2}`, `[tru]`, `{"a"`, `{"a":`, `[[`, `{"a":[1],"b":{"c":1},"d":0}`,
+	} {
+		for number := range uint8(3) {
+			f.Add([]byte(seed), number)
+		}
+	}
+	f.Fuzz(func(t *testing.T, src []byte, number uint8) {
+		rules := []canonicaljson.Rules{canonicaljson.Lenient, canonicaljson.Strict, canonicaljson.Foreign}[number%3]
+		v, err := canonicaljson.Over(src, rules)
+		canonical, refused := canonicaljson.Rewrite(src, rules)
+		if want := refused == nil && bytes.Equal(canonical, src); (err == nil) != want {
+			t.Fatalf("%q: outline %v; the scanner makes %q of it, %v", src, err, canonical, refused)
+		}
+		if refused == nil {
+			if again, err := canonicaljson.Over(canonical, rules); err != nil || !bytes.Equal(again.Canonical(), canonical) {
+				t.Fatalf("%q is written as %q, which has no outline: %v", src, canonical, err)
+			}
+		}
+		if err == nil && rules != canonicaljson.Foreign {
+			walk(t, v)
+		}
+	})
 }
 
 func checkRefusal(t *testing.T, src []byte, err error) {

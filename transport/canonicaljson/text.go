@@ -43,6 +43,51 @@ func specials(w uint64) uint64 {
 
 const lowerHex = "0123456789abcdef"
 
+// spelling is what is odd about a string.
+type spelling struct {
+	escaped   bool // it holds a backslash
+	canonical bool // but spelt as canonical JSON has it
+	lone      bool // it holds a lone surrogate
+}
+
+// oddText reads on in a string, from a byte that does not stand for itself or is one of the last of the source. A reason means that it
+// is none, and the end is then where the fault is. Surrogates may stand alone if lax; there is no canonical spelling of them.
+func oddText(src []byte, start, at int, lax bool) (end int, spelt spelling, reason string) {
+	spelt.canonical = true
+	high := false
+	for {
+		at += plainRun(src[at:])
+		if at == len(src) {
+			return at, spelt, "unterminated string"
+		}
+		switch c := src[at]; {
+		case c == '"':
+			if high && !utf8.Valid(src[start+1:at]) {
+				return start, spelt, "invalid UTF-8"
+			}
+			return at + 1, spelt, ""
+		case c == '\\':
+			width, canonical, reason := escape(src[at:])
+			if reason == loneSurrogate && lax {
+				width, reason, spelt.lone = len(`\ud800`), "", true
+			}
+			if reason != "" {
+				return at, spelt, reason
+			}
+			spelt.canonical = spelt.canonical && canonical
+			spelt.escaped = true
+			at += width
+		case c >= utf8.RuneSelf:
+			high = true
+			for at < len(src) && src[at] >= utf8.RuneSelf {
+				at++
+			}
+		default:
+			return at, spelt, "control character in a string"
+		}
+	}
+}
+
 // AppendString appends s as one canonical JSON string, quotes included (X-74). What is not UTF-8 becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')

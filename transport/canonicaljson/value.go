@@ -3,12 +3,11 @@
 package canonicaljson
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
+	"strings"
 	"sync"
 	"unsafe"
 )
@@ -36,8 +35,9 @@ type Value struct {
 
 // document is canonical text with the nodes over it. Nothing changes it once it is made.
 type document struct {
-	text  []byte
-	nodes []node
+	text    []byte
+	nodes   []node
+	escapes bool // there are backslashes in the text
 }
 
 // Parse reads one JSON value of any type. It refuses what is not JSON, duplicate keys (also those that are equal only after
@@ -53,47 +53,41 @@ func Parse(src []byte, rules Rules) (Value, error) {
 func ParseWithout(src []byte, rules Rules, keys ...string) (Value, error) {
 	v, err := parse(src, rules, keys)
 	if err == nil && v.Kind() != Object {
-		return Value{}, &SyntaxError{Reason: "not an object"}
+		return Value{}, errNoObject()
 	}
 	return v, err
 }
 
-// buffers lends parse calls the memory for the nodes of a source: nothing else holds them, a Value has a copy.
-var buffers = sync.Pool{New: func() any { return new([]node) }}
+// outlines lends parse calls the memory for the nodes of a source: nothing else holds them, a Value has a copy.
+var outlines = sync.Pool{New: func() any { return new(Outline) }}
 
 // parse reads a document, without some members if it is an object.
 func parse(src []byte, rules Rules, without []string) (Value, error) {
-	if len(src) > MaxSize {
-		return Value{}, &SyntaxError{Offset: MaxSize, Reason: "document too large"}
-	}
-	buffer := buffers.Get().(*[]node)
-	s := scanner{src: src, rules: rules, canonical: true, nodes: (*buffer)[:0], without: without}
-	defer func() {
-		if *buffer = s.nodes; cap(s.nodes) <= maxBuffer {
-			buffers.Put(buffer)
-		}
-	}()
-	if err := s.scan(); err != nil {
-		return Value{}, err
-	}
-	text, nodes := src, s.nodes
-	if !s.canonical {
-		e := newEmitter(src, rules, s.nodes)
-		if err := e.emit(); err != nil {
-			return Value{}, err
-		}
-		text, nodes = e.out, e.nodes
-	}
-	root := Value{doc: &document{text: text, nodes: nodes}}
-	if s.found {
-		return root.without(without), nil
-	}
-	return root.clone(), nil
+	o := outlines.Get().(*Outline)
+	defer o.giveBack()
+	v, err := o.read(src, rules, without)
+	return v.owned(), err
 }
 
-// clone is a whole document again, in memory of its own.
-func (v Value) clone() Value {
-	return Value{doc: &document{text: bytes.Clone(v.doc.text), nodes: slices.Clone(v.doc.nodes)}}
+// Over is Parse for text in canonical form that nobody changes any more: it is not copied. It refuses all other text.
+func Over(canonical []byte, rules Rules) (Value, error) {
+	o := outlines.Get().(*Outline)
+	defer o.giveBack()
+	v, err := o.Over(canonical, rules)
+	return v.owned(), err
+}
+
+func (o *Outline) giveBack() {
+	o.Release()
+	outlines.Put(o)
+}
+
+// owned is a document that was just read, with nodes of its own.
+func (v Value) owned() Value {
+	if v.doc == nil {
+		return v
+	}
+	return Value{doc: &document{text: v.doc.text, nodes: slices.Clone(v.doc.nodes), escapes: v.doc.escapes}}
 }
 
 // Canonicalize parses src and returns its canonical form, which the caller owns.
@@ -124,7 +118,14 @@ func (v Value) Kind() Kind {
 	if v.doc == nil {
 		return Invalid
 	}
-	return v.doc.nodes[v.node].kind
+	return kinds[v.doc.text[v.doc.nodes[v.node].start]]
+}
+
+// kinds tells the kind of a value by the first byte of its text.
+var kinds = [256]Kind{
+	'n': Null, 't': Bool, 'f': Bool, '"': String, '[': Array, '{': Object,
+	'-': Number, '0': Number, '1': Number, '2': Number, '3': Number, '4': Number,
+	'5': Number, '6': Number, '7': Number, '8': Number, '9': Number,
 }
 
 // Canonical returns the canonical bytes of this value, nil for the zero Value. They are a part of the document: the caller
@@ -143,9 +144,9 @@ func (v Value) Get(key string) Value {
 		return Value{}
 	}
 	nodes := v.doc.nodes
-	for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i+1].next {
-		if v.doc.isText(&nodes[i], key) {
-			return Value{v.doc, i + 1}
+	for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i].next {
+		if v.doc.isKey(&nodes[i], key) {
+			return Value{v.doc, i}
 		}
 	}
 	return Value{}
@@ -159,15 +160,15 @@ func (v Value) Select(into []Value, keys []string) {
 		return
 	}
 	nodes, next := v.doc.nodes, 0
-	for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i+1].next {
-		key := v.doc.string(&nodes[i])
-		for before(keys[next], key) {
+	for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i].next {
+		key := v.doc.key(&nodes[i])
+		for keys[next] != key && before(keys[next], key) {
 			if next++; next == len(keys) {
 				return
 			}
 		}
 		if keys[next] == key {
-			into[next] = Value{v.doc, i + 1}
+			into[next] = Value{v.doc, i}
 		}
 	}
 }
@@ -206,8 +207,8 @@ func (v Value) Members() iter.Seq2[string, Value] {
 			return
 		}
 		nodes := v.doc.nodes
-		for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i+1].next {
-			if !yield(v.doc.string(&nodes[i]), Value{v.doc, i + 1}) {
+		for i, end := v.node+1, nodes[v.node].next; i < end; i = nodes[i].next {
+			if !yield(v.doc.key(&nodes[i]), Value{v.doc, i}) {
 				return
 			}
 		}
@@ -234,22 +235,20 @@ func (v Value) Text() (text string, ok bool) {
 	if v.Kind() != String {
 		return "", false
 	}
-	return v.doc.string(&v.doc.nodes[v.node]), true
+	return v.doc.inner(&v.doc.nodes[v.node]), true
 }
 
 // IsText reports whether the value is a String that stands for exactly s.
 func (v Value) IsText(s string) bool {
-	return v.Kind() == String && v.doc.isText(&v.doc.nodes[v.node], s)
+	return v.Kind() == String && v.doc.inner(&v.doc.nodes[v.node]) == s
 }
 
-// Int returns a Number that is written as an integer, without fraction or exponent, and fits 64 bits; ok is false for all
-// else.
+// Int returns a Number that is written as an integer, without fraction or exponent, and fits 64 bits; 0 and false for all else.
 func (v Value) Int() (n int64, ok bool) {
 	if v.Kind() != Number {
 		return 0, false
 	}
-	n, err := strconv.ParseInt(v.doc.span(&v.doc.nodes[v.node]), 10, 64)
-	return n, err == nil
+	return integer(v.Canonical())
 }
 
 // Bool returns the value of a Bool; ok is false for other kinds.
@@ -260,34 +259,47 @@ func (v Value) Bool() (value, ok bool) {
 	return v.doc.text[v.doc.nodes[v.node].start] == 't', true
 }
 
-// span is the text of a node. It shares memory with the document's bytes, which nobody changes: identifiers and keys cost
-// no copy.
-func (d *document) span(n *node) string {
-	return unsafe.String(&d.text[n.start], n.end-n.start)
+// span is a part of the text, which nobody changes: identifiers and keys share its memory and cost no copy.
+func (d *document) span(start, end uint32) string {
+	part := d.text[start:end]
+	return unsafe.String(unsafe.SliceData(part), len(part))
 }
 
-// string is what a String node stands for.
-func (d *document) string(n *node) string {
-	if n.escaped {
-		return d.unescaped(n)
+// inner is what a String stands for.
+func (d *document) inner(n *node) string { return d.unescaped(d.span(n.start+1, n.end-1)) }
+
+// key is what the key of a member stands for.
+func (d *document) key(n *node) string { return d.unescaped(d.span(n.key+1, n.start-2)) }
+
+// isKey reports whether this is the key of a member.
+func (d *document) isKey(n *node, key string) bool {
+	if d.escapes {
+		return d.key(n) == key
 	}
-	return unsafe.String(&d.text[n.start+1], n.end-n.start-2)
+	return int(n.start-n.key) == len(`"":`)+len(key) && string(d.text[n.key+1:n.start-2]) == key
 }
 
-func (d *document) unescaped(n *node) string {
-	inner := d.text[n.start+1 : n.end-1]
-	return string(appendUnescaped(make([]byte, 0, len(inner)), inner))
-}
-
-func (d *document) isText(n *node, s string) bool { return d.string(n) == s }
-
-// isAny reports whether a String node stands for one of the texts.
-func (d *document) isAny(n *node, texts []string) bool {
-	text := d.string(n)
-	for _, one := range texts {
-		if one == text {
+// isAnyKey reports whether one of these is the key of a member.
+func (d *document) isAnyKey(n *node, keys []string) bool {
+	for _, key := range keys {
+		if d.isKey(n, key) {
 			return true
 		}
 	}
 	return false
+}
+
+// unescaped is what the inside of a string stands for.
+func (d *document) unescaped(inner string) string {
+	if d.escapes {
+		return unescape(inner)
+	}
+	return inner
+}
+
+func unescape(inner string) string {
+	if strings.IndexByte(inner, '\\') < 0 {
+		return inner
+	}
+	return string(appendUnescaped(make([]byte, 0, len(inner)), []byte(inner)))
 }
