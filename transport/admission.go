@@ -31,9 +31,9 @@ func addressParty(remote string) party {
 }
 
 // admission is what the requests of one Server share, and how they share it: places for requests whose origin is not proven yet, by
-// address; places for those whose origin is, by origin; and memory, by either. Of its places, each origin has a few to work in at one
-// time, and the rest of what it sends waits in line. Whoever finds no room is sent away with a 429 at once. The goroutines of all
-// requests use it; mu guards it and is held for one step.
+// address; places for those whose origin is, by origin; and memory for bodies and for replies, by either. Of its places, each origin
+// has a few to work in at one time, and the rest of what it sends waits in line. Whoever finds no room is sent away with a 429 at
+// once. The goroutines of all requests use it; mu guards it and is held for one step.
 //
 //	arrives ──► unverified[address] ──signature──► verified[origin] ──► line: works or waits ──► reply is written ──► gone
 //	                 └─────────────── memory[address] ──► memory[origin] ────────────────────────────┘
@@ -45,6 +45,7 @@ type admission struct {
 	unverified pool[party]
 	verified   pool[party]
 	memory     pool[party]
+	replies    pool[party]
 	lines      map[ident.ServerName]*line
 	visitors   int           // requests that have not left
 	empty      chan struct{} // closed when there is none; nil while nobody waits for it
@@ -62,6 +63,7 @@ func newAdmission(limits ServerLimits) *admission {
 		unverified: newPool[party](int64(limits.Unverified)),
 		verified:   newPool[party](int64(limits.Requests)),
 		memory:     newPool[party](limits.Memory),
+		replies:    newPool[party](limits.Memory),
 		lines:      make(map[ident.ServerName]*line),
 	}
 }
@@ -71,9 +73,10 @@ type visit struct {
 	*admission
 	party  party
 	origin ident.ServerName // once it has been introduced
-	bytes  int64
-	atWork bool // it has one of its origin's turns
-	proven bool // it has a place among the verified
+	bytes  int64            // of the body
+	reply  int64            // bytes of the reply
+	atWork bool             // it has one of its origin's turns
+	proven bool             // it has a place among the verified
 }
 
 // enter lets a request in whose origin is not known. leave must be called, also after an error.
@@ -100,12 +103,18 @@ func (v *visit) reserve(bytes int64) error {
 	return nil
 }
 
-// charge counts memory that is in use already.
-func (v *visit) charge(bytes int64) {
+// hold sets memory aside for the reply, which exists already: if its party has no room for it, it is thrown away. Each party may
+// have one reply of any size, or the state of a large room could not be had.
+func (v *visit) hold(bytes int64) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.memory.charge(v.party, bytes)
-	v.bytes += bytes
+	if v.replies.held[v.party] == 0 {
+		v.replies.charge(v.party, bytes)
+	} else if !v.replies.take(v.party, bytes) {
+		return errBusy("too many bytes of replies at one time")
+	}
+	v.reply = bytes
+	return nil
 }
 
 // isCrowded reports whether a request of the origin would be sent away. It may be asked before the origin is proven: the answer depends
@@ -222,6 +231,7 @@ func (v *visit) leave() {
 		v.unverified.give(v.party, 1)
 	}
 	v.memory.give(v.party, v.bytes)
+	v.replies.give(v.party, v.reply)
 	if v.visitors--; v.visitors == 0 && v.empty != nil {
 		close(v.empty)
 		v.empty = nil

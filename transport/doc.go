@@ -21,7 +21,8 @@
 // Three things hold for the server: a request costs memory and time only within ServerLimits; the origin that a handler sees has
 // been proven with a signature over what the handler sees; nothing that a peer sends makes it panic or tells it of our insides.
 //
-// What requests share is handed out by admission.go and pool.go: nobody gets more than is left for others, and what waits is counted.
+// What requests share is handed out by admission.go and pool.go: nobody gets more than is left for others, and what waits is
+// counted. The tests named Hostile show what peers try and what it costs.
 //
 // The server's certificate comes from FileCertificate, ACME or a LocalCA.
 //

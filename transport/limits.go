@@ -80,7 +80,7 @@ type ServerLimits struct {
 	OriginRequests int
 	// OriginWaiting is how many more of one origin wait before others are refused: rc_federation.reject_limit. 50, as in Synapse.
 	OriginWaiting int
-	// Memory is for bodies that are being received and worked on, and for replies that peers take, in bytes. 256 MiB.
+	// Memory is for bodies that are being received and worked on, in bytes, and as much again for replies that peers take. 256 MiB.
 	Memory int64
 	// HeaderTime and BodyTime are how long a client may take to send these. 10 s and 60 s.
 	HeaderTime, BodyTime time.Duration

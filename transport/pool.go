@@ -24,8 +24,7 @@ func (p *pool[P]) take(party P, n int64) bool {
 	return true
 }
 
-// charge makes the party hold n units more, whether or not they are there: what it is about exists already. Until some are given
-// back, nobody gets others.
+// charge makes the party hold n units more, whether or not they are there.
 func (p *pool[P]) charge(party P, n int64) {
 	if n == 0 {
 		return

@@ -152,6 +152,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m match) {
 	if err == nil {
 		reply, err = in.run()
 	}
+	if err == nil {
+		err = visit.hold(int64(len(reply.Body)))
+	}
 	served.Origin = string(in.origin)
 	if err != nil {
 		refusal := errInternal
@@ -159,7 +162,6 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m match) {
 		served.Code, served.Reason = string(refusal.Code), err.Error()
 		reply = errorReplyOf(w.Header(), refusal)
 	}
-	visit.charge(int64(len(reply.Body)))
 	served.Status = s.write(w, reply)
 	served.Took = time.Since(begun)
 	s.trace.Emit(served)

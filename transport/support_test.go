@@ -287,3 +287,15 @@ func (p *peer) connected() int {
 }
 
 func (p *peer) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(int(p.port))) }
+
+// anyKeys knows the key of every server: it is the same.
+type anyKeys struct{ knownKeys }
+
+func (k *anyKeys) Keys(_ context.Context, queries []keys.Query) map[keys.Query]ed25519.PublicKey {
+	public, _ := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{1}, ed25519.SeedSize)).Public().(ed25519.PublicKey)
+	found := make(map[keys.Query]ed25519.PublicKey, len(queries))
+	for _, q := range queries {
+		found[q] = public
+	}
+	return found
+}
