@@ -88,7 +88,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		Heard: func(server ident.ServerName) { outbox.Heard(server); asked.Heard(server) },
 	})
 	s.http, err = transport.NewServer(transport.ServerConfig{
-		ServerName: s.self, Keys: ring, Routes: slices.Concat(inbox.Routes(), s.engine.Routes(), s.routes()),
+		ServerName: s.self, Keys: ring, Routes: slices.Concat(inbox.Routes(), outbox.Routes(), s.engine.Routes(), s.routes()),
 		Servers: cfg.Servers, Version: cfg.Version, Limits: cfg.ServerLimits, Trace: cfg.Trace,
 	})
 	if err != nil {
@@ -96,6 +96,9 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	}
 	s.drive("outbox", outbox.Run)
 	s.drive("engine", s.engine.Run)
+	s.drive("puller", transaction.NewPuller(transaction.PullerConfig{
+		Self: s.self, Store: s.store, Sender: s.client, Inbox: inbox, Trace: cfg.Trace,
+	}).Run)
 	s.drive("retention", transaction.NewRetention(s.store, cfg.Trace).Run)
 	s.atClose(func() error { s.calls.shut(); return nil })
 	return nil

@@ -36,6 +36,7 @@ var schema = []string{
 	holdsSchema,
 	inboxSchema,
 	retentionSchema,
+	pullsSchema,
 	subscriptionsSchema,
 }
 

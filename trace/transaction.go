@@ -52,6 +52,14 @@ type TransactionParked struct {
 	Forgotten                int64  // items that were parked before and are kept no longer
 }
 
+// TransactionPulled is emitted when a server was asked what it has for us.
+type TransactionPulled struct {
+	From         string
+	Transactions int    // that it gave
+	Stock        bool   // it does not know how to
+	Error        string // "" when it had no more
+}
+
 // TransactionStoreFailed is emitted when the outbox could not use the store. Nothing is lost: what it was about is done again.
 type TransactionStoreFailed struct {
 	Destination string // "" when it was not about one
@@ -75,6 +83,9 @@ func (TransactionEDUDropped) Kind() string { return "transaction.edu_dropped" }
 
 // Kind implements Event.
 func (TransactionParked) Kind() string { return "transaction.parked" }
+
+// Kind implements Event.
+func (TransactionPulled) Kind() string { return "transaction.pulled" }
 
 // Kind implements Event.
 func (TransactionStoreFailed) Kind() string { return "transaction.store_failed" }

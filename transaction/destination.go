@@ -46,6 +46,7 @@ type destination struct {
 	stored   persistence.Destination
 
 	volatile   []*volatile // what is of use only now, in the order of coming
+	recalled   int64       // ms; when it was last given all of its rooms
 	catchingUp bool        // its last transaction held the present of rooms
 }
 
@@ -66,6 +67,7 @@ type outcome struct {
 	parkedAt    int64                   // as in destination
 	sent        bool                    // a transaction was answered
 	volatile    []*volatile             // these are dealt with
+	recalled    int64                   // as in destination
 	catchingUp  bool                    // it held the present of rooms
 	more        bool                    // there may be more to send at once
 	retryAt     time.Time               // not zero: it failed
@@ -75,14 +77,19 @@ type outcome struct {
 // makeReady puts a destination in line, unless a rule holds it. Those that are failing have a line of their own.
 func (o *Outbox) makeReady(d *destination) {
 	d.phase, d.again = ready, false
-	switch {
-	case o.holds(d.name()):
+	if o.holds(d.name()) {
 		d.phase = held
-	case d.failing():
-		o.failing.line = append(o.failing.line, d)
-	default:
-		o.sound.line = append(o.sound.line, d)
+		return
 	}
+	l := o.laneOf(d)
+	l.line = append(l.line, d)
+}
+
+func (o *Outbox) laneOf(d *destination) *lane {
+	if d.failing() {
+		return &o.failing
+	}
+	return &o.sound
 }
 
 // makeWait has a destination wait until a time.
@@ -115,7 +122,7 @@ type lane struct {
 
 // next takes the first in line, nil if there is none or no place.
 func (l *lane) next() *destination {
-	if len(l.line) == 0 || l.taken == l.places {
+	if len(l.line) == 0 || l.taken >= l.places { // who asks by itself has a place beyond them
 		return nil
 	}
 	d := l.line[0]
@@ -129,12 +136,16 @@ func (o *Outbox) dispatch(ctx context.Context) {
 	for _, l := range []*lane{&o.sound, &o.failing} {
 		for d := l.next(); d != nil; d = l.next() {
 			d.phase, d.heard = sending, false
-			turn := turn{
-				outbox: o, destination: d, stored: d.stored, from: d.from, parkedAt: d.parkedAt, drops: o.drops,
-				volatile: slices.Clone(d.volatile), random: o.rand.Float64(),
-			}
+			turn := o.turnOf(d)
 			go func() { o.outcomes <- turn.run(ctx) }()
 		}
+	}
+}
+
+func (o *Outbox) turnOf(d *destination) turn {
+	return turn{
+		outbox: o, destination: d, stored: d.stored, from: d.from, parkedAt: d.parkedAt, drops: o.drops,
+		volatile: slices.Clone(d.volatile), recalled: d.recalled, random: o.rand.Float64(),
 	}
 }
 
@@ -148,7 +159,8 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 		}
 		o.trace.Emit(trace.TransactionStoreFailed{Destination: string(d.name()), Error: result.err.Error()})
 	}
-	d.from, d.stored, d.parkedAt, d.catchingUp = result.from, result.stored, result.parkedAt, result.catchingUp
+	d.from, d.stored, d.parkedAt = result.from, result.stored, result.parkedAt
+	d.recalled, d.catchingUp = result.recalled, result.catchingUp
 	d.dropVolatile(result.volatile)
 	switch {
 	case !result.retryAt.IsZero():
@@ -175,13 +187,7 @@ func (o *Outbox) stir(ctx context.Context) {
 }
 
 // leave gives back the place of a destination that had its turn; it still is what it was when it took it.
-func (o *Outbox) leave(d *destination) {
-	if d.failing() {
-		o.failing.taken--
-	} else {
-		o.sound.taken--
-	}
-}
+func (o *Outbox) leave(d *destination) { o.laneOf(d).taken-- }
 
 // readMail works in what the mailbox holds.
 func (o *Outbox) readMail() {

@@ -109,24 +109,36 @@ func (i *Inbox) send(ctx context.Context, r *transport.Request) (transport.Reply
 			Message: fmt.Sprintf("transaction id of %d bytes, at most %d are accepted", len(key.txnID), MaxTxnID),
 		}
 	}
+	reply, err := i.receive(ctx, key, r.JSON, start)
+	return transport.Reply{Body: reply}, err
+}
+
+// take works on a transaction that we asked for.
+func (i *Inbox) take(ctx context.Context, origin ident.ServerName, txnID string, body canonicaljson.Value) error {
+	_, err := i.receive(ctx, receiptKey{origin, txnID}, body, time.Now())
+	return err
+}
+
+// receive works on a transaction, or waits for whoever does.
+func (i *Inbox) receive(ctx context.Context, key receiptKey, body canonicaljson.Value, start time.Time) (reply []byte, err error) {
 	working, first := i.begin(key)
 	if first {
 		// The sender may hang up; those who wait for the same transaction have not.
 		workCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), maxProcessing)
-		i.work(workCtx, key, working, r.JSON, start)
+		i.work(workCtx, key, working, body, start)
 		cancel()
 	} else {
 		select {
 		case <-working.done:
 		case <-ctx.Done():
-			return transport.Reply{}, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 	i.cfg.Trace.Emit(trace.TransactionReceived{
-		Origin: string(r.Origin), TxnID: key.txnID, PDUs: working.pdus, EDUs: working.edus,
+		Origin: string(key.origin), TxnID: key.txnID, PDUs: working.pdus, EDUs: working.edus,
 		Duplicate: !first || working.duplicate, Status: statusOf(working.err), Duration: time.Since(start),
 	})
-	return transport.Reply{Body: working.reply}, working.err
+	return working.reply, working.err
 }
 
 // statusOf is the HTTP status that an error of this package is answered with.

@@ -25,11 +25,17 @@ type turn struct {
 	parkedAt    int64       // when something parked is to be tried again, ms; 0 when nothing is
 	drops       bool        // operators may have dropped some of what is queued
 	volatile    []*volatile // what else there is to send
+	recalled    int64       // as in destination
 	random      float64
 }
 
+// began is the outcome of a turn in which nothing has happened yet.
+func (t turn) began() outcome {
+	return outcome{destination: t.destination, stored: t.stored, from: t.from, parkedAt: t.parkedAt, recalled: t.recalled}
+}
+
 func (t turn) run(ctx context.Context) outcome {
-	result := outcome{destination: t.destination, stored: t.stored, from: t.from, parkedAt: t.parkedAt}
+	result := t.began()
 	next, err := t.freeze(ctx)
 	result.volatile = next.volatile
 	switch {
