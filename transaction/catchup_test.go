@@ -122,7 +122,7 @@ func outage(t *testing.T, around func(b *bench)) {
 	room := func(i int) ident.RoomID { return ident.RoomID(fmt.Sprintf("!r%d:us.example", i)) }
 	everyone := []ident.ServerName{"away.example", "b.example"}
 	b.say(rooms, note{Room: room(0), N: -2}, everyone...)
-	const events, kinds = 800, 10
+	const events, kinds = 400, 10
 	time.Sleep(time.Second)
 	b.say(rooms, note{Room: "!kicked:us.example", N: 1}, everyone...)
 	b.say(rooms, note{Room: "!kicked:us.example", N: 2, About: "@x:away.example"}, everyone...)
@@ -184,14 +184,14 @@ func checkOutage(t *testing.T, b *bench, rooms *presents) {
 			t.Errorf("the last event of %s that came is %d, want %d", room, newest[room], want.N)
 		}
 	}
-	if edus != 40 {
-		t.Errorf("%d EDUs came, want 40", edus)
+	if edus != 20 {
+		t.Errorf("%d EDUs came, want 20", edus)
 	}
 	if n := len(pdus(t, b.peers.answered("away.example"))); n > 30 {
 		t.Errorf("%d events came: that is no catching up", n)
 	}
-	if n := len(pdus(t, b.peers.answered("b.example"))); n != 807 {
-		t.Errorf("who was there got %d events, want 807", n)
+	if n := len(pdus(t, b.peers.answered("b.example"))); n != 407 {
+		t.Errorf("who was there got %d events, want 407", n)
 	}
 }
 
@@ -201,7 +201,7 @@ func TestCatchUp(t *testing.T) {
 
 // Whichever commit of the return is the last one: after a restart it goes on, nothing is lost and nothing comes twice out of order.
 func TestCatchUpSurvivesCrashes(t *testing.T) {
-	for commits := 1; commits <= 7; commits += 2 {
+	for commits := 1; commits <= 5; commits += 2 {
 		for _, point := range []persistence.Point{persistence.BeforeCommit, persistence.AfterCommit} {
 			synctest.Test(t, func(t *testing.T) {
 				outage(t, func(b *bench) {

@@ -34,6 +34,10 @@
 // for the room, what concerns the server's own users, and EDUs (compact.go). When the server is back it is given, where it meets such
 // an event, the room's present instead: the forward extremities, whoever made them, from which it finds the rest (catchup.go).
 //
+// A Strata that was away does not wait to be found: it asks the servers of its rooms for what they have for it (puller.go). The answer
+// is the transaction that would be sent next, under the id under which it would be, so that the inbox works on it once whichever way it
+// comes; the next question names it, and so acknowledges it (pull.go). Who knows nothing of that is asked once, and sends as ever.
+//
 // EDUs that must arrive, messages to devices and changes of device lists, stand in the log like events. Typing, presence and receipts
 // are of use only now: they wait in memory, the latest of each key, and fill up what room a transaction has (volatile.go).
 //

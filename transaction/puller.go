@@ -118,7 +118,7 @@ func hand(ctx context.Context, line chan<- ident.ServerName, server ident.Server
 func (p *Puller) servers(ctx context.Context, now time.Time) (list []ident.ServerName, err error) {
 	err = p.cfg.Store.View(ctx, func(tx *persistence.Tx) error {
 		last, err := tx.LastContact()
-		if err != nil || last == 0 || now.Sub(time.UnixMilli(last)) < awayAfter {
+		if err != nil || now.Sub(time.UnixMilli(last)) < awayAfter {
 			return err
 		}
 		all, err := tx.PullableServers(now.UnixMilli())

@@ -19,7 +19,7 @@ import (
 func TestTheFileStopsGrowing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
-		const perDay = 60
+		const perDay = 32
 		event := 0
 		live := func(days int) map[string]int {
 			ctx, cancel := context.WithCancel(t.Context())

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,17 +88,17 @@ func TestVolatileEDUsOfAServerThatIsDown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.stop()
-		dropped := 0
+		var dropped atomic.Int32
 		b.trace = trace.SinkFunc(func(e trace.Event) {
 			if _, ok := e.(trace.TransactionEDUDropped); ok {
-				dropped++
+				dropped.Add(1)
 			}
 		})
 		b.start()
 		defer b.stop()
-		down := true
+		var up atomic.Bool
 		b.peers.answer = func(request) (transport.Answer, error) {
-			if down {
+			if !up.Load() {
 				return transport.Answer{}, &transport.Failure{Class: "dial"}
 			}
 			return transport.Answer{Status: 200, Body: []byte(`{}`)}, nil
@@ -111,13 +112,13 @@ func TestVolatileEDUsOfAServerThatIsDown(t *testing.T) {
 		if n := len(b.peers.sentTo("a.example")); n != 1 {
 			t.Errorf("%d attempts: it is backing off", n)
 		}
-		if dropped != 10 {
-			t.Errorf("%d were dropped, want those beyond 50", dropped)
+		if n := dropped.Load(); n != 10 {
+			t.Errorf("%d were dropped, want those beyond 50", n)
 		}
 		time.Sleep(135 * time.Second)
 		b.typing("late", 0, "a.example")
 		synctest.Wait()
-		down = false
+		up.Store(true)
 		time.Sleep(time.Hour)
 		got := edusOf(t, b.peers.answered("a.example"))
 		if want := []string{"first:0", "late:0"}; !slices.Equal(got, want) {

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/cryptotest"
 	"testing/synctest"
@@ -27,10 +28,10 @@ type away struct {
 	rooms []ident.RoomID
 }
 
-// newAway has a make rooms that b and c join.
-func newAway(t *testing.T, seed Seed, rooms int) *away {
+// newAway has a make rooms that b and c join. Of the servers those named in stock are not ours.
+func newAway(t *testing.T, seed Seed, rooms int, stock ...string) *away {
 	t.Helper()
-	script := &Script{Servers: []string{"a", "b", "c"}}
+	script := &Script{Servers: []string{"a", "b", "c"}, Stock: stock}
 	w, err := NewWorld(seed, script, "10", t.TempDir)
 	if err != nil {
 		t.Fatal(err)
@@ -169,6 +170,53 @@ func TestAway(t *testing.T) {
 				s.talk(2 * rooms) // the last words reference what there is
 				s.world.settle()
 				s.converged()
+			})
+		})
+	}
+}
+
+// A server was down for long. What a Strata has for it, it pulls; a stock server is asked once, sends by itself, and is not asked
+// again after the next outage. Nothing comes twice, and all rooms end the same.
+func TestAwayPulls(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		crash int // of c's commits after its return, 0 for none
+	}{{"undisturbed", 0}, {"killed while it pulls", 9}} {
+		t.Run(tt.name, func(t *testing.T) {
+			cryptotest.SetGlobalRandom(t, 1)
+			synctest.Test(t, func(t *testing.T) {
+				const rooms = 6
+				s := newAway(t, 1, rooms, "b")
+				defer s.world.Close()
+				c := s.world.nodes[2]
+				for range 2 {
+					c.leave(10 * time.Minute)
+					time.Sleep(time.Second)
+					s.talk(120)
+					if tt.crash > 0 {
+						c.planCrash(&crash{point: persistence.BeforeCommit, commits: tt.crash})
+					}
+					c.await()
+					s.world.settle()
+					c.planCrash(nil)
+				}
+				s.talk(2 * rooms)
+				s.world.settle()
+				s.converged()
+				ours, stock := 0, 0
+				for _, line := range s.world.Timeline.Lines() {
+					if strings.Contains(line, "c.example") && strings.Contains(line, "transaction.pulled") {
+						if strings.Contains(line, "From:a.example") && !strings.Contains(line, "Transactions:0 ") {
+							ours++
+						}
+						if strings.Contains(line, "Stock:true") {
+							stock++
+						}
+					}
+				}
+				if tt.crash == 0 && ours < 2 || stock != 1 { // who was killed is sent the rest: it was not away for long
+					t.Errorf("pulled %d times from a server that can be pulled from, want after each outage; found that one is stock %d times, want once", ours, stock)
+				}
 			})
 		})
 	}

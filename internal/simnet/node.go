@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +22,9 @@ import (
 )
 
 var errCrash = errors.New("the simulation killed the process")
+
+// pullPath is where servers that were away ask for what they missed.
+const pullPath = "/_matrix/federation/unstable/io.github.strata-matrix.since/"
 
 // maxPause is the longest that a server stays down after a crash.
 const maxPause = 90 * time.Second
@@ -43,6 +48,7 @@ type node struct {
 	key     signing.Key // the first; see keyFile for what came after
 	journal *Journal
 	liar    *liar // nil: it is honest
+	stock   bool  // it does not know how to be pulled from
 	ended   chan struct{}
 
 	mu     sync.Mutex
@@ -51,6 +57,7 @@ type node struct {
 	server *messaging.Server // nil while it is down
 	up     chan struct{}     // closed while it is up
 	stop   chan bool         // of this life: true to stay down
+	away   time.Duration     // how much longer the next pause is
 	crash  *crash            // planned
 }
 
@@ -76,6 +83,7 @@ func newNode(w *World, letter string) (*node, error) {
 	if err := signing.CreatePrivateFile(n.keyFile(), []byte(key.Line()+"\n")); err != nil {
 		return nil, err
 	}
+	n.stock = slices.Contains(w.Script.Stock, letter)
 	if slices.Contains(w.Script.Liars, letter) {
 		w.Net.Distrust(name)
 		n.liar = newLiar(n)
@@ -88,8 +96,25 @@ func (n *node) keep() {
 	defer close(n.ended)
 	pause := n.world.Seed.Stream("pauses", string(n.name))
 	for n.live() {
-		time.Sleep(time.Duration(pause.Float64() * float64(maxPause)))
+		time.Sleep(time.Duration(pause.Float64()*float64(maxPause)) + n.takeAway())
 	}
+}
+
+// takeAway gives how much longer the coming pause is, and makes the one after it as long as usual.
+func (n *node) takeAway() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	away := n.away
+	n.away = 0
+	return away
+}
+
+// leave ends the present life in an orderly way and has the next begin much later.
+func (n *node) leave(away time.Duration) {
+	n.mu.Lock()
+	n.away = away
+	n.mu.Unlock()
+	n.close(false)
 }
 
 // live is one life, from opening to closing. It reports whether there is another.
@@ -131,6 +156,9 @@ func (n *node) run(number int, life *Life, server *messaging.Server) (again bool
 	if n.liar != nil {
 		handler = n.liar.around(handler)
 	}
+	if n.stock {
+		handler = withoutPull(handler)
+	}
 	n.world.Net.Attach(string(n.name), life, handler)
 	stop := make(chan bool, 1)
 	n.mu.Lock()
@@ -157,6 +185,17 @@ func (n *node) run(number int, life *Life, server *messaging.Server) (again bool
 	}
 	n.world.Timeline.Add(string(n.name), "DOWN")
 	return !stay
+}
+
+// withoutPull is a server that does not know our own endpoint.
+func withoutPull(known http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, pullPath) {
+			http.Error(w, `{"errcode":"M_UNRECOGNIZED","error":"unknown endpoint"}`, http.StatusNotFound)
+			return
+		}
+		known.ServeHTTP(w, r)
+	})
 }
 
 // atCommit runs on the store's goroutine.

@@ -26,6 +26,7 @@ type Script struct {
 	Servers []string // letters; a is a.example with the user @a:a.example
 	Steps   []Step
 	Liars   []string // those of them that are not honest
+	Stock   []string // those that know nothing but the specification
 	Revokes bool     // rights are taken away in it, so events may be refused or soft-fail
 
 	Expected []Expectation
