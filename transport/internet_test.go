@@ -291,3 +291,21 @@ func TestExamineAndVisit(t *testing.T) {
 		t.Error("the DNS was not asked anew")
 	}
 }
+
+// The well-known document is asked for at each address of its host that may be connected to, and only there.
+func TestDocumentByAddress(t *testing.T) {
+	n := newInternet(t, "s.example 300 A 1.2.3.4\ns.example 300 AAAA 2600::5\ns.example 300 A 10.0.0.1\nw.example 300 A 1.2.3.9\n")
+	n.site("1.2.3.4:443", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "https://w.example/m", http.StatusFound)
+	}, "s.example")
+	n.site("[2600::5]:443", document("six.example"), "s.example")
+	n.site("10.0.0.1:443", document("inside.example"), "s.example")
+	n.site("1.2.3.9:443", document("four.example"), "w.example")
+	got := map[string]ident.ServerName{}
+	for _, d := range n.network(NetworkConfig{}).DocumentByAddress(t.Context(), "s.example") {
+		got[d.Addr.String()] = d.Server
+	}
+	if diff := cmp.Diff(map[string]ident.ServerName{"1.2.3.4": "four.example", "2600::5": "six.example"}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/strata-matrix/strata/transport/discovery"
@@ -72,6 +73,44 @@ func (n *Network) place(ctx context.Context, target discovery.Target, fresh bool
 	}
 	return p
 }
+
+// AddressedDocument is the well-known document of a host as one of its addresses gives it.
+type AddressedDocument struct {
+	Addr netip.Addr
+	discovery.Document
+}
+
+// DocumentByAddress asks each address of host for the well-known document, which should be the same everywhere; requests meet any of
+// them. Redirects are followed in the ordinary way. Nothing is remembered.
+func (n *Network) DocumentByAddress(ctx context.Context, host string) []AddressedDocument {
+	found, err := n.dialer.find(ctx, host, false, false)
+	if err != nil {
+		return nil
+	}
+	var all []AddressedDocument
+	for _, addr := range n.dialer.permitted(found.List) {
+		all = append(all, AddressedDocument{Addr: addr})
+	}
+	own := net.JoinHostPort(host, strconv.Itoa(webPort))
+	var wg sync.WaitGroup
+	for i := range all {
+		wg.Go(func() {
+			via := newWebTransport(n.dialer)
+			via.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if address == own {
+					return n.dialer.connectTo(webPort)(ctx, all[i].Addr)
+				}
+				return n.dialer.dial(ctx, network, address)
+			}
+			all[i].Document = n.resolver.Fetch(ctx, host, via)
+		})
+	}
+	wg.Wait()
+	return all
+}
+
+// webPort is where well-known documents are.
+const webPort = 443
 
 // Visit is what one address of a server shows. Nothing is sent to one whose certificate is not good.
 type Visit struct {

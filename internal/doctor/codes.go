@@ -25,6 +25,7 @@ var (
 	codeWellKnown     = Code{"W201", "X-23", "the well-known document cannot be used, and is passed over", "have it answered with status 200 and {\"m.server\": \"host:port\"}, or with 404 if it is not wanted"}
 	codeWellKnownType = Code{"W202", "X-23", "the well-known document does not say that it is JSON", "send it with Content-Type: application/json"}
 	codeStale         = Code{"W203", "X-24", "the well-known document cannot be had now, and what it said before is used for up to 48 hours", "see that the web server answers"}
+	codeDiffers       = Code{"W204", "X-22", "the addresses of the host give different well-known documents", "have all of them answer the same, IPv4 and IPv6"}
 
 	codeSRV       = Code{"E301", "X-27", "the DNS does not answer", "see whether the name servers of the domain work; others get no further either"}
 	codeNoService = Code{"E302", "X-32", "the SRV record says that there is no such service", "remove the record with target \".\", or name the server in it"}
@@ -64,7 +65,7 @@ func Codes() []Code {
 	return []Code{
 		codeConfig, codeKeyFile, codeOwnCert, codeNotRunning, codeOtherKeys, codeOwnExpiring,
 		codeName, codeNotFederated,
-		codeWellKnown, codeWellKnownType, codeStale,
+		codeWellKnown, codeWellKnownType, codeStale, codeDiffers,
 		codeSRV, codeNoService, codeLegacySRV,
 		codeNoAddress, codeDenied, codeAlias, codeLookup, codeSomeDenied,
 		codeConnect, codeOneOfMany, codeCertificate, codeExpiring, codeTLS, codeUnverified,

@@ -20,6 +20,7 @@ import (
 type Network interface {
 	Examine(ctx context.Context, server ident.ServerName, fresh bool) transport.Examination
 	Visit(ctx context.Context, target discovery.Target, addr netip.AddrPort, paths ...string) transport.Visit
+	DocumentByAddress(ctx context.Context, host string) []transport.AddressedDocument
 }
 
 // Client sends signed requests. *transport.Client is one.
@@ -75,7 +76,7 @@ type visit struct {
 // Run examines a server. It takes as long as ctx allows, at most.
 func Run(ctx context.Context, config Config) Report {
 	e := newExam(config)
-	if e.find(ctx) && e.connect(ctx) {
+	if e.find(ctx, true) && e.connect(ctx) {
 		e.version()
 		e.keys(ctx)
 		e.signedRequest(ctx)
@@ -88,7 +89,7 @@ func Run(ctx context.Context, config Config) Report {
 // Resolve examines where requests to a server go; with connect also what is there.
 func Resolve(ctx context.Context, config Config, connect bool) Report {
 	e := newExam(config)
-	if e.find(ctx) && connect {
+	if e.find(ctx, connect) && connect {
 		e.connect(ctx)
 	}
 	e.report.conclude()
@@ -103,8 +104,9 @@ func newExam(config Config) *exam {
 	}}
 }
 
-// find is everything up to the addresses. It is false when there is none to connect to.
-func (e *exam) find(ctx context.Context) bool {
+// find is everything up to the addresses; with connect the well-known document is asked for at each address of its host. It is false
+// when there is nothing to connect to.
+func (e *exam) find(ctx context.Context, connect bool) bool {
 	if !e.begin() {
 		return false
 	}
@@ -116,9 +118,10 @@ func (e *exam) find(ctx context.Context) bool {
 		e.step("server name", 0, []string{e.resolved.Err.Error()}, found(codeName, "%v", e.resolved.Err))
 		return false
 	}
-	e.wellKnown()
+	took := time.Since(begun)
+	e.wellKnown(ctx, connect)
 	e.services()
-	return e.addresses(time.Since(begun))
+	return e.addresses(took)
 }
 
 // begin is the name.

@@ -34,6 +34,7 @@ import (
 // patient is a server as the steps see it, all of it good to begin with; each case makes one thing bad.
 type patient struct {
 	examination transport.Examination
+	documents   []transport.AddressedDocument
 	visits      map[string]transport.Visit
 	answer      transport.Raw // to the signed request
 	answerErr   error
@@ -42,6 +43,10 @@ type patient struct {
 
 func (p *patient) Examine(context.Context, ident.ServerName, bool) transport.Examination {
 	return p.examination
+}
+
+func (p *patient) DocumentByAddress(context.Context, string) []transport.AddressedDocument {
+	return p.documents
 }
 
 func (p *patient) Visit(_ context.Context, _ discovery.Target, addr netip.AddrPort, _ ...string) transport.Visit {
@@ -147,6 +152,15 @@ func TestFindings(t *testing.T) {
 		{func(_ *testing.T, p *patient) {
 			*p.examination.Steps[0].Document = discovery.Document{Server: "fed.example.org:443", Failures: 1, Problem: "refused"}
 		}, "W203"},
+		{func(_ *testing.T, p *patient) {
+			p.documents = []transport.AddressedDocument{
+				{Addr: netip.MustParseAddr(v4), Document: discovery.Document{Server: "fed.example.org"}},
+				{Addr: netip.MustParseAddr(v6), Document: discovery.Document{Problem: "refused"}},
+			}
+		}, "W204"},
+		{func(_ *testing.T, p *patient) {
+			p.documents = []transport.AddressedDocument{{Document: discovery.Document{Problem: "refused"}}, {Document: discovery.Document{Status: 404}}}
+		}, ""},
 		{func(_ *testing.T, p *patient) {
 			p.examination = transport.Examination{Err: fmt.Errorf("%w: port 0", discovery.ErrInvalidName)}
 		}, "E101"},

@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"mime"
@@ -18,7 +19,7 @@ import (
 )
 
 // wellKnown is step 3 of the specification, X-22 to X-24.
-func (e *exam) wellKnown() {
+func (e *exam) wellKnown(ctx context.Context, everywhere bool) {
 	i := slices.IndexFunc(e.resolved.Steps, func(s discovery.Step) bool { return s.Document != nil })
 	if i < 0 {
 		e.report.WellKnownResult.Result = "not asked for: the name has a port or is an IP address"
@@ -52,7 +53,28 @@ func (e *exam) wellKnown() {
 		evidence = append(evidence, "no delegation")
 		e.report.WellKnownResult.Result = "no delegation"
 	}
+	if everywhere {
+		lines, differ := compareDocuments(e.Network.DocumentByAddress(ctx, d.Host))
+		evidence, findings = append(evidence, lines...), append(findings, differ...)
+	}
 	e.step("well-known", e.resolved.Steps[i].Took, evidence, findings...)
+}
+
+// compareDocuments tells what each address of the host answers, if that is not the same everywhere: whoever asks gets one of them.
+func compareDocuments(all []transport.AddressedDocument) (evidence []string, findings []Finding) {
+	said := map[string]bool{}
+	for _, d := range all {
+		said[string(d.Server)] = true
+		answer := "m.server = " + string(d.Server)
+		if d.Server == "" {
+			answer = d.Problem
+		}
+		evidence = append(evidence, fmt.Sprintf("%s: %s", d.Addr, answer))
+	}
+	if len(said) < 2 {
+		return nil, nil
+	}
+	return evidence, []Finding{found(codeDiffers, "")}
 }
 
 // services are the SRV records, X-27, X-28, X-32.

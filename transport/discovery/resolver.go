@@ -113,7 +113,7 @@ func (r *Resolver) walk(ctx context.Context, server ident.ServerName, fresh bool
 func (r *Resolver) document(ctx context.Context, host string, fresh bool) (Document, bool, error) {
 	return r.documents.Ask(ctx, host, fresh, r.timeout, func(ctx context.Context, known Document) (Document, error) {
 		begun := time.Now()
-		next := known.learn(r.fetch(ctx, host), time.Now())
+		next := known.learn(r.fetch(ctx, host, r.transport), time.Now())
 		r.trace.Emit(trace.TransportWellKnown{
 			Host: host, Delegated: string(next.Server), Note: next.Note, Until: next.Expires, Took: time.Since(begun),
 		})

@@ -60,8 +60,15 @@ type reading struct {
 	transient bool          // no answer, or one that does not say that the document is gone
 }
 
+// Fetch asks host for its document by a way of one's own, and remembers nothing.
+func (r *Resolver) Fetch(ctx context.Context, host string, via http.RoundTripper) Document {
+	ctx, cancel := context.WithTimeout(ctx, r.timeout)
+	defer cancel()
+	return r.fetch(ctx, host, via).Document
+}
+
 // fetch asks host for its document. Every failure is a reading.
-func (r *Resolver) fetch(ctx context.Context, host string) reading {
+func (r *Resolver) fetch(ctx context.Context, host string, via http.RoundTripper) reading {
 	url := "https://" + host + wellKnownPath
 	got := reading{Document: Document{Host: host, URL: url}}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -71,7 +78,7 @@ func (r *Resolver) fetch(ctx context.Context, host string) reading {
 	}
 	request.Header.Set("Accept", "application/json")
 	request.Header.Set("User-Agent", r.userAgent)
-	client := http.Client{Transport: r.transport, CheckRedirect: mayFollow}
+	client := http.Client{Transport: via, CheckRedirect: mayFollow}
 	response, err := client.Do(request)
 	if err != nil {
 		var where *neturl.Error
