@@ -54,8 +54,8 @@ func (in *inbound) claims() ([]signing.Credentials, error) {
 	return claims, nil
 }
 
-// payer is who is charged for fetching the key of an origin that is not proven yet: the address that the request came from, of
-// IPv6 the network. Behind a proxy of ours all have one address: then it is the origin that is claimed.
+// payer is who is charged for what is fetched for a request whose origin is not proven: the address that it came from, of IPv6 the
+// network. Behind a proxy of ours all have one address: then it is the origin that is claimed, "" for none.
 func (in *inbound) payer(claimed ident.ServerName) string {
 	const network = 64 // bits; one customer's
 	from, err := netip.ParseAddrPort(in.http.RemoteAddr)

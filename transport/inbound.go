@@ -18,6 +18,7 @@ import (
 
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/keys"
 )
 
 // inbound is one request on its way to the handler, on the goroutine that serves it. The checks run in the order in which they
@@ -56,7 +57,11 @@ func (in *inbound) run() (Reply, error) {
 		}
 		defer in.visit.finish()
 	}
-	return in.server.handle(in.http.Context(), in.match.route, &Request{
+	payer := string(in.origin) // of what its events make us fetch
+	if in.match.route.Open {
+		payer = in.payer("")
+	}
+	return in.server.handle(keys.OnBehalf(in.http.Context(), payer), in.match.route, &Request{
 		Origin: in.origin,
 		Method: in.http.Method,
 		URI:    in.uri(),

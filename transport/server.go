@@ -214,8 +214,5 @@ func (s *Server) handle(ctx context.Context, route *Route, request *Request) (re
 	}()
 	ctx, cancel := context.WithTimeout(ctx, s.limits.HandleTime)
 	defer cancel()
-	if request.Origin != "" {
-		ctx = keys.OnBehalf(ctx, string(request.Origin)) // what its events make us fetch
-	}
 	return route.Handle(ctx, request)
 }

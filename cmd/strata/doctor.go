@@ -22,7 +22,7 @@ type doctorCmd struct {
 	reachFlags
 	Config string   `group:"Reach" short:"c" placeholder:"FILE" help:"Configuration of our server. Otherwise strata.toml if it exists. Environment: STRATA_CONFIG."`
 	Server string   `arg:"" optional:"" help:"The server to examine, such as example.org. Without: our own, as others see it."`
-	Notary []string `placeholder:"SERVER" help:"Ask this one too what the server's keys are. Can be repeated."`
+	Notary []string `placeholder:"SERVER" help:"Ask this one too what the server's keys are, beside trusted_key_servers. Our own clock is compared with theirs. Can be repeated."`
 }
 
 // Help implements kong.HelpProvider.

@@ -137,11 +137,12 @@ func (h *handler) doctor(ctx context.Context, q Examine) (doctor.Report, error) 
 	if h.server.Network() == nil {
 		return doctor.Report{}, &Error{Kind: Usage, Message: "this server runs in a simulated network"}
 	}
-	config := doctor.Config{Server: q.Server, Network: h.server.Network(), Ring: h.server.Keys()}
+	config := doctor.Config{
+		Server: q.Server, Network: h.server.Network(), Client: h.server.Client(), Ring: h.server.Keys(), Notary: h.server.Keys().Trusted(),
+	}
 	if q.Server == "" || q.Server == string(h.server.Name()) {
 		config.Server, config.Own = string(h.server.Name()), h.server.OwnKeys()
 	} else {
-		config.Client = h.server.Client()
 		config.Policy = h.server.Client().Federates(ident.ServerName(q.Server))
 	}
 	for _, name := range q.Notaries {
@@ -149,7 +150,9 @@ func (h *handler) doctor(ctx context.Context, q Examine) (doctor.Report, error) 
 		if err != nil {
 			return doctor.Report{}, err
 		}
-		config.Notary = append(config.Notary, notary)
+		if !slices.Contains(config.Notary, notary) {
+			config.Notary = append(config.Notary, notary)
+		}
 	}
 	if history, err := h.look.Keys(ctx, config.Server); err == nil {
 		config.Seen = map[string]string{}

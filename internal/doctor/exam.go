@@ -80,7 +80,7 @@ func Run(ctx context.Context, config Config) Report {
 		e.version()
 		e.keys(ctx)
 		e.signedRequest(ctx)
-		e.clock()
+		e.clock(ctx)
 	}
 	e.report.conclude()
 	return e.report
@@ -198,8 +198,8 @@ func (e *exam) answered() (good []visit) {
 
 // signedRequest asks for something that needs a signature and harms nobody: the profile of a user that does not exist.
 func (e *exam) signedRequest(ctx context.Context) {
-	if e.Client == nil {
-		e.skip("signed request", "not to ourselves")
+	if e.Client == nil || e.Own != nil {
+		e.skip("signed request", "not to ourselves, nor without the running server")
 		return
 	}
 	call := transport.Call{
@@ -230,22 +230,48 @@ const (
 	skewFailure = 5 * time.Minute
 )
 
-func (e *exam) clock() {
-	for _, v := range e.answered() {
-		skew, known := transport.Skew(v.Replies[0], e.now)
-		if !known {
-			continue
-		}
-		evidence := []string{fmt.Sprintf("Date header %+.0f s from ours", skew.Seconds())}
-		switch size := max(skew, -skew); {
-		case size > skewFailure:
-			e.step("clock", 0, evidence, found(codeClock, "theirs is %s ahead", skew))
-		case size > skewWarning:
-			e.step("clock", 0, evidence, found(codeSkewed, "theirs is %s ahead", skew))
-		default:
-			e.step("clock", 0, evidence)
-		}
+// clock compares the server's clock with ours, and our own with those of the notaries.
+func (e *exam) clock(ctx context.Context) {
+	if e.Own != nil {
+		e.ownClock(ctx)
 		return
 	}
+	for _, v := range e.answered() {
+		if skew, known := transport.Skew(v.Replies[0], e.now); known {
+			line, findings := judgeSkew(e.name, skew)
+			e.step("clock", 0, []string{line}, findings...)
+			return
+		}
+	}
 	e.skip("clock", "no Date header")
+}
+
+func (e *exam) ownClock(ctx context.Context) {
+	var evidence []string
+	var findings []Finding
+	for _, notary := range e.Notary {
+		if e.Client == nil {
+			break
+		}
+		raw, err := e.Client.Raw(ctx, notary, transport.Call{Method: "GET", Path: versionPath, Unsigned: true})
+		if skew, known := transport.Skew(raw, time.Now()); err == nil && known {
+			line, found := judgeSkew(notary, skew)
+			evidence, findings = append(evidence, line), append(findings, found...)
+		}
+	}
+	if evidence == nil {
+		e.skip("clock", "nobody to compare with: --notary SERVER names one")
+		return
+	}
+	e.step("clock", 0, evidence, findings...)
+}
+
+func judgeSkew(server ident.ServerName, skew time.Duration) (line string, findings []Finding) {
+	switch size := max(skew, -skew); {
+	case size > skewFailure:
+		findings = []Finding{found(codeClock, "that of %s is %s ahead of ours", server, skew.Round(time.Second))}
+	case size > skewWarning:
+		findings = []Finding{found(codeSkewed, "that of %s is %s ahead of ours", server, skew.Round(time.Second))}
+	}
+	return fmt.Sprintf("Date of %s is %+.0f s from ours", server, skew.Seconds()), findings
 }

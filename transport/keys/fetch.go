@@ -29,17 +29,17 @@ type flight struct {
 	done    chan struct{}
 }
 
-// fetchAll asks the servers, several at a time, and returns when all are done or ctx ends. A share bounds
-// the fetches that its callers have under way together.
-func (r *Ring) fetchAll(ctx context.Context, records []*record, s *share) {
+// fetchAll asks the servers, several at a time, and returns when all are done or ctx ends. Shares bound
+// the fetches that their callers have under way together.
+func (r *Ring) fetchAll(ctx context.Context, records []*record, shares ...*share) {
 	work := make(chan *record)
 	var wg sync.WaitGroup
 	for range min(len(records), maxFetchesPerCall) {
 		wg.Go(func() {
 			for rec := range work {
-				if s.take(ctx) {
+				if takeAll(ctx, shares) {
 					r.fetchOne(ctx, rec)
-					s.give()
+					giveAll(shares)
 				}
 			}
 		})

@@ -18,8 +18,9 @@ const (
 	MaxAttested = 128
 	// MaxAttestedKeys is how many keys of one server a request can ask for by name.
 	MaxAttestedKeys = maxKeys
-	// maxFetchesForOthers are under way at a time for all who ask, so that they cannot take the fetches that we need.
-	maxFetchesForOthers = 16
+	// maxFetchesForOthers are under way at a time for all who ask, so that they cannot take the fetches that we need. Each of them
+	// has half at most, maxPerPayer.
+	maxFetchesForOthers = 32
 )
 
 // Ask is what a notary is asked about one server.
@@ -71,7 +72,9 @@ func (r *Ring) refresh(ctx context.Context, asks map[ident.ServerName]Ask, recor
 	}
 	short, cancel := context.WithTimeout(ctx, r.timeout) // the longest that who asks waits
 	defer cancel()
-	r.fetchAll(short, stale, r.others)
+	payer, done := r.payers.open(ctx)
+	defer done()
+	r.fetchAll(short, stale, payer, r.others)
 	r.save(ctx)
 }
 

@@ -100,6 +100,14 @@ func NewRing(cfg RingConfig) *Ring {
 // Published is our signed key document, to be served at now. It must not be modified.
 func (r *Ring) Published(now time.Time) []byte { return r.own.Published(now) }
 
+// Trusted are the notaries that are believed.
+func (r *Ring) Trusted() (names []ident.ServerName) {
+	for _, notary := range r.trusted {
+		names = append(names, notary.Server)
+	}
+	return names
+}
+
 // Close ends what goes on for nobody. The ring can still be used; it renews nothing any more.
 func (r *Ring) Close() {
 	r.mu.Lock()

@@ -84,3 +84,21 @@ func (s *share) give() {
 		<-s.places
 	}
 }
+
+// takeAll takes a place in each share or in none. All callers name their shares in one order, the narrower first, so that nobody
+// holds a place of many while it waits for one of few.
+func takeAll(ctx context.Context, shares []*share) bool {
+	for i, s := range shares {
+		if !s.take(ctx) {
+			giveAll(shares[:i])
+			return false
+		}
+	}
+	return true
+}
+
+func giveAll(shares []*share) {
+	for _, s := range shares {
+		s.give()
+	}
+}

@@ -134,3 +134,31 @@ func TestRenewedAtHalfLife(t *testing.T) {
 		}
 	})
 }
+
+// Likewise for who asks us as a notary: one that names dead servers without end leaves others their answers.
+func TestOneAskerCannotTakeTheNotary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, "good.example")
+		n.delay, n.quick = time.Hour, "good.example"
+		ring := newTestRing(n, &memory{})
+		ctx, cancel := context.WithCancel(OnBehalf(t.Context(), "198.51.100.7"))
+		for call := range 20 {
+			var asks []Ask
+			for _, q := range dead(fmt.Sprint("s", call, "-"), MaxAttested) {
+				asks = append(asks, Ask{Server: q.Server})
+			}
+			go ring.Attest(ctx, asks)
+		}
+		synctest.Wait()
+		if n.most != maxPerPayer {
+			t.Errorf("%d fetches at a time, want %d", n.most, maxPerPayer)
+		}
+		start := time.Now()
+		docs := ring.Attest(OnBehalf(t.Context(), "203.0.113.5"), []Ask{{Server: "good.example"}})
+		if len(docs) != 1 || time.Since(start) > n.quickTime() {
+			t.Errorf("%d documents after %s", len(docs), time.Since(start))
+		}
+		cancel()
+		synctest.Wait()
+	})
+}
