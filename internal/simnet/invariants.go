@@ -21,6 +21,7 @@ type End struct {
 	Links        []string // what the ledger found
 	Faults       []string // what the world found
 	Revokes      bool     // the script takes rights away
+	Veiled       bool     // it veils history
 	Liars        []ident.ServerName
 	Granted      Power // what users of honest servers gave
 	Expected     []Expectation
@@ -43,6 +44,7 @@ var Invariants = []struct {
 	{"honest events are not refused", nothingRefused},
 	{"nothing forged is accepted", nothingForged},
 	{"nobody has power that was not given", powerIsGiven},
+	{"history is shown to whom it may be", historyIsVeiled},
 	{"the end is as expected", endIsExpected},
 	{"liars take little space", liarsTakeLittle},
 }
@@ -285,7 +287,7 @@ func nothingRefused(e End) (wrong []string) {
 		for _, v := range s.Verdicts {
 			decisive := v.Decisive()
 			switch {
-			case v.Outcome == pdu.Accepted && (!v.Redacted || e.redacted(v.Event)): // others give what is left of it
+			case v.Outcome == pdu.Accepted && (!v.Redacted || e.Veiled || e.redacted(v.Event)): // others give what is left of it
 			case v.Outcome == pdu.Dropped && (decisive.Rule == "T-09" || strings.HasPrefix(decisive.Detail, "no usable key of ")):
 			case v.Outcome == pdu.SoftFailed && e.Revokes:
 			case v.Outcome == pdu.Quarantined && !s.Joined:

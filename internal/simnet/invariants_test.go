@@ -85,6 +85,18 @@ func TestInvariantsFind(t *testing.T) {
 			kick.Life = 1
 			b.Callbacks = append(b.Callbacks, kick)
 		}, []string{"servers converge", "servers hold the same events"}},
+		{"b sees what was said before its join", func(a, b *simnet.Snapshot, _ *simnet.End) {
+			for _, s := range []*simnet.Snapshot{a, b} {
+				k := s.Events["$a"]
+				k.Veil = true
+				s.Events["$a"] = k
+				early := simnet.Known{ID: "$early", Outcome: pdu.Accepted, InGraph: true, Sender: "@a:a.example", Parents: []ident.EventID{"$a"}, Said: true}
+				s.Events["$early"] = early
+				join := s.Events["$b"]
+				join.Parents = append(join.Parents, "$early")
+				s.Events["$b"] = join
+			}
+		}, []string{"history is shown to whom it may be"}},
 		{"nobody is left", func(a, b *simnet.Snapshot, _ *simnet.End) { a.Joined, b.Joined = false, false }, []string{"servers converge"}},
 		{"an event that b says is not with a", func(a, _ *simnet.Snapshot, _ *simnet.End) {
 			delete(a.Events, "$said")

@@ -29,12 +29,13 @@ type liar struct {
 	node   *node
 	client *transport.Client // by which it sends transactions of its own making, outside its server's queue
 
-	mu    sync.Mutex
-	rand  *rand.Rand
-	lies  map[string]bool
-	views []view // what it remembers of the room, oldest first
-	made  map[ident.EventID]*event.Event
-	txns  int
+	mu     sync.Mutex
+	allies []*liar // who know at once what this one makes and remembers, and answer for it too
+	rand   *rand.Rand
+	lies   map[string]bool
+	views  []view // what it remembers of the room, oldest first
+	made   map[ident.EventID]*event.Event
+	txns   int
 }
 
 // view is the room as a liar's server once knew it.
@@ -63,6 +64,7 @@ var hostileVerbs = []string{"remembers", "remember", "forges", "forge", "forks",
 //
 //	liar d                           honest in its answers; but its user can do the following
 //	liar d withholds                 see lies for what there is
+//	liar d with e                    what one of them makes and remembers the other does too, from here on
 //	d remembers                      the room as it is now, to forge events that begin there
 //	d forges 10                      events of any kind that must not count, to some or all of the honest servers
 //	d forks 10                       well-made messages on the oldest view that it remembers, each to one honest server
@@ -78,6 +80,16 @@ func (s *Script) parseLiar(words []string) (func(*World), error) {
 	}
 	if lie == "" {
 		return func(*World) {}, nil
+	}
+	if other, ok := strings.CutPrefix(lie, "with "); ok {
+		if !slices.Contains(s.Liars, other) || other == letter {
+			return nil, errors.New("another liar is needed")
+		}
+		return func(w *World) {
+			d, e := w.actors[letter].node.liar, w.actors[other].node.liar
+			d.joinForces(e)
+			e.joinForces(d)
+		}, nil
 	}
 	if _, known := lies[lie]; !known {
 		return nil, fmt.Errorf("%q is no lie", lie)
@@ -130,9 +142,25 @@ func (l *liar) remember(room ident.RoomID) {
 		slot, _ := e.Slot()
 		v.state[slot] = e
 	}
+	l.each(func(one *liar) { one.views = append(one.views, v) })
+}
+
+func (l *liar) joinForces(other *liar) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.views = append(l.views, v)
+	l.allies = append(l.allies, other)
+}
+
+// each does something to this liar and to its allies, one after the other.
+func (l *liar) each(do func(*liar)) {
+	l.mu.Lock()
+	all := append([]*liar{l}, l.allies...)
+	l.mu.Unlock()
+	for _, one := range all {
+		one.mu.Lock()
+		do(one)
+		one.mu.Unlock()
+	}
 }
 
 // oldest and newest are views that it has, nil for none.
@@ -172,9 +200,7 @@ func (l *liar) victims() (list []ident.ServerName) {
 
 // keep takes down an event that it made, to answer for it.
 func (l *liar) keep(e *event.Event) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.made[e.ID()] = e
+	l.each(func(one *liar) { one.made[e.ID()] = e })
 }
 
 // inOrder is the events that it made, in an order that a seed repeats.

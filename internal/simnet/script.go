@@ -28,6 +28,7 @@ type Script struct {
 	Liars   []string // those of them that are not honest
 	Stock   []string // those that know nothing but the specification
 	Revokes bool     // rights are taken away in it, so events may be refused or soft-fail
+	Veiled  bool     // history is not shown to all in it, so what some are given of it is redacted
 
 	Expected []Expectation
 }
@@ -64,6 +65,7 @@ type Step struct {
 //	a empowers b 50                  power level
 //	a bans b                         likewise kicks and unbans
 //	a redacts b                      the newest message of b that a has
+//	a veils                          the room's history from here on: who was not there is not to see it
 //	b rotates 30s                    its signing key: the new one is published so long before it signs; or now
 //	b leaves
 //	b restarts                       orderly, between two things that it does
@@ -113,7 +115,7 @@ var (
 		"empowers": (*Script).parseEmpowers, "leaves": (*Script).parseLeaves, "leave": (*Script).parseLeaves,
 		"restarts": (*Script).parseRestarts, "restart": (*Script).parseRestarts,
 		"bans": parseMembership("ban"), "kicks": parseMembership("leave"), "unbans": parseMembership("leave"),
-		"redacts": (*Script).parseRedacts,
+		"redacts": (*Script).parseRedacts, "veils": (*Script).parseVeils,
 		"rotates": (*Script).parseRotates, "rotate": (*Script).parseRotates,
 		"remembers": (*Script).parseRemembers, "remember": (*Script).parseRemembers,
 		"forges": (*Script).parseForges, "forge": (*Script).parseForges, "forks": (*Script).parseForks,

@@ -47,6 +47,8 @@ type Known struct {
 
 	Membership string // that it gives, if it gives any
 
+	Said     bool          // a message with something in it
+	Veil     bool          // it shows history to those only who were there
 	Redacts  ident.EventID // what it redacts, if anything
 	Redacted bool          // a redaction took effect on it
 }
@@ -199,6 +201,9 @@ func (w *World) known(e *event.Event, row persistence.Event) Known {
 		About: fmt.Sprintf("%s of %s", e.Type(), e.Sender()),
 	}
 	k.Redacts, _ = e.Redacts()
+	k.Said = e.Type() == "m.room.message" && e.Content().Has("body")
+	shown, _ := e.Content().Get("history_visibility").Text()
+	k.Veil = e.Type() == visibilityType && shown == "joined"
 	k.Redacted = row.RedactedBy != ""
 	if member, ok := e.Membership(); ok {
 		key, _ := e.StateKey()

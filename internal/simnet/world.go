@@ -134,7 +134,7 @@ func (w *World) Judge() (End, error) {
 	w.Close()
 	end := End{
 		Snapshots: snapshots, Acknowledged: w.Acknowledged(), Links: w.Net.Faults(), Faults: w.Faults(), Revokes: w.Script.Revokes,
-		Expected: w.Script.Expected, Granted: w.granted,
+		Veiled: w.Script.Veiled, Expected: w.Script.Expected, Granted: w.granted,
 	}
 	for _, n := range w.nodes {
 		if n.liar != nil {
