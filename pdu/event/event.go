@@ -58,7 +58,7 @@ type Event struct {
 }
 
 // usualReferences is how many events most events refer to at most.
-const usualReferences = 6
+const usualReferences = 5
 
 // newEvent takes the fields over. Of a field of the wrong type it keeps nothing; Parse has refused those before.
 func newEvent(v *Version, root canonicaljson.Value, f *fields) *Event {
