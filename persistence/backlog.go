@@ -227,25 +227,22 @@ func (tx *Tx) Cover(server ident.ServerName, room ident.RoomID, at Position) err
 // Covered gives the rooms whose present a server was given that has had the log up to from, each with the position up to which it
 // needs nothing more of the room. What is of no use any more is forgotten.
 func (tx *Tx) Covered(server ident.ServerName, from Position) (rooms map[ident.RoomID]Position, err error) {
-	nid, found, err := tx.serverNID(server)
-	if err != nil || !found {
-		return nil, err
-	}
 	over := false
-	err = tx.query(`SELECT room_id, at, through FROM covered WHERE server = ?`, []any{nid}, func(r rowScanner) error {
-		var room ident.RoomID
-		var at, through Position
-		err := r.Scan(&room, &at, &through)
-		if over = over || through <= from; at <= from && through > from {
-			if rooms == nil {
-				rooms = map[ident.RoomID]Position{}
+	err = tx.query(`SELECT room_id, at, through FROM covered WHERE server = (SELECT nid FROM servers WHERE name = ?)`, []any{string(server)},
+		func(r rowScanner) error {
+			var room ident.RoomID
+			var at, through Position
+			err := r.Scan(&room, &at, &through)
+			if over = over || through <= from; at <= from && through > from {
+				if rooms == nil {
+					rooms = map[ident.RoomID]Position{}
+				}
+				rooms[room] = through
 			}
-			rooms[room] = through
-		}
-		return err
-	})
+			return err
+		})
 	if err == nil && over {
-		err = tx.exec(`DELETE FROM covered WHERE server = ? AND through <= ?`, nid, int64(from))
+		err = tx.exec(`DELETE FROM covered WHERE server = (SELECT nid FROM servers WHERE name = ?) AND through <= ?`, string(server), int64(from))
 	}
 	return rooms, err
 }

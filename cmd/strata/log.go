@@ -55,6 +55,14 @@ func levelOf(e trace.Event) slog.Level {
 		if e.Class != "ok" && e.Attempt == 1 {
 			return slog.LevelInfo
 		}
+	case trace.TransactionCompacted:
+		if e.DroppedEDUs > 0 { // messages to devices that somebody waits for
+			return slog.LevelWarn
+		}
+	case trace.TransactionPulled:
+		if e.Transactions > 0 {
+			return slog.LevelInfo
+		}
 	case trace.TransportServed:
 		if e.Status >= 500 {
 			return slog.LevelWarn
