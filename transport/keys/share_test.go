@@ -98,6 +98,7 @@ func TestRenewedAtHalfLife(t *testing.T) {
 				t.Errorf("waited for %s", time.Since(start))
 			}
 			time.Sleep(time.Second)
+			synctest.Wait()
 			if n.count() != want {
 				t.Errorf("%d fetches, want %d", n.count(), want)
 			}
