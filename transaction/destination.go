@@ -37,11 +37,12 @@ const (
 // destination is what the dispatcher keeps in memory of a server. An idle one costs this struct and its place in a map.
 type destination struct {
 	phase    phase
+	slow     bool                 // while sending: it has a place among the slow
 	again    bool                 // more was queued while it was sending
 	heard    bool                 // it reached us while it was sending
 	place    int32                // in the waiting room, while waiting or dozing
 	from     persistence.Position // nothing up to here is still to be sent
-	due      int64                // ms; while waiting or dozing: until when
+	due      int64                // ms; while waiting or dozing: until when; while sending: since when
 	parkedAt int64                // ms; when something parked is to be tried again, 0 when nothing is
 	stored   persistence.Destination
 
@@ -136,6 +137,9 @@ func (o *Outbox) dispatch(ctx context.Context) {
 	for _, l := range []*lane{&o.sound, &o.failing} {
 		for d := l.next(); d != nil; d = l.next() {
 			d.phase, d.heard = sending, false
+			if l == &o.sound {
+				o.watch(d, time.Now())
+			}
 			turn := o.turnOf(d)
 			go func() { o.outcomes <- turn.run(ctx) }()
 		}
@@ -187,7 +191,14 @@ func (o *Outbox) stir(ctx context.Context) {
 }
 
 // leave gives back the place of a destination that had its turn; it still is what it was when it took it.
-func (o *Outbox) leave(d *destination) { o.laneOf(d).taken-- }
+func (o *Outbox) leave(d *destination) {
+	if d.slow {
+		d.slow = false
+		o.slow.taken--
+		return
+	}
+	o.laneOf(d).taken--
+}
 
 // readMail works in what the mailbox holds.
 func (o *Outbox) readMail() {
@@ -257,8 +268,19 @@ func (o *Outbox) wakeDue(now time.Time) {
 // untilNext is how long nothing becomes due.
 func (o *Outbox) untilNext(now time.Time) time.Duration {
 	const lookAgain = time.Hour // should the clock be set meanwhile
-	if len(o.waiting) == 0 {
-		return lookAgain
+	next := now.Add(lookAgain)
+	if len(o.waiting) > 0 {
+		next = earlier(next, time.UnixMilli(o.waiting[0].due))
 	}
-	return max(0, min(lookAgain, time.UnixMilli(o.waiting[0].due).Sub(now)))
+	if len(o.flying) > 0 && o.slow.taken < o.slow.places {
+		next = earlier(next, o.flying[0].since.Add(patience))
+	}
+	return max(0, next.Sub(now))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }

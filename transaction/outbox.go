@@ -48,6 +48,8 @@ type Outbox struct {
 	destinations map[ident.ServerName]*destination
 	sound        lane // ready destinations of which no harm is known
 	failing      lane // ready ones whose last attempt failed: few places, so that those that hang leave room for the others
+	slow         lane // destinations that take their time over their first attempt after a success; nobody stands in line for it
+	flying       []flight
 	waiting      waitingRoom
 	outcomes     chan outcome
 	seen         persistence.Position // the last position whose wake-up has been worked in
@@ -79,6 +81,7 @@ func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
 		destinations: map[ident.ServerName]*destination{},
 		sound:        lane{places: max(1, policy.Concurrent-probes)},
 		failing:      lane{places: probes},
+		slow:         lane{places: slowPlaces * policy.Concurrent},
 		outcomes:     make(chan outcome),
 		trims:        make(chan trimming),
 		orders:       make(chan func()),
@@ -131,6 +134,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
+		o.moveSlow(time.Now())
 		o.dispatch(ctx)
 		timer.Reset(o.untilNext(time.Now()))
 		select {
@@ -226,12 +230,12 @@ func (o *Outbox) load(ctx context.Context) error {
 
 // drain takes the outcomes of what the end of Run broke off, and forgets what the next one reads anew.
 func (o *Outbox) drain() {
-	for o.sound.taken+o.failing.taken > 0 {
+	for o.sound.taken+o.failing.taken+o.slow.taken > 0 {
 		o.leave((<-o.outcomes).destination)
 	}
 	if o.trimming {
 		<-o.trims
 	}
-	o.trimming, o.waiting, o.sound.line, o.failing.line = false, nil, nil, nil
+	o.trimming, o.waiting, o.flying, o.sound.line, o.failing.line = false, nil, nil, nil, nil
 	clear(o.destinations)
 }
