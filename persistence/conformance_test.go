@@ -64,3 +64,34 @@ func TestTimeline(t *testing.T) {
 		}
 	})
 }
+
+func TestHistory(t *testing.T) {
+	do := func(t *testing.T) func(job func(*persistence.Tx) error) {
+		t.Helper()
+		store, err := persistence.Open(context.Background(), persistence.Options{
+			Path: filepath.Join(t.TempDir(), "strata.db"), ServerName: "a.example",
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = store.Close() })
+		return func(job func(*persistence.Tx) error) {
+			t.Helper()
+			if err := store.Update(context.Background(), job); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Run("gaps", func(t *testing.T) {
+		run := do(t)
+		storetest.RunGaps(t, func(job func(storetest.Gaps) error) { run(func(tx *persistence.Tx) error { return job(tx) }) })
+	})
+	t.Run("copies", func(t *testing.T) {
+		run := do(t)
+		storetest.RunCopies(t, func(job func(storetest.Copies) error) { run(func(tx *persistence.Tx) error { return job(tx) }) })
+	})
+	t.Run("backfills", func(t *testing.T) {
+		run := do(t)
+		storetest.RunBackfills(t, func(job func(storetest.Backfills) error) { run(func(tx *persistence.Tx) error { return job(tx) }) })
+	})
+}
