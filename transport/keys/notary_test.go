@@ -121,12 +121,20 @@ func TestAttestIsBounded(t *testing.T) {
 		for range 3 {
 			go ring.Attest(context.Background(), asks)
 		}
+		go func() {
+			time.Sleep(DefaultTimeout / 2) // at the end, those that were given up unwind beside the next ones
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			if n.most > maxFetchesForOthers {
+				t.Errorf("%d fetches at a time, want at most %d", n.most, maxFetchesForOthers)
+			}
+		}()
 		if docs := ring.Attest(t.Context(), asks); len(docs) != 0 || time.Since(start) != DefaultTimeout {
 			t.Errorf("%d documents after %v", len(docs), time.Since(start))
 		}
 		synctest.Wait()
-		if n.most > maxFetchesForOthers || n.count() > 2*maxFetchesForOthers {
-			t.Errorf("%d fetches, %d at a time, want at most %d", n.count(), n.most, maxFetchesForOthers)
+		if n.count() > 2*maxFetchesForOthers {
+			t.Errorf("%d fetches, want at most %d", n.count(), 2*maxFetchesForOthers)
 		}
 	})
 }
