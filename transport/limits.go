@@ -84,7 +84,8 @@ type ServerLimits struct {
 	Memory int64
 	// HeaderTime and BodyTime are how long a client may take to send these. 10 s and 60 s.
 	HeaderTime, BodyTime time.Duration
-	// HandleTime is the deadline of a handler's context. 5 minutes, as long as patient peers wait.
+	// HandleTime is for a request, from its header to the reply: the deadline of the handler's context. 5 minutes, as long as
+	// patient peers wait.
 	HandleTime time.Duration
 	// WriteTime is how long a client may take to receive its reply. 5 minutes: the state of a large room is 100 MiB.
 	WriteTime time.Duration

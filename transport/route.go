@@ -30,7 +30,7 @@ type Route struct {
 	// Foreign is for bodies with pieces by other hands than their sender's: what is wrong within a piece does not refuse the
 	// request, see canonicaljson.Foreign.
 	Foreign bool
-	// Handle answers. The context ends with the request, at the latest after ServerLimits.HandleTime. An *Error is sent as it
+	// Handle answers. The context ends when the reply is written, at the latest after ServerLimits.HandleTime. An *Error is sent as it
 	// is; any other error becomes a 500 that tells the peer nothing.
 	Handle func(ctx context.Context, r *Request) (Reply, error)
 }

@@ -147,7 +147,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, m match) {
 	}
 	visit, err := s.admission.enter(r.RemoteAddr)
 	defer visit.leave()
-	in := &inbound{server: s, writer: w, http: r, match: m, visit: visit}
+	ctx, cancel := context.WithTimeout(r.Context(), s.limits.HandleTime) // until the reply is written: Reply.Stream asks the store
+	defer cancel()
+	in := &inbound{server: s, writer: w, http: r.WithContext(ctx), match: m, visit: visit}
 	var reply Reply
 	if err == nil {
 		reply, err = in.run()
@@ -212,7 +214,5 @@ func (s *Server) handle(ctx context.Context, route *Route, request *Request) (re
 			err = fmt.Errorf("handler panicked: %v", fault)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(ctx, s.limits.HandleTime)
-	defer cancel()
 	return route.Handle(ctx, request)
 }

@@ -344,6 +344,21 @@ func TestReplies(t *testing.T) {
 	}
 }
 
+// A reply that is written piece by piece may use the context of its handler until it is written.
+func TestStreamHasContext(t *testing.T) {
+	s, _ := newTestServer(t, func(c *ServerConfig) {
+		c.Routes = []Route{{Method: "GET", Pattern: "/stream", Open: true, Handle: func(ctx context.Context, _ *Request) (Reply, error) {
+			return Reply{Stream: func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, `{"ended":%t}`, ctx.Err() != nil)
+				return err
+			}}, nil
+		}}}
+	})
+	if w := call(s, "GET", "/stream", "", ""); w.Body.String() != `{"ended":false}` {
+		t.Errorf("got %s", w.Body)
+	}
+}
+
 // Where there is no room, requests are sent away with a 429 at once, and the room comes back.
 func TestAdmission(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})

@@ -14,6 +14,7 @@ type Faults struct {
 	Lose        float64       // share of requests that never arrive
 	Unanswered  float64       // share of requests that are worked on, but the reply never arrives
 	Twice       float64       // share of requests that arrive a second time
+	Replay      float64       // share of requests that somebody on the way keeps, and sends again and again for a while
 }
 
 // Calm is a network without faults.
@@ -21,6 +22,13 @@ var Calm = Faults{Least: 5 * time.Millisecond, Most: 20 * time.Millisecond}
 
 // maxLate is above the time that a transaction's attempt has: a late request arrives after its sender gave up.
 const maxLate = 45 * time.Second
+
+// Of a request that is replayed, so many copies arrive within maxReplay, in the midst of what is sent later, and whoever the receiver
+// is by then: it may have crashed and started anew.
+const (
+	replays   = 3
+	maxReplay = 3 * time.Minute
+)
 
 // Fate is what becomes of one request.
 type Fate struct {
@@ -43,6 +51,17 @@ func (f Faults) Draw(r *rand.Rand) Fate {
 		fate.Again = again
 	}
 	return fate
+}
+
+// Replays decides when copies of the next request of a stream arrive after it, none for most. The stream is another than that of Draw.
+func (f Faults) Replays(r *rand.Rand) (after []time.Duration) {
+	if r.Float64() >= f.Replay {
+		return nil
+	}
+	for range replays {
+		after = append(after, time.Duration(r.Float64()*float64(maxReplay)))
+	}
+	return after
 }
 
 func (f Faults) latency(r *rand.Rand) time.Duration {

@@ -127,6 +127,7 @@ type message struct {
 	request  *http.Request
 	body     []byte
 	fate     Fate
+	replays  []time.Duration
 }
 
 func (m *message) String() string {
@@ -147,7 +148,7 @@ func (u uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errDead
 	}
 	n := u.network
-	m.fate = n.draw(m)
+	m.fate, m.replays = n.draw(m)
 	defer n.links.Begin(m.from, m.to, r.Method, r.URL.Path, m.body)()
 	replies := make(chan reply, 1)
 	n.fly(func() { n.carry(m, replies) })
@@ -155,6 +156,12 @@ func (u uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 		n.fly(func() {
 			time.Sleep(m.fate.There + m.fate.Again)
 			n.timeline.Add(m.from, "%s, the second time: %s", m, n.serve(m).String())
+		})
+	}
+	for _, after := range m.replays {
+		n.flights.Go(func() { // nobody waits for it
+			time.Sleep(m.fate.There + after)
+			n.timeline.Add(m.from, "%s, replayed: %s", m, n.serve(m).String())
 		})
 	}
 	select {
@@ -180,12 +187,13 @@ func (r reply) String() string {
 
 // draw decides what becomes of a message. Each link has a stream for each endpoint and number of request, so that requests of
 // one kind do not shift the fate of others.
-func (n *Network) draw(m *message) Fate {
+func (n *Network) draw(m *message) (Fate, []time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	key := m.from + " " + m.to + " " + endpoint(m.request.URL.Path)
 	n.sent[key]++
-	return n.faults.Draw(n.seed.Stream("request", key, fmt.Sprint(n.sent[key])))
+	number := fmt.Sprint(n.sent[key])
+	return n.faults.Draw(n.seed.Stream("request", key, number)), n.faults.Replays(n.seed.Stream("replay", key, number))
 }
 
 // endpoint is the part of a path that names what is asked for, without of whom: "federation/v1/send".

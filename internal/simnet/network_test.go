@@ -71,6 +71,7 @@ func TestNetworkFaults(t *testing.T) {
 		{"a request is lost", simnet.Faults{Lose: 1}, nil, []string{reset, hangs}, 0},
 		{"a reply is lost", simnet.Faults{Unanswered: 1}, nil, []string{reset, hangs}, 1},
 		{"a request comes twice", simnet.Faults{Twice: 1}, nil, []string{"hello"}, 2},
+		{"a request is replayed", simnet.Faults{Replay: 1}, nil, []string{"hello"}, 4},
 		{"a partition", simnet.Calm, func(s *site) { s.Cut([]string{"a.example"}, []string{"b.example"}) }, []string{reset, hangs}, 0},
 		{"the same side", simnet.Calm, func(s *site) { s.Cut([]string{"c.example"}, []string{"a.example", "b.example"}) }, []string{"hello"}, 1},
 		{"a severed link", simnet.Calm, func(s *site) { s.Sever("b.example", "a.example") }, []string{reset, hangs}, 0},

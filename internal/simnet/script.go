@@ -44,7 +44,7 @@ type Step struct {
 // what their users do:
 //
 //	servers a b c                    who takes part; the first line
-//	faults latency 5ms-2s lose 5 unanswered 5 twice 5 late 2      shares in percent
+//	faults latency 5ms-2s lose 5 unanswered 5 twice 5 late 2 replay 5      shares in percent
 //	calm                             no more faults
 //	callbacks fail 5                 percent of callbacks that return an error
 //	cut a | b c                      groups that cannot reach each other
@@ -174,7 +174,7 @@ func (s *Script) parseServers(words []string) error {
 
 func (s *Script) parseFaults(words []string) (func(*World), error) {
 	f := Calm
-	shares := map[string]*float64{"lose": &f.Lose, "unanswered": &f.Unanswered, "twice": &f.Twice, "late": &f.Late}
+	shares := map[string]*float64{"lose": &f.Lose, "unanswered": &f.Unanswered, "twice": &f.Twice, "late": &f.Late, "replay": &f.Replay}
 	if len(words)%2 != 0 {
 		return nil, errors.New("names and values are needed")
 	}

@@ -3,6 +3,7 @@
 package canonicaljson_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -36,10 +37,12 @@ func TestForeign(t *testing.T) {
 // A piece may be as deep as a document of its own.
 func TestForeignDepth(t *testing.T) {
 	piece := strings.Repeat("[", canonicaljson.MaxDepth) + strings.Repeat("]", canonicaljson.MaxDepth)
-	if _, err := canonicaljson.Parse([]byte(`{"pdus":[`+piece+`]}`), canonicaljson.Foreign); err != nil {
-		t.Error(err)
+	whole := []byte(`{"pdus":[` + piece + `]}`)
+	if _, err := canonicaljson.Parse(whole, canonicaljson.Foreign); err != nil || !json.Valid(whole) { // peers have to read it too
+		t.Errorf("%v, valid %t", err, json.Valid(whole))
 	}
-	if _, err := canonicaljson.Parse([]byte(`{"pdus":[[[[`+piece+`]]]]}`), canonicaljson.Foreign); err == nil {
+	around := strings.Repeat("[", 17)
+	if _, err := canonicaljson.Parse([]byte(around+piece+strings.Repeat("]", 17)), canonicaljson.Foreign); err == nil {
 		t.Error("any depth is accepted")
 	}
 }

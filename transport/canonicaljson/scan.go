@@ -27,13 +27,14 @@ const (
 )
 
 const (
-	// MaxDepth is how many arrays and objects may stand in each other. The spec names no limit and ours costs nothing to
-	// lift, since no walk recurses; it is the limit of encoding/json, so that everything accepted here can be decoded by
-	// those who get it from us.
-	MaxDepth = 10000
+	// foreignDepth is how many arrays and objects may stand in each other in a Foreign document. The spec names no limit and ours
+	// costs nothing to lift, since no walk recurses; it is the limit of encoding/json, so that everything accepted here can be
+	// decoded by those who get it from us.
+	foreignDepth = 10000
 
-	// foreignDepth is for what stands around a piece of a Foreign document.
-	foreignDepth = 4
+	// MaxDepth is how many may in any other document: so many fewer that it can be a piece of one that all can decode, such as an
+	// event in a transaction or in the reply to a join.
+	MaxDepth = foreignDepth - 16
 
 	// MaxSize is the longest source in bytes: offsets are kept in 32 bits. Bodies are capped well below this.
 	MaxSize = 1<<31 - 1
@@ -48,7 +49,7 @@ const (
 // maxDepth is how many containers may stand in each other by the rules.
 func (r Rules) maxDepth() int {
 	if r == Foreign {
-		return MaxDepth + foreignDepth
+		return foreignDepth
 	}
 	return MaxDepth
 }
