@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -23,7 +24,9 @@ var taken = transport.Answer{Status: 200, Body: []byte(`{"pdus":{}}`)}
 type picky struct {
 	bench   *bench
 	refuses func(body string) error // nil: it takes it
-	took    []request
+
+	mu   sync.Mutex
+	took []request
 }
 
 func newPicky(b *bench, refuses func(body string) error) *picky {
@@ -33,10 +36,18 @@ func newPicky(b *bench, refuses func(body string) error) *picky {
 		if err := p.refuses(r.body); err != nil {
 			return transport.Answer{}, err
 		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		p.took = append(p.took, r)
 		return taken, nil
 	}
 	return p
+}
+
+func (p *picky) taken() []request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.took)
 }
 
 func (p *picky) parked() (list []persistence.Parked) {
@@ -131,7 +142,7 @@ func TestPoisonIsParkedAndTheRestMovesOn(t *testing.T) {
 				})
 				b.enqueueAtOnce(0, 100, "a.example")
 				time.Sleep(tt.within)
-				if got, want := pdus(t, peer.took), without(0, 100, tt.poison...); !slices.Equal(got, want) {
+				if got, want := pdus(t, peer.taken()), without(0, 100, tt.poison...); !slices.Equal(got, want) {
 					t.Errorf("took %v, want %v", got, want)
 				}
 				parked := peer.parked()
@@ -184,7 +195,7 @@ func TestRefusalOfEverythingParksNothing(t *testing.T) {
 				}
 				up.Store(true)
 				time.Sleep(3 * time.Hour)
-				if got := pdus(t, peer.took); !slices.Equal(got, numbers(0, 60)) {
+				if got := pdus(t, peer.taken()); !slices.Equal(got, numbers(0, 60)) {
 					t.Errorf("took %v", got)
 				}
 				if parked := peer.parked(); len(parked) > 0 {
@@ -233,7 +244,7 @@ func TestRefusedRoomIsParkedAsAWhole(t *testing.T) {
 			b.queue(room, n, "a.example")
 		}
 		time.Sleep(6 * time.Hour)
-		if n := len(pdus(t, peer.took)); n != events/2 {
+		if n := len(pdus(t, peer.taken())); n != events/2 {
 			t.Errorf("took %d events, want %d", n, events/2)
 		}
 		if n := len(peer.parked()); n != events/2 {
@@ -244,7 +255,7 @@ func TestRefusedRoomIsParkedAsAWhole(t *testing.T) {
 		if n := len(peer.parked()); n != 0 {
 			t.Errorf("%d parked after the server was mended", n)
 		}
-		if n := len(pdus(t, peer.took)); n != events {
+		if n := len(pdus(t, peer.taken())); n != events {
 			t.Errorf("took %d events, want %d", n, events)
 		}
 	})
@@ -277,7 +288,7 @@ func TestParkedIsTriedAgain(t *testing.T) {
 			t.Errorf("Retry = %d, %v, want 1 server", n, err)
 		}
 		time.Sleep(time.Minute)
-		if got, want := pdus(t, peer.took), append(without(0, 4, 1), `{"n":1}`); !slices.Equal(got, want) {
+		if got, want := pdus(t, peer.taken()), append(without(0, 4, 1), `{"n":1}`); !slices.Equal(got, want) {
 			t.Errorf("took %v, want %v", got, want)
 		}
 		if parked := peer.parked(); len(parked) > 0 {
