@@ -60,8 +60,9 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	if err := s.connect(cfg); err != nil {
 		return err
 	}
+	s.policy = cfg.Servers.Adjustable()
 	s.client = transport.NewClient(transport.ClientConfig{
-		ServerName: s.self, Key: own, Network: s.network, RoundTripper: cfg.RoundTripper, Servers: cfg.Servers, Loopback: cfg.Loopback,
+		ServerName: s.self, Key: own, Network: s.network, RoundTripper: cfg.RoundTripper, Servers: s.policy, Loopback: cfg.Loopback,
 		UserAgent: userAgent(cfg.Version), Limits: cfg.ClientLimits, Trace: cfg.Trace,
 	})
 	ring := keys.NewRing(keys.RingConfig{
@@ -74,7 +75,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	s.own, s.ring = own, ring
+	s.own, s.ring, s.outbox = own, ring, outbox
 	asked := transport.NewCircuit(s.client) // apart from the outbox's own back-off
 	s.engine, err = pdu.NewEngine(pdu.EngineConfig{
 		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: asked, Outbox: outbox, Trace: cfg.Trace,
@@ -89,7 +90,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	})
 	s.http, err = transport.NewServer(transport.ServerConfig{
 		ServerName: s.self, Keys: ring, Routes: slices.Concat(inbox.Routes(), outbox.Routes(), s.engine.Routes(), s.routes()),
-		Servers: cfg.Servers, Version: cfg.Version, Limits: cfg.ServerLimits, Trace: cfg.Trace,
+		Servers: s.policy, Version: cfg.Version, Limits: cfg.ServerLimits, Trace: cfg.Trace,
 	})
 	if err != nil {
 		return err

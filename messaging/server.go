@@ -15,6 +15,7 @@ import (
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
+	"github.com/strata-matrix/strata/transaction"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
@@ -44,6 +45,8 @@ type Server struct {
 	store   *persistence.Store
 	network *transport.Network // nil in a simulation
 	client  *transport.Client
+	policy  transport.ServerPolicy
+	outbox  *transaction.Outbox
 	engine  *pdu.Engine
 	http    *transport.Server
 
@@ -68,6 +71,12 @@ func (s *Server) Store() *persistence.Store { return s.store }
 
 // Engine is the server's rooms, for those who inspect them.
 func (s *Server) Engine() *pdu.Engine { return s.engine }
+
+// Outbox is what is sent to other servers, for those who inspect and direct it.
+func (s *Server) Outbox() *transaction.Outbox { return s.outbox }
+
+// Policy says with which servers this one federates; it takes exceptions while it runs.
+func (s *Server) Policy() transport.ServerPolicy { return s.policy }
 
 // OwnKeys are the keys with which this server signs.
 func (s *Server) OwnKeys() *keys.Own { return s.own }

@@ -13,11 +13,12 @@ CREATE TABLE holds (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE drops (
 	server   INTEGER NOT NULL, -- servers.nid
-	through  INTEGER NOT NULL, -- what was queued up to this position
+	after    INTEGER NOT NULL, -- what was queued after this position
+	through  INTEGER NOT NULL, -- and up to this one
 	kind     INTEGER NOT NULL, -- 0 for every kind
 	room_id  TEXT NOT NULL,    -- '' for every room
 	event_id TEXT NOT NULL,    -- '' for every event
-	PRIMARY KEY (server, through, kind, room_id, event_id)
+	PRIMARY KEY (server, through, after, kind, room_id, event_id)
 ) STRICT, WITHOUT ROWID;`
 
 // Hold is a rule: nothing is sent to the servers that match, what is queued for them waits.
@@ -27,9 +28,10 @@ type Hold struct {
 	Since   int64 // ms
 }
 
-// Drop is a rule: of what is queued up to Through, a server does not get what fits every criterion that is given.
+// Drop is a rule: of what is queued after After and up to Through, a server does not get what fits every criterion that is given.
 type Drop struct {
 	Server  ident.ServerName
+	After   Position
 	Through Position
 	Kind    int // KindPDU, KindEDU or 0
 	Room    ident.RoomID
@@ -38,7 +40,7 @@ type Drop struct {
 
 // Fits tells whether an item is to be dropped.
 func (d Drop) Fits(item Outbound) bool {
-	return item.Position <= d.Through && (d.Kind == 0 || d.Kind == item.Kind) && (d.Room == "" || d.Room == item.RoomID) &&
+	return item.Position > d.After && item.Position <= d.Through && (d.Kind == 0 || d.Kind == item.Kind) && (d.Room == "" || d.Room == item.RoomID) &&
 		(d.Event == "" || d.Event == item.EventID)
 }
 
@@ -71,8 +73,8 @@ func (tx *Tx) AddDrop(d Drop) error {
 	if err != nil {
 		return err
 	}
-	return tx.exec(`INSERT OR IGNORE INTO drops (server, through, kind, room_id, event_id) VALUES (?, ?, ?, ?, ?)`,
-		server, int64(d.Through), d.Kind, string(d.Room), string(d.Event))
+	return tx.exec(`INSERT OR IGNORE INTO drops (server, after, through, kind, room_id, event_id) VALUES (?, ?, ?, ?, ?, ?)`,
+		server, int64(d.After), int64(d.Through), d.Kind, string(d.Room), string(d.Event))
 }
 
 // Drops lists the rules for what a server has not got yet; those that it is past are forgotten.
@@ -84,9 +86,9 @@ func (tx *Tx) Drops(server ident.ServerName, cursor Position) (list []Drop, err 
 	if err := tx.exec(`DELETE FROM drops WHERE server = ? AND through <= ?`, nid, int64(cursor)); err != nil {
 		return nil, err
 	}
-	err = tx.query(`SELECT through, kind, room_id, event_id FROM drops WHERE server = ?`, []any{nid}, func(r rowScanner) error {
+	err = tx.query(`SELECT after, through, kind, room_id, event_id FROM drops WHERE server = ?`, []any{nid}, func(r rowScanner) error {
 		d := Drop{Server: server}
-		err := r.Scan(&d.Through, &d.Kind, &d.Room, &d.Event)
+		err := r.Scan(&d.After, &d.Through, &d.Kind, &d.Room, &d.Event)
 		list = append(list, d)
 		return err
 	})

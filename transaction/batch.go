@@ -88,13 +88,13 @@ func compose(origin, destination ident.ServerName, items []persistence.Outbound,
 	t.Body = append(t.Body, `,"origin_server_ts":`...)
 	t.Body = strconv.AppendInt(t.Body, nowMS, 10)
 	t.Body = append(append(append(t.Body, `,"pdus":[`...), pdus...), `]}`...)
-	t.TxnID = transactionID(destination, through, t.Body)
+	t.TxnID = TransactionID(destination, through, t.Body)
 	return t
 }
 
-// transactionID hashes what makes a transaction itself. Destination and log position are hashed too, so that the same events
-// sent to two servers can be told apart in a listing.
-func transactionID(destination ident.ServerName, through persistence.Position, body []byte) string {
+// TransactionID hashes what makes a transaction itself, so that its id proves its contents. Destination and log position are hashed
+// too, so that the same events sent to two servers can be told apart in a listing.
+func TransactionID(destination ident.ServerName, through persistence.Position, body []byte) string {
 	h := sha256.New()
 	h.Write([]byte(destination))
 	h.Write([]byte{0})

@@ -14,10 +14,12 @@ import (
 
 // Drop says what is not to be sent: all that is queued by now for the servers and fits every criterion that is given.
 type Drop struct {
-	Servers Pattern
+	Servers Selector
 	Kind    int // persistence.KindPDU, persistence.KindEDU, 0 for both
 	Room    ident.RoomID
 	Event   ident.EventID
+	After   persistence.Position // only what was queued after this position
+	Through persistence.Position // and up to this one; 0 for what is queued by now
 }
 
 // Dropped is what a Drop came to.
@@ -35,7 +37,9 @@ func (o *Outbox) Drop(ctx context.Context, d Drop) (total Dropped, err error) {
 	var servers []ident.ServerName
 	var through persistence.Position
 	err = o.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		through = tx.LastPosition()
+		if through = tx.LastPosition(); d.Through != 0 {
+			through = min(through, d.Through)
+		}
 		servers, err = d.concerned(tx)
 		return err
 	})
@@ -87,7 +91,7 @@ func (d Drop) concerned(tx *persistence.Tx) (servers []ident.ServerName, err err
 
 // from drops what one server would get.
 func (d Drop) from(tx *persistence.Tx, server ident.ServerName, through persistence.Position, part *Dropped) error {
-	rule := persistence.Drop{Server: server, Through: through, Kind: d.Kind, Room: d.Room, Event: d.Event}
+	rule := persistence.Drop{Server: server, After: d.After, Through: through, Kind: d.Kind, Room: d.Room, Event: d.Event}
 	if err := tx.AddDrop(rule); err != nil {
 		return err
 	}

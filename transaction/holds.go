@@ -76,7 +76,7 @@ func (o *Outbox) changeRules(ctx context.Context, change func(*persistence.Tx) e
 
 // Retry says which servers are to be tried again before their time.
 type Retry struct {
-	Servers Pattern
+	Servers Selector
 	Class   string        // only those that failed so the last time, "" for all
 	Parked  bool          // what is parked for them as well
 	Spread  time.Duration // over which they are spread evenly, 0 for all at once
@@ -117,7 +117,7 @@ func (o *Outbox) retry(d *destination, parkedAt int64, spread time.Duration) boo
 }
 
 // unparkNow makes what is parked for servers due, and tells for which something was.
-func (o *Outbox) unparkNow(ctx context.Context, servers Pattern) (parked map[ident.ServerName]int64, err error) {
+func (o *Outbox) unparkNow(ctx context.Context, servers Selector) (parked map[ident.ServerName]int64, err error) {
 	now := time.Now().UnixMilli()
 	err = o.store.Update(ctx, func(tx *persistence.Tx) error {
 		next, err := tx.NextParked()

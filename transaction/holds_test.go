@@ -93,7 +93,7 @@ func TestRetry(t *testing.T) {
 		b.enqueue(0, 1, "a.example", "b.example", "c.example", "tls.example")
 		time.Sleep(20 * time.Minute) // the next try by itself is at 21:10
 		start := time.Now()
-		n, err := b.outbox.Retry(t.Context(), transaction.Retry{Servers: "*.example", Class: "dial", Spread: time.Minute})
+		n, err := b.outbox.Retry(t.Context(), transaction.Retry{Servers: transaction.Pattern("*.example"), Class: "dial", Spread: time.Minute})
 		if n != 3 || err != nil {
 			t.Fatalf("Retry = %d, %v, want 3", n, err)
 		}
@@ -132,19 +132,19 @@ func TestDrop(t *testing.T) {
 		want map[ident.ServerName][]string
 	}{
 		{
-			"all of one server", transaction.Drop{Servers: "a.example"},
+			"all of one server", transaction.Drop{Servers: transaction.Pattern("a.example")},
 			map[ident.ServerName][]string{"a.example": {"late"}, "b.example": {"r0", "s0", "r1", "s1", "late"}},
 		},
 		{
-			"one room", transaction.Drop{Servers: "*", Room: "!r"},
+			"one room", transaction.Drop{Servers: transaction.Pattern("*"), Room: "!r"},
 			map[ident.ServerName][]string{"a.example": {"s0", "s1", "late"}, "b.example": {"s0", "s1", "late"}},
 		},
 		{
-			"one event", transaction.Drop{Servers: "a.example", Event: "$s0"},
+			"one event", transaction.Drop{Servers: transaction.Pattern("a.example"), Event: "$s0"},
 			map[ident.ServerName][]string{"a.example": {"r0", "r1", "s1", "late"}, "b.example": {"r0", "s0", "r1", "s1", "late"}},
 		},
 		{
-			"EDUs only", transaction.Drop{Servers: "*", Kind: persistence.KindEDU},
+			"EDUs only", transaction.Drop{Servers: transaction.Pattern("*"), Kind: persistence.KindEDU},
 			map[ident.ServerName][]string{"a.example": {"r0", "s0", "r1", "s1", "late"}, "b.example": {"r0", "s0", "r1", "s1", "late"}},
 		},
 	} {

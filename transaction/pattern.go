@@ -13,6 +13,17 @@ import (
 // the pattern of itself alone.
 type Pattern string
 
+// Selector says which servers are meant: a Pattern, or Names.
+type Selector interface {
+	Matches(server ident.ServerName) bool
+}
+
+// Names are servers one by one.
+type Names map[ident.ServerName]bool
+
+// Matches tells whether a server is one of those meant.
+func (n Names) Matches(server ident.ServerName) bool { return n[server] }
+
 // maxPattern is the longest pattern in bytes: longer than any server name (255 by the identifier grammar), for the stars.
 const maxPattern = 300
 

@@ -284,7 +284,7 @@ func TestParkedIsTriedAgain(t *testing.T) {
 		healed.Store(true)
 		b.enqueue(3, 4, "a.example") // what is parked holds up nothing
 		time.Sleep(time.Second)
-		if n, err := b.outbox.Retry(t.Context(), transaction.Retry{Servers: "*", Parked: true}); n != 1 || err != nil {
+		if n, err := b.outbox.Retry(t.Context(), transaction.Retry{Servers: transaction.Pattern("*"), Parked: true}); n != 1 || err != nil {
 			t.Errorf("Retry = %d, %v, want 1 server", n, err)
 		}
 		time.Sleep(time.Minute)

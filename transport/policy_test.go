@@ -53,6 +53,36 @@ func TestRanges(t *testing.T) {
 	}
 }
 
+// An exception counts in place of both lists, for every copy of the policy, and can be turned.
+func TestServerPolicyExceptions(t *testing.T) {
+	fixed, err := NewServerPolicy([]string{"a.example", "evil.example"}, []string{"evil"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fixed.Except("b.example", true) == nil {
+		t.Error("a policy without room for exceptions took one")
+	}
+	p := fixed.Adjustable()
+	earlier := p
+	for _, step := range []struct {
+		server  ident.ServerName
+		allowed bool
+	}{{"b.example", true}, {"a.example", false}, {"evil.example", true}, {"a.example", true}, {"c.example", false}} {
+		if err := p.Except(step.server, step.allowed); err != nil {
+			t.Fatal(err)
+		}
+		if got := earlier.Check(step.server) == nil; got != step.allowed {
+			t.Errorf("%s after an exception: %t, want %t", step.server, got, step.allowed)
+		}
+	}
+	if got := fixed.Check("b.example"); !errors.Is(got, ErrNotFederated) {
+		t.Errorf("the policy that it was made of: %v", got)
+	}
+	if got := p.Exceptions(); len(got) != 4 || got["c.example"] || !got["evil.example"] {
+		t.Errorf("exceptions are %v", got)
+	}
+}
+
 func TestServerPolicy(t *testing.T) {
 	for _, tt := range []struct {
 		only, never []string

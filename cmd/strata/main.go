@@ -55,8 +55,10 @@ be reached, 5 no permission.`
 
 // world is what a command finds around it.
 type world struct {
-	env map[string]string
-	out *output
+	env   map[string]string
+	out   *output
+	yes   bool      // --yes
+	stdin io.Reader // of the terminal, nil when nobody sits there
 }
 
 func main() {
@@ -90,6 +92,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	g := parsed.Model.Target.Addr().Interface().(*grammar)
 	w.out.configure(g.outputFlags, w.env)
+	if w.yes = g.Yes; isTerminal(os.Stdin) && w.out.terminal {
+		w.stdin = os.Stdin
+	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	if err := parsed.Run(w); err != nil {
 		return w.out.fail(err)

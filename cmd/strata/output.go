@@ -20,6 +20,7 @@ type outputFlags struct {
 	JSON    jsonFlag `name:"json" placeholder:"FIELD,…" help:"Print one JSON value: all of it, or with --json=FIELD,… these fields of it."`
 	NoColor bool     `name:"no-color" help:"No colours. NO_COLOR in the environment does the same."`
 	UTC     bool     `name:"utc" help:"Print times in UTC instead of local time."`
+	Yes     bool     `name:"yes" short:"y" help:"Do what cannot be undone without asking. Without a terminal nobody can be asked."`
 }
 
 // jsonFlag is --json or --json=field,field.
