@@ -221,10 +221,16 @@ func (b *batch) writeStaging(tx *persistence.Tx) error {
 	if err := tx.DropCopies(b.copies); err != nil {
 		return err
 	}
+	var ready []int64
 	for _, u := range b.unstaged {
-		if err := tx.Unstage(u.nid, u.waited); err != nil {
+		if !u.waited {
+			ready = append(ready, u.nid)
+		} else if err := tx.Unstage(u.nid, true); err != nil {
 			return err
 		}
+	}
+	if err := tx.UnstageReady(ready); err != nil {
+		return err
 	}
 	for _, q := range b.unsigned {
 		if err := tx.Retry(q.staging.Event, q.staging.Attempts, b.now.Add(policyLease).UnixMilli(), q.note()); err != nil {

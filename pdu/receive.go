@@ -149,22 +149,30 @@ func (i *intake) check(ctx context.Context) error {
 // for it without being verified again. Those for which a room has no space are refused.
 func (i *intake) recognise(ctx context.Context) error {
 	full := map[int64]bool{}
+	var ids []ident.EventID
+	for _, in := range i.arrived {
+		if r, ok := i.e.cache.record(in.event.ID()); ok && r.inGraph {
+			in.skip = true
+			continue
+		}
+		ids = append(ids, in.event.ID())
+	}
 	err := i.e.store.View(ctx, func(tx *persistence.Tx) error {
+		known, err := tx.KnownEvents(ids)
+		if err != nil {
+			return err
+		}
 		for _, in := range i.arrived {
-			if r, ok := i.e.cache.record(in.event.ID()); ok && r.inGraph {
-				in.skip = true
+			if in.skip {
 				continue
 			}
-			nid, _, inGraph, found, err := tx.EventExists(in.event.ID())
-			if err != nil {
-				return err
-			}
+			k, found := known[in.event.ID()]
 			in.count = !found
 			if found {
-				in.nid, in.skip = nid, inGraph || i.arrival == arrivedAsAuthEvent
+				in.nid, in.skip = k.NID, k.InGraph || i.arrival == arrivedAsAuthEvent
 			}
 			if found && !in.skip {
-				_, staged, err := tx.StagedEvent(nid)
+				_, staged, err := tx.StagedEvent(k.NID)
 				if err != nil {
 					return err
 				}

@@ -150,6 +150,38 @@ func (tx *Tx) EventStanding(id ident.EventID) (outcome int, reduced bool, err er
 	return outcome, reduced, err
 }
 
+// Known is what there is of a stored event.
+type Known struct {
+	NID     int64
+	InGraph bool
+}
+
+// KnownEvents gives those of many events that are stored.
+func (tx *Tx) KnownEvents(ids []ident.EventID) (map[ident.EventID]Known, error) {
+	known := map[ident.EventID]Known{}
+	for part := range slices.Chunk(ids, rowsAtOnce) {
+		args := make([]any, rowsAtOnce) // a key that is null is nobody's
+		for i, id := range part {
+			args[i] = eventKey(id)
+		}
+		err := tx.query(`SELECT id, nid, before IS NOT NULL FROM events WHERE id IN (?`+strings.Repeat(`, ?`, rowsAtOnce-1)+`)`, args,
+			func(r rowScanner) error {
+				var key any
+				var k Known
+				if err := r.Scan(&key, &k.NID, &k.InGraph); err != nil {
+					return err
+				}
+				id, err := eventID(key)
+				known[id] = k
+				return err
+			})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
 // AddEvent appends an event with NID 0 and gives it its number. An event that is stored already stays as it is and gives its
 // own number.
 func (tx *Tx) AddEvent(e Event) (nid int64, added bool, err error) {

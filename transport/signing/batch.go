@@ -13,7 +13,7 @@ import (
 // Batch sizes, measured: the cost per signature falls steeply up to about 16 and little beyond 64, and 64 signatures take less
 // than a millisecond, so that nobody waits long behind a batch.
 const (
-	minBatch = 16 // no smaller batch is made merely to occupy another core
+	minBatch = 32 // no smaller batch is made merely to occupy another core: there are others who want it
 	maxBatch = 64
 )
 
