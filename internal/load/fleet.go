@@ -140,20 +140,17 @@ func (f *Fleet) Settle(ctx context.Context) (time.Duration, error) {
 	return time.Since(begun), nil
 }
 
-// await asks the target for an event until it has it.
+// await asks the target for an event until it has it, the less often the longer that takes: a slow target has other things to do.
 func (o *origin) await(ctx context.Context, target ident.ServerName, id ident.EventID) error {
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
+	begun := time.Now()
 	call := transport.Call{Method: http.MethodGet, Path: transport.Path("_matrix", "federation", "v1", "event", string(id))}
 	for {
 		_, err := o.client.Do(ctx, target, call)
 		if err == nil {
 			return nil
 		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		if ended := pause(ctx, max(pollFirst, min(time.Since(begun)/pollShare, pollMax))); ended != nil {
+			return fmt.Errorf("%w: %w", ended, err)
 		}
 	}
 }

@@ -13,8 +13,10 @@ const (
 	maxAsked      = 1 << 20 // bytes of a request of the target's
 
 	joinTimeout = time.Minute
-	joinReply   = 256 << 20 // bytes: the state of a large room
-	pollEvery   = 20 * time.Millisecond
+	joinReply   = 256 << 20             // bytes: the state of a large room
+	pollFirst   = 20 * time.Millisecond // between two questions whether an event is shown
+	pollMax     = time.Second
+	pollShare   = 20          // of the time that it has taken already
 	retryFirst  = time.Second // after a transaction failed; doubled up to retryMax
 	retryMax    = 30 * time.Second
 	headerTime  = 10 * time.Second // for the target to send the head of a request
