@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/persistence"
@@ -365,7 +366,7 @@ func (b *batch) tell() {
 		check := j.verdict.Decisive()
 		b.e.trace.Emit(trace.PDUJudged{
 			Room: string(b.id), Event: string(j.verdict.Event), Outcome: j.verdict.Outcome.String(), Check: check.ID, Rule: check.Rule,
-			Position: int64(r.position),
+			Position: int64(r.position), Waited: time.Duration(j.verdict.JudgedAt-j.verdict.ReceivedAt) * time.Millisecond,
 		})
 	}
 	b.tellEffects()

@@ -21,6 +21,7 @@ CREATE TABLE outbound (
 	queued_at INTEGER NOT NULL
 );
 CREATE INDEX outbound_servers ON outbound (servers, position);
+CREATE INDEX outbound_edus ON outbound (position) WHERE kind = 2; -- KindEDU: to be counted
 CREATE TABLE destinations (
 	server       INTEGER PRIMARY KEY, -- servers.nid
 	cursor       INTEGER NOT NULL,    -- every outbound row up to here is delivered or not for this server

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"github.com/strata-matrix/strata/trace"
 )
@@ -127,12 +128,13 @@ type group struct {
 	// failed counts the jobs that were rolled back out of it.
 	failed int
 	began  int // the connection's count of statements at the start
+	at     time.Time
 }
 
 // commitGroup runs first and the jobs waiting behind it in one transaction, commits it, and answers. Only a commit point's error
 // is returned; then nobody was answered.
 func (o *owner) commitGroup(first *job) (crash error) {
-	g := group{began: o.conn.executed}
+	g := group{began: o.conn.executed, at: time.Now()}
 	if _, err := o.conn.exec("BEGIN IMMEDIATE"); err != nil {
 		if first.claim() {
 			first.answer <- fmt.Errorf("begin commit: %w", explain(err))
@@ -250,6 +252,7 @@ func (o *owner) answer(g *group) {
 	}
 	o.trace.Emit(trace.StoreCommit{
 		Jobs: len(g.jobs), Failed: g.failed, Statements: o.conn.executed - g.began, Last: int64(o.sequence.last),
+		Took: time.Since(g.at),
 	})
 }
 

@@ -16,9 +16,10 @@ type PDUReceived struct {
 // PDUJudged is emitted when the verdict on an event is durable.
 type PDUJudged struct {
 	Room, Event string
-	Outcome     string // "accepted", "soft-failed", "rejected" or "quarantined"
-	Check, Rule string // the check and the rule that decided
-	Position    int64  // 0 for an event that is not delivered
+	Outcome     string        // "accepted", "soft-failed", "rejected" or "quarantined"
+	Check, Rule string        // the check and the rule that decided
+	Position    int64         // 0 for an event that is not delivered
+	Waited      time.Duration // since it was received
 }
 
 // PDURedacted is emitted when a redaction that has taken effect is durable.

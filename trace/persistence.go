@@ -2,12 +2,15 @@
 
 package trace
 
+import "time"
+
 // StoreCommit is one durable transaction of the store.
 type StoreCommit struct {
 	Jobs       int   // callers whose work it made durable
 	Failed     int   // callers whose work was rolled back while it was being put together
 	Statements int   // run in it, those of failed jobs included
 	Last       int64 // the last position in the file after it
+	Took       time.Duration
 }
 
 // Kind implements Event.

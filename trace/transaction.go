@@ -14,6 +14,7 @@ type TransactionSending struct {
 // TransactionAttempted is emitted when that attempt has ended, before its outcome is durable.
 type TransactionAttempted struct {
 	Destination, TxnID string
+	PDUs, EDUs         int
 	Attempt            int
 	Class              string // "ok", or the class of the failure
 	Status             int    // HTTP status, 0 when there was none

@@ -209,7 +209,8 @@ func (t turn) attempt(ctx context.Context, txn persistence.SentTransaction) answ
 	duration := time.Since(start)
 	a.DurationUS = duration.Microseconds()
 	t.outbox.trace.Emit(trace.TransactionAttempted{
-		Destination: name, TxnID: txn.TxnID, Attempt: a.Number, Class: a.Class, Status: a.Status, Duration: duration,
+		Destination: name, TxnID: txn.TxnID, PDUs: txn.PDUs, EDUs: txn.EDUs, Attempt: a.Number, Class: a.Class, Status: a.Status,
+		Duration: duration,
 	})
 	result.attempt = a
 	return result

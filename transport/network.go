@@ -24,6 +24,7 @@ type DNS interface {
 	discovery.DNS
 	Hosts
 	Kept() []dns.Record
+	Len() int
 }
 
 // NetworkConfig is what a Network works with. The zero value is the open federation.
@@ -129,6 +130,9 @@ func (n *Network) forget(server ident.ServerName, targets []discovery.Target) {
 		}
 	}
 }
+
+// Remembered counts the well-known documents and the answers of the DNS that are remembered.
+func (n *Network) Remembered() (documents, records int) { return n.resolver.Len(), n.dns.Len() }
 
 // Documents lists the well-known documents that are remembered, by host.
 func (n *Network) Documents() []discovery.Document { return n.resolver.Documents() }

@@ -117,6 +117,7 @@ func (d *fakeDNS) Services(_ context.Context, name string, _ bool) (dns.Services
 
 func (*fakeDNS) Forget(string, time.Time) int { return 0 }
 func (*fakeDNS) Kept() []dns.Record           { return nil }
+func (*fakeDNS) Len() int                     { return 0 }
 
 // knownKeys is a KeySource of fixed keys, and counts how often it is asked.
 type knownKeys struct {

@@ -68,6 +68,13 @@ func (c *CertificateFiles) Reload() error {
 	return c.load(time.Now())
 }
 
+// Expiry is when the certificate that is shown now ends.
+func (c *CertificateFiles) Expiry() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current.Leaf.NotAfter
+}
+
 // at is the certificate to show, and what is wrong with the files if they were looked at.
 func (c *CertificateFiles) at(now time.Time) (*tls.Certificate, error) {
 	c.mu.Lock()

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strings"
 )
 
@@ -65,25 +64,27 @@ func (c *configCheckCmd) Run(_ context.Context, w *world) error {
 	})
 }
 
-// addresses are what the server will listen on.
+// addresses are where other servers reach this one.
 func (s *settings) addresses() (list []string) {
-	if len(s.Listeners) == 0 {
-		return []string{fmt.Sprintf(":%d", federationPort)}
+	for _, l := range s.peerListeners() {
+		list = append(list, l.addresses()...)
 	}
-	for _, l := range s.Listeners {
-		if len(l.BindAddresses) == 0 {
-			list = append(list, fmt.Sprintf(":%d", l.Port))
-		}
-		for _, address := range l.BindAddresses {
-			list = append(list, joinHostPort(address, l.Port))
-		}
+	return list
+}
+
+func (l listener) addresses() (list []string) {
+	if len(l.BindAddresses) == 0 {
+		return []string{joinHostPort("", l.Port)}
+	}
+	for _, address := range l.BindAddresses {
+		list = append(list, joinHostPort(address, l.Port))
 	}
 	return list
 }
 
 func (s *settings) certificateSource() string {
 	switch {
-	case len(s.Listeners) > 0 && !s.Listeners[0].TLS:
+	case !s.speaksTLS():
 		return "proxy"
 	case len(s.ACME.Domains) > 0:
 		return "acme"

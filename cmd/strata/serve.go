@@ -17,6 +17,7 @@ import (
 
 	"github.com/strata-matrix/strata/internal/control"
 	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/trace"
 )
 
 // serveCmd runs a server until it is told to end.
@@ -28,17 +29,18 @@ type serveCmd struct {
 
 // settingFlags are the settings that can be given as flags.
 type settingFlags struct {
-	Config       string   `group:"Settings" short:"c" placeholder:"FILE" help:"Configuration file. Otherwise strata.toml if it exists. Environment: STRATA_CONFIG."`
-	ServerName   string   `group:"Settings" placeholder:"NAME" help:"Name of the server, which its user ids end with. It can never change."`
-	DataDir      string   `group:"Settings" placeholder:"DIR" help:"Directory of database, signing key and control socket."`
-	Socket       string   `group:"Settings" placeholder:"PATH" help:"Control socket. Otherwise ctl.sock in the data directory."`
-	Listen       []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on, in place of the file's listeners; with an empty host all. Can be repeated."`
-	TLSCert      string   `group:"Settings" name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
-	TLSKey       string   `group:"Settings" name:"tls-key" placeholder:"FILE" help:"Key of the certificate, PEM."`
-	NoTLS        bool     `group:"Settings" name:"no-tls" help:"With --listen: speak plain HTTP, for a proxy in front that has the certificate."`
-	CA           []string `group:"Settings" name:"ca" placeholder:"FILE" help:"Certificate authority to trust besides the system's (SSL_CERT_FILE is honoured), PEM. Can be repeated."`
-	AllowPrivate bool     `group:"Settings" help:"Connect to other servers at private and local addresses too."`
-	LogLevel     string   `group:"Settings" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	Config        string   `group:"Settings" short:"c" placeholder:"FILE" help:"Configuration file. Otherwise strata.toml if it exists. Environment: STRATA_CONFIG."`
+	ServerName    string   `group:"Settings" placeholder:"NAME" help:"Name of the server, which its user ids end with. It can never change."`
+	DataDir       string   `group:"Settings" placeholder:"DIR" help:"Directory of database, signing key and control socket."`
+	Socket        string   `group:"Settings" placeholder:"PATH" help:"Control socket. Otherwise ctl.sock in the data directory."`
+	Listen        []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on, in place of the file's listeners; with an empty host all. Can be repeated."`
+	TLSCert       string   `group:"Settings" name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey        string   `group:"Settings" name:"tls-key" placeholder:"FILE" help:"Key of the certificate, PEM."`
+	NoTLS         bool     `group:"Settings" name:"no-tls" help:"With --listen: speak plain HTTP, for a proxy in front that has the certificate."`
+	CA            []string `group:"Settings" name:"ca" placeholder:"FILE" help:"Certificate authority to trust besides the system's (SSL_CERT_FILE is honoured), PEM. Can be repeated."`
+	AllowPrivate  bool     `group:"Settings" help:"Connect to other servers at private and local addresses too."`
+	MetricsCompat string   `group:"Settings" placeholder:"synapse" help:"Turn metrics on, and tell them under the names of another server too."`
+	LogLevel      string   `group:"Settings" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
 
 // Help implements kong.HelpProvider.
@@ -72,6 +74,9 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	p.config.Trace = logSink(logger)
+	if p.metrics != nil {
+		p.config.Trace = trace.Tee(p.config.Trace, p.metrics)
+	}
 	if p.certificate != nil {
 		p.config.TLS = p.certificate.Config(p.config.Trace)
 	}
@@ -94,6 +99,9 @@ func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) erro
 	group.Go(func() error { return control.Serve(ctx, socket, control.NewHandler(server, p.config.Version)) })
 	for _, listener := range p.takeListeners() {
 		group.Go(func() error { return server.Serve(ctx, listener) })
+	}
+	for _, listener := range p.takeLocal() {
+		group.Go(func() error { return serveLocal(ctx, listener, p.localHandler(listener, server)) })
 	}
 	if p.acmeAddress != "" {
 		group.Go(func() error { return serveACME(ctx, p.acmeAddress, p.acmeHandler) })

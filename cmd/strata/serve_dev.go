@@ -48,7 +48,7 @@ func (c *serveCmd) develop(ctx context.Context, s *settings, p *plan) error {
 	if err != nil {
 		return err
 	}
-	if len(s.Listeners) == 0 {
+	if len(s.configured()) == 0 {
 		if port, err = p.listenOnLoopback(port); err != nil {
 			return err
 		}
@@ -61,8 +61,7 @@ func (c *serveCmd) develop(ctx context.Context, s *settings, p *plan) error {
 
 // certify has a local authority vouch for this server, unless it was given a certificate.
 func (c *serveCmd) certify(s *settings, p *plan) error {
-	plain := len(s.Listeners) > 0 && !s.Listeners[0].TLS
-	if plain || s.TLSCertificatePath != "" || s.TLSPrivateKeyPath != "" || len(s.ACME.Domains) > 0 {
+	if !s.speaksTLS() || s.TLSCertificatePath != "" || s.TLSPrivateKeyPath != "" || len(s.ACME.Domains) > 0 {
 		return nil
 	}
 	dir := c.DevCA
@@ -99,8 +98,8 @@ func nameInStore(ctx context.Context, path string) (string, error) {
 
 // devPort is the port that the settings or the server name lead to, 0 for any.
 func devPort(s *settings) (int, error) {
-	if len(s.Listeners) > 0 {
-		return int(s.Listeners[0].Port), nil
+	if given := s.configured(); len(given) > 0 {
+		return int(given[0].Port), nil
 	}
 	if s.ServerName == "" {
 		return 0, nil

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/strata-matrix/strata/internal/control"
+	"github.com/strata-matrix/strata/internal/metrics"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/transaction"
 	"github.com/strata-matrix/strata/transport"
@@ -30,6 +31,8 @@ type plan struct {
 	localCA     string // certificate of the local authority, "" for none
 	acmeAddress string // where the certificate authority asks over plain HTTP, "" for none
 	acmeHandler http.Handler
+	metrics     *metrics.Metrics // nil when they are off
+	local       []localListener
 	logLevel    string
 	keyLog      io.WriteCloser // the secrets of outbound connections, nil for nowhere
 }
@@ -87,7 +90,7 @@ func (f settingFlags) apply(s *settings) (found faults) {
 		to   *string
 	}{
 		{f.ServerName, &s.ServerName}, {f.DataDir, &s.DataDir}, {f.Socket, &s.ControlSocket}, {f.TLSCert, &s.TLSCertificatePath},
-		{f.TLSKey, &s.TLSPrivateKeyPath}, {f.LogLevel, &s.LogLevel},
+		{f.TLSKey, &s.TLSPrivateKeyPath}, {f.LogLevel, &s.LogLevel}, {f.MetricsCompat, &s.MetricsCompat},
 	} {
 		if over.flag != "" {
 			*over.to = over.flag
@@ -97,9 +100,10 @@ func (f settingFlags) apply(s *settings) (found faults) {
 		s.ACME.Domains = nil
 	}
 	s.FederationExtraCAList = append(s.FederationExtraCAList, f.CA...)
+	s.EnableMetrics = s.EnableMetrics || f.MetricsCompat != ""
 	s.AllowPrivateAddresses = s.AllowPrivateAddresses || f.AllowPrivate
 	if len(f.Listen) > 0 {
-		s.Listeners = nil
+		s.Listeners = s.localListeners()
 	}
 	for _, address := range f.Listen {
 		host, port, err := net.SplitHostPort(address)
@@ -135,6 +139,9 @@ func (p *plan) build(s settings, dev bool) (err error) {
 		p.config.Retry = s.retryPolicy()
 	}
 	p.logLevel = s.LogLevel
+	if s.EnableMetrics {
+		p.metrics = s.newMetrics()
+	}
 	p.socket = absolute(s.ControlSocket)
 	if s.ControlSocket == "" {
 		p.socket = absolute(filepath.Join(s.DataDir, control.SocketName))
@@ -190,7 +197,7 @@ func (p *plan) federate(s settings) (err error) {
 // addCertificate says what this server shows to others: nothing behind a proxy.
 func (p *plan) addCertificate(s settings) (err error) {
 	switch {
-	case p.config.TLS != nil || len(s.Listeners) > 0 && !s.Listeners[0].TLS:
+	case p.config.TLS != nil || !s.speaksTLS():
 	case len(s.ACME.Domains) > 0:
 		cache := s.ACME.CacheDir
 		if cache == "" {
@@ -208,26 +215,16 @@ func (p *plan) addCertificate(s settings) (err error) {
 	return err
 }
 
-// listen opens the listeners, if that is not done yet.
+// listen opens the listeners for other servers, if that is not done yet, and those for operators.
 func (p *plan) listen(s settings) error {
-	if len(p.listeners) > 0 {
-		return nil
-	}
-	if len(s.Listeners) == 0 {
-		s.Listeners = []listener{{Port: federationPort, TLS: true}}
-	}
-	for _, l := range s.Listeners {
-		hosts := l.BindAddresses
-		if len(hosts) == 0 {
-			hosts = []string{""}
-		}
-		for _, host := range hosts {
-			if err := p.listenOn(joinHostPort(host, l.Port)); err != nil && !p.coveredBy(host, err) {
+	if len(p.listeners) == 0 {
+		for _, address := range s.addresses() {
+			if err := p.listenOn(address); err != nil && !p.coveredBy(address, err) {
 				return err
 			}
 		}
 	}
-	return nil
+	return p.listenLocally(s)
 }
 
 // joinHostPort accepts IPv6 addresses with brackets and without.
@@ -237,8 +234,8 @@ func joinHostPort(host string, port int64) string {
 
 // coveredBy tells whether an address that is taken is taken by ourselves: "::" takes 0.0.0.0 along on most systems, and
 // configurations name both.
-func (p *plan) coveredBy(host string, err error) bool {
-	return host == "0.0.0.0" && isInUse(err) && len(p.listeners) > 0
+func (p *plan) coveredBy(address string, err error) bool {
+	return strings.HasPrefix(address, "0.0.0.0:") && isInUse(err) && len(p.listeners) > 0
 }
 
 func (p *plan) listenOn(address string) error {
@@ -267,10 +264,12 @@ func (p *plan) close() {
 	if p.keyLog != nil {
 		_ = p.keyLog.Close() // every line is written as it comes
 	}
-	for _, l := range p.listeners {
+	for _, l := range p.takeListeners() {
 		_ = l.Close() // nothing was accepted
 	}
-	p.listeners = nil
+	for _, l := range p.takeLocal() {
+		_ = l.Close() // likewise
+	}
 }
 
 // historyAhead is what an answer to backfill holds: what users look at first in a room that they have just joined.

@@ -51,6 +51,10 @@ type settings struct {
 	FederationTimeout seconds    `toml:"federation_timeout"` // for silence in the middle of a reply
 	WellKnownTimeout  seconds    `toml:"well_known_timeout"`
 
+	EnableMetrics            bool     `toml:"enable_metrics"`
+	MetricsCompat            string   `toml:"metrics_compat"` // "synapse" for Synapse's names besides ours
+	FederationMetricsDomains []string `toml:"federation_metrics_domains"`
+
 	LogLevel string `toml:"log_level"` // debug, info, warn or error
 }
 
@@ -71,6 +75,8 @@ type listener struct {
 	Port          int64    `toml:"port"`
 	TLS           bool     `toml:"tls"`
 	BindAddresses []string `toml:"bind_addresses"` // none for all
+	// Resources are what is answered there; none for what other servers ask. See settings_local.go.
+	Resources []resource `toml:"resources"`
 }
 
 // acme gets certificates from Let's Encrypt.
@@ -89,6 +95,8 @@ type federation struct {
 }
 
 const (
+	// metricsPort is where Synapse's image has its metrics.
+	metricsPort = 19090
 	// federationPort is where servers are sought whose name has no port (X-27).
 	federationPort = 8448
 	httpPort       = 80

@@ -29,6 +29,7 @@ var logLevels = []string{"debug", "info", "warn", "error"}
 func (s *settings) validate(certified bool) (found faults) {
 	s.checkName(&found)
 	s.checkListeners(&found)
+	s.checkLocal(&found)
 	s.checkTLS(&found, certified)
 	s.checkFederation(&found)
 	s.checkNetwork(&found)
@@ -82,14 +83,14 @@ func (s *settings) checkListeners(found *faults) {
 					`write an address of this machine, or leave bind_addresses out for all`)
 			}
 		}
-		if l.TLS != s.Listeners[0].TLS {
+		if !l.isLocal() && l.TLS != s.peerListeners()[0].TLS {
 			found.add(key+".tls", "differs from the first listener's", "let all listeners speak TLS, or none and a proxy in front of them")
 		}
 	}
 }
 
 func (s *settings) checkTLS(found *faults, certified bool) {
-	speaksTLS := len(s.Listeners) == 0 || s.Listeners[0].TLS
+	speaksTLS := s.speaksTLS()
 	hasFiles := s.TLSCertificatePath != "" || s.TLSPrivateKeyPath != ""
 	hasACME := len(s.ACME.Domains) > 0
 	switch {
@@ -106,7 +107,7 @@ func (s *settings) checkTLS(found *faults, certified bool) {
 	if s.ACME.HTTPPort < 0 || s.ACME.HTTPPort > 65535 {
 		found.add("acme.http_port", fmt.Sprintf("is %d", s.ACME.HTTPPort), fmt.Sprintf("write %d, or 0 for none", httpPort))
 	}
-	if hasACME && s.ACME.HTTPPort == 0 && !slices.ContainsFunc(s.Listeners, func(l listener) bool { return l.Port == httpsPort }) {
+	if hasACME && s.ACME.HTTPPort == 0 && !slices.ContainsFunc(s.peerListeners(), func(l listener) bool { return l.Port == httpsPort }) {
 		found.add("acme.http_port", "is 0 and no listener is on 443", "the authority asks at port 80 or 443 and nowhere else: open one")
 	}
 	for i, domain := range s.ACME.Domains {

@@ -164,6 +164,9 @@ func (r *Resolver) Documents() []Document {
 	return list
 }
 
+// Len is how many documents are remembered, or that there is none.
+func (r *Resolver) Len() int { return r.documents.Len() }
+
 // FlushDocuments forgets the document of server's host, or all for "", and tells how many there were. The next request asks anew, also when
 // a failure is backing off.
 func (r *Resolver) FlushDocuments(server ident.ServerName) int {

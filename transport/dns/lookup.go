@@ -128,6 +128,9 @@ type Record struct {
 	Until   time.Time
 }
 
+// Len is how many answers are kept.
+func (c *Client) Len() int { return c.kept.Len() }
+
 // Kept lists what is kept, by name, the expired included.
 func (c *Client) Kept() []Record {
 	var list []Record

@@ -108,6 +108,13 @@ func (r *Ring) Trusted() (names []ident.ServerName) {
 	return names
 }
 
+// Remembered is how many servers' keys are in memory.
+func (r *Ring) Remembered() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.cache.entries)
+}
+
 // Close ends what goes on for nobody. The ring can still be used; it renews nothing any more.
 func (r *Ring) Close() {
 	r.mu.Lock()

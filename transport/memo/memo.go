@@ -56,6 +56,13 @@ func (m *Memo[V]) Ask(
 	}
 }
 
+// Len is how many answers are kept, the expired included.
+func (m *Memo[V]) Len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
 // Get gives what is kept, also when it has expired.
 func (m *Memo[V]) Get(key string) (V, bool) {
 	m.mu.Lock()

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/strata-matrix/strata/internal/metrics"
+	"github.com/strata-matrix/strata/messaging"
+)
+
+// localListener is open for operators and their tools, at an address that other servers are not meant to reach.
+type localListener struct {
+	net.Listener
+	settings listener
+}
+
+// listenLocally opens the listeners for operators.
+func (p *plan) listenLocally(s settings) error {
+	for _, l := range s.localListeners() {
+		for _, address := range l.addresses() {
+			opened, err := net.Listen("tcp", address)
+			if err != nil {
+				return fmt.Errorf("listen on %s for operators: %w", address, err)
+			}
+			p.local = append(p.local, localListener{opened, l})
+		}
+	}
+	return nil
+}
+
+// takeLocal hands the listeners over to who closes them.
+func (p *plan) takeLocal() []localListener {
+	taken := p.local
+	p.local = nil
+	return taken
+}
+
+// localHandler answers what a listener's resources are.
+func (p *plan) localHandler(l localListener, server *messaging.Server) http.Handler {
+	mux := http.NewServeMux()
+	for _, path := range []string{"/health", "/healthz", "/readyz"} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
+	}
+	if l.settings.offers(resourceMetrics) && p.metrics != nil {
+		mux.Handle("GET /metrics", p.metrics.Handler(p.look(server)))
+	}
+	return mux
+}
+
+// look finds out how things are, the certificate included.
+func (p *plan) look(server *messaging.Server) metrics.Look {
+	look := metrics.LookAt(server, filepath.Join(p.config.DataDir, "strata.db"))
+	return func(ctx context.Context) (metrics.Standing, error) {
+		standing, err := look(ctx)
+		if p.certificate != nil {
+			standing.CertificateExpiry = p.certificate.Expiry()
+		}
+		return standing, err
+	}
+}
+
+// localTime bounds each part of a request of an operator's tool.
+const localTime = 30 * time.Second
+
+// serveLocal answers operators until ctx ends. Requests under way are cut off then: nothing hangs on them.
+func serveLocal(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{
+		Handler: handler, ReadTimeout: localTime, WriteTimeout: localTime, IdleTimeout: 2 * localTime, MaxHeaderBytes: 16 << 10,
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(listener); ctx.Err() == nil {
+		return fmt.Errorf("answer operators on %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
