@@ -83,7 +83,7 @@ func readCase(name string) ([]byte, error) {
 	}
 	content, err := io.ReadAll(io.LimitReader(from, casefile.MaxSize+1))
 	if err != nil {
-		return nil, usage("read %s: %v", name, err)
+		return nil, usage("%v", err)
 	}
 	return content, nil
 }

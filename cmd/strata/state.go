@@ -40,18 +40,14 @@ func (c *stateResolveCmd) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	r, err := casefile.Resolve(file)
+	r, err := casefile.Resolve(file, c.Trace)
 	if err != nil {
 		return usage("%s: %v", c.File, err)
 	}
 	noteRedacted(w.out, r.Redacted)
-	trace := r.Trace
-	if !c.Trace {
-		r.Trace = nil
-	}
 	return w.out.print(*r, func() {
 		if c.Trace {
-			showTrace(w.out, trace, r.Resolved)
+			showTrace(w.out, r.Trace, r.Resolved)
 			return
 		}
 		w.out.table([]string{"TYPE", "KEY", "EVENT"}, slotRows(r.Resolved))

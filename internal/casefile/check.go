@@ -263,12 +263,10 @@ func (c *eventCase) checkAuthEvents(id string) (bool, error) {
 }
 
 func (c *eventCase) checkStateBefore(id string) (bool, error) {
-	before := auth.StateOf(c.before)
-	create := before.Event(createSlot)
-	if create != nil && create.RoomID() != c.event.RoomID() {
-		return false, fmt.Errorf("state is of room %s, the event of %s", create.RoomID(), c.event.RoomID())
+	if err := c.sameRoom("state", c.before); err != nil {
+		return false, err
 	}
-	return c.decide(id, auth.Check(c.event, before), Rejected), nil
+	return c.decide(id, auth.Check(c.event, auth.StateOf(c.before)), Rejected), nil
 }
 
 func (c *eventCase) checkCurrentState(id string) (bool, error) {
@@ -276,7 +274,18 @@ func (c *eventCase) checkCurrentState(id string) (bool, error) {
 		c.skip(id, "not checked: the file gives no current_state")
 		return true, nil
 	}
+	if err := c.sameRoom("current_state", c.current); err != nil {
+		return false, err
+	}
 	return c.decide(id, auth.Check(c.event, auth.StateOf(c.current)), SoftFailed), nil
+}
+
+// sameRoom: a state of another room says nothing about the event. All its events are of one room.
+func (c *eventCase) sameRoom(member string, state []*event.Event) error {
+	if len(state) > 0 && state[0].RoomID() != c.event.RoomID() {
+		return fmt.Errorf("%s is of room %s, the event of %s", member, state[0].RoomID(), c.event.RoomID())
+	}
+	return nil
 }
 
 func (c *eventCase) decide(id string, result auth.Result, refused string) bool {

@@ -198,6 +198,12 @@ func TestFaultsOfCheckFiles(t *testing.T) {
 		}, "neither in auth_events nor in state"},
 		{"two for a slot", func(c *checkCase) { c.File["state"] = append(c.banned(), c.File["state"].([]any)[4]) }, "state holds two events for (m.room.member, \"@b:b.org\")"},
 		{"no state event", func(c *checkCase) { c.File["current_state"] = []any{c.event()} }, "current_state holds"},
+		{"current state of another room", func(c *checkCase) {
+			c.File["current_state"] = []any{map[string]any{
+				"type": "m.room.topic", "state_key": "", "sender": "@a:a.org", "room_id": "!A" + c.RoomID[2:], "event_id": "$topic:a.org",
+				"depth": 7, "origin_server_ts": 1006, "prev_events": []any{}, "auth_events": []any{}, "content": map[string]any{},
+			}}
+		}, "current_state is of room !A"},
 		{"keys of no server", func(c *checkCase) { c.File["keys"] = map[string]any{"b org": map[string]any{}} }, "keys: "},
 		{"no key id", func(c *checkCase) { c.File["keys"] = map[string]any{"b.org": map[string]any{"k": "AAAA"}} }, "keys of b.org: "},
 		{"short key", func(c *checkCase) {

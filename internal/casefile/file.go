@@ -20,8 +20,8 @@ const MaxSize = 64 << 20
 // object is the members of a file that are still to be read.
 type object map[string]json.RawMessage
 
-// parseObject reads a file as an object that has all the required members, and no others than those and the optional ones: a
-// mistyped name would change the result without a word.
+// parseObject reads a file as an object that has all the required members, and no others than those and the optional ones, each
+// once: a mistyped name would change the result without a word, and so would a second member, of which the first would not count.
 func parseObject(file []byte, required, optional []string) (object, error) {
 	if len(file) > MaxSize {
 		return nil, fmt.Errorf("the file has more than %d bytes", MaxSize)
@@ -29,6 +29,9 @@ func parseObject(file []byte, required, optional []string) (object, error) {
 	var o object
 	if err := json.Unmarshal(file, &o); err != nil || o == nil {
 		return nil, noObject(file, err)
+	}
+	if name, twice := memberTwice(file); twice {
+		return nil, fmt.Errorf("the member %q is there twice", name)
 	}
 	known := slices.Concat(required, optional)
 	for _, name := range slices.Sorted(maps.Keys(o)) {
@@ -42,6 +45,22 @@ func parseObject(file []byte, required, optional []string) (object, error) {
 		}
 	}
 	return o, nil
+}
+
+// memberTwice names a member that an object has twice. encoding/json takes the last without a word.
+func memberTwice(object []byte) (name string, twice bool) {
+	d, seen := json.NewDecoder(bytes.NewReader(object)), map[json.Token]bool{}
+	for _, err := d.Token(); err == nil && d.More(); { // the opening brace first
+		var member json.Token
+		if member, err = d.Token(); seen[member] {
+			return fmt.Sprint(member), true
+		}
+		seen[member] = true
+		if err == nil {
+			err = d.Decode(new(json.RawMessage))
+		}
+	}
+	return "", false
 }
 
 func noObject(file []byte, err error) error {

@@ -33,7 +33,9 @@ type Slot struct {
 // Resolve resolves the state sets of a file (server-server API, "Room State Resolution"; P-70). The file is an object with
 // room_version; events, an array of PDUs; state_sets, an array of arrays of event ids; and optionally rejected, an array of
 // event ids. Events need neither hashes nor signatures. The error says what is wrong with the file.
-func Resolve(file []byte) (*Resolution, error) {
+//
+// The trace is made if it is asked for: it names the event in every state set for each conflict.
+func Resolve(file []byte, trace bool) (*Resolution, error) {
 	o, err := parseObject(file, []string{"room_version", "events", "state_sets"}, []string{"rejected"})
 	if err != nil {
 		return nil, err
@@ -60,7 +62,10 @@ func Resolve(file []byte) (*Resolution, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolution{RoomVersion: p.version.ID, Resolved: []Slot{}, Redacted: p.redacted, Trace: p.trace(res.Trace, states)}
+	r := &Resolution{RoomVersion: p.version.ID, Resolved: []Slot{}, Redacted: p.redacted}
+	if trace {
+		r.Trace = p.trace(res.Trace, states)
+	}
 	for _, key := range slices.SortedFunc(maps.Keys(res.State), compareKeys) {
 		r.Resolved = append(r.Resolved, Slot{key.Type, key.Key, res.State[key]})
 	}
@@ -113,6 +118,9 @@ func (o object) stateSets(p *pool) ([]map[event.StateKey]*event.Event, error) {
 	sets, created := make([]map[event.StateKey]*event.Event, len(lists)), false
 	for i, list := range lists {
 		member := fmt.Sprintf("state_sets[%d]", i)
+		if list == nil { // null
+			return nil, fmt.Errorf("%s is not an array of event ids", member)
+		}
 		events := make([]*event.Event, len(list))
 		for n, id := range list {
 			e, err := p.Event(id)

@@ -50,7 +50,7 @@ func judgedRooms(tb testing.TB) (rooms []judgedRoom) {
 func TestResolveLikeTheJudge(t *testing.T) {
 	count := map[string]int{}
 	for i, room := range judgedRooms(t) {
-		got, err := casefile.Resolve(room.File)
+		got, err := casefile.Resolve(room.File, true)
 		if err != nil {
 			t.Fatalf("room %d: %v", i, err)
 		}
@@ -100,7 +100,7 @@ func TestResolveLittleRoom(t *testing.T) {
 	room := strings.Join(littleRoom(), ",")
 	const sets = `[["$c:a","$m:a","$t:a"],["$u:a","$m:a","$c:a","$u:a"]]`
 	for version, topic := range map[string]string{"1": "$u:a", "2": "$u:a"} {
-		got, err := casefile.Resolve(roomFile(version, room, sets, `,"rejected":["$t:a"]`))
+		got, err := casefile.Resolve(roomFile(version, room, sets, `,"rejected":["$t:a"]`), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +129,7 @@ func TestResolveLittleRoom(t *testing.T) {
 
 // The trace of the little room, by the definitions of rooms/v2: no power event conflicts, so there is no mainline.
 func TestTraceOfLittleRoom(t *testing.T) {
-	got, err := casefile.Resolve(roomFile("2", strings.Join(littleRoom(), ","), `[["$c:a","$m:a","$t:a"],["$c:a","$m:a","$u:a"],["$c:a","$m:a"]]`, ""))
+	got, err := casefile.Resolve(roomFile("2", strings.Join(littleRoom(), ","), `[["$c:a","$m:a","$t:a"],["$c:a","$m:a","$u:a"],["$c:a","$m:a"]]`, ""), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,6 +168,8 @@ func TestFaultsOfRoomFiles(t *testing.T) {
 		{"events of another type", `{"room_version":"2","events":{},"state_sets":[]}`, "events is not an array of events"},
 		{"sets of another type", `{"room_version":"2","events":[],"state_sets":["$c:a"]}`, "state_sets is not an array of arrays"},
 		{"null sets", `{"room_version":"2","events":[],"state_sets":null}`, "state_sets is not an array of arrays"},
+		{"null set", string(roomFile("2", all, `[["$c:a"],null]`, "")), "state_sets[1] is not an array of event ids"},
+		{"a member twice", string(roomFile("2", all, sets, `,"state_sets":[["$c:a"]]`)), `"state_sets" is there twice`},
 		{"rejected of another type", string(roomFile("2", all, sets, `,"rejected":"$c:a"`)), "rejected is not an array"},
 		{"no sets", string(roomFile("2", all, `[]`, "")), "none of the state_sets has an m.room.create"},
 		{"malformed event", string(roomFile("2", all+`,{"type":1}`, sets, "")), "events[4]: malformed event"},
@@ -186,7 +188,7 @@ func TestFaultsOfRoomFiles(t *testing.T) {
 			"events[0] says so in event_id, which room version 11 does not have"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r, err := casefile.Resolve([]byte(tt.file))
+			r, err := casefile.Resolve([]byte(tt.file), false)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, error %v, want %q", r, err, tt.want)
 			}
@@ -208,7 +210,7 @@ func TestRoomIDCallsForItsCreateEvent(t *testing.T) {
 		file["events"], _ = json.Marshal(events[1:])
 		file["state_sets"] = json.RawMessage(`[[]]`)
 		without, _ := json.Marshal(file)
-		if _, err := casefile.Resolve(without); err == nil {
+		if _, err := casefile.Resolve(without, false); err == nil {
 			t.Error("a room of version 12 was resolved without its create event")
 		}
 		return
@@ -232,7 +234,7 @@ func TestRedactedAndStrays(t *testing.T) {
 		events[2]["event_id"], events[2]["unsigned"] = "$stray", map[string]any{"age": 1}
 		file["events"], _ = json.Marshal(events)
 		changed, _ := json.Marshal(file)
-		got, err := casefile.Resolve(changed)
+		got, err := casefile.Resolve(changed, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -248,7 +250,7 @@ func TestRedactedAndStrays(t *testing.T) {
 }
 
 func TestFilesAreBounded(t *testing.T) {
-	if _, err := casefile.Resolve(make([]byte, casefile.MaxSize+1)); err == nil || !strings.Contains(err.Error(), "more than") {
+	if _, err := casefile.Resolve(make([]byte, casefile.MaxSize+1), false); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("got error %v, want one about the size", err)
 	}
 }
@@ -264,7 +266,7 @@ func FuzzResolve(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
-		r, err := casefile.Resolve(file)
+		r, err := casefile.Resolve(file, true)
 		if err != nil {
 			return
 		}
