@@ -83,6 +83,33 @@ func TestServerPolicyExceptions(t *testing.T) {
 	}
 }
 
+// New lists count for every copy of an adjustable policy; what operators have said of single servers stays.
+func TestServerPolicyReplaced(t *testing.T) {
+	var open ServerPolicy
+	p := open.Adjustable()
+	earlier := p
+	if err := p.Except("friend.example", true); err != nil {
+		t.Fatal(err)
+	}
+	narrow, err := NewServerPolicy([]string{"a.example"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Replace(narrow)
+	for server, want := range map[ident.ServerName]bool{"a.example": true, "b.example": false, "friend.example": true} {
+		if got := earlier.Check(server) == nil; got != want {
+			t.Errorf("%s: %t, want %t", server, got, want)
+		}
+	}
+	if open.Replace(narrow); open.Check("b.example") != nil {
+		t.Error("a policy that cannot change has changed")
+	}
+	p.Replace(open)
+	if err := earlier.Check("b.example"); err != nil {
+		t.Errorf("open again: %v", err)
+	}
+}
+
 func TestServerPolicy(t *testing.T) {
 	for _, tt := range []struct {
 		only, never []string

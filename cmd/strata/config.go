@@ -9,7 +9,10 @@ import (
 
 // configCmd is everything about configurations.
 type configCmd struct {
-	Check configCheckCmd `cmd:"" help:"Find every fault of a configuration, without starting anything (ro)."`
+	Check   configCheckCmd   `cmd:"" help:"Find every fault of a configuration, without starting anything (ro)."`
+	Print   configPrintCmd   `cmd:"" help:"Print every setting in force, as a configuration file (ro)."`
+	Env     configEnvCmd     `cmd:"" help:"Print every setting in force, as variables of the environment (ro)."`
+	Service configServiceCmd `cmd:"" help:"Print a unit for systemd (ro)."`
 }
 
 type configCheckCmd struct {

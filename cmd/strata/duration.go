@@ -79,6 +79,9 @@ func (s *seconds) UnmarshalText(text []byte) error {
 	return (*duration)(s).UnmarshalText([]byte(string(text) + unit))
 }
 
+// MarshalText implements encoding.TextMarshaler.
+func (s seconds) MarshalText() ([]byte, error) { return duration(s).MarshalText() }
+
 // parseMoment reads a time as a span before now, or as written in RFC 3339. The result is in ms, 0 for an empty text.
 func parseMoment(s string, now time.Time) (int64, error) {
 	if s == "" {

@@ -13,20 +13,16 @@ import (
 )
 
 // newLogger writes to stderr: coloured for people, logfmt for machines, JSON lines with --json.
-func newLogger(o *output, env map[string]string, level string) (*slog.Logger, error) {
-	var threshold slog.Level
-	if err := threshold.UnmarshalText([]byte(level)); err != nil {
-		return nil, usage("log level: %v", err)
-	}
+func newLogger(o *output, env map[string]string, threshold slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: threshold}
 	switch {
 	case o.json:
-		return slog.New(slog.NewJSONHandler(o.stderr, options)), nil
+		return slog.New(slog.NewJSONHandler(o.stderr, options))
 	case isTerminal(o.stderr):
 		plain := env["NO_COLOR"] != "" || !o.colour
-		return slog.New(tint.NewTextHandler(o.stderr, &tint.Options{Level: threshold, TimeFormat: "15:04:05.000", NoColor: plain})), nil
+		return slog.New(tint.NewTextHandler(o.stderr, &tint.Options{Level: threshold, TimeFormat: "15:04:05.000", NoColor: plain}))
 	}
-	return slog.New(slog.NewTextHandler(o.stderr, options)), nil
+	return slog.New(slog.NewTextHandler(o.stderr, options))
 }
 
 // logSink writes trace events to a log, each at the level of what it means for the operator.

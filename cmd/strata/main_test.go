@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -38,6 +39,7 @@ func TestMain(m *testing.M) {
 //	capture VAR [FIELD]    sets VAR to the last standard output, or to a member of its JSON; -N counts from the end of a list
 //	certify DIR HOST...    makes an authority (ca.crt) and a certificate for the hosts (tls.crt, tls.key)
 //	get URL                prints what a server answers over plain HTTP
+//	logged NAME TEXT       waits until the log of the server has the text
 //	freeport VAR           sets VAR to a port that is free
 //	dns VAR FILE           runs a DNS server with the zone in FILE, see package dnstest, and sets VAR to its address
 func TestScripts(t *testing.T) {
@@ -49,7 +51,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server": startServer, "stopserver": stopServer, "killserver": killServer,
-			"capture": capture, "certify": certify, "freeport": freePort, "get": get, "dns": serveDNS,
+			"capture": capture, "certify": certify, "freeport": freePort, "get": get, "dns": serveDNS, "logged": logged,
 		},
 		RequireExplicitExec: true,
 	})
@@ -99,6 +101,17 @@ func killServer(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := ts.Value("servers").(map[string]*exec.Cmd)[args[0]]
 	ts.Check(cmd.Process.Kill())
 	_ = cmd.Wait() // says that it was killed
+}
+
+// logged looks again and again for at most 10 seconds: a server of its own process tells in no other way that it has done something.
+func logged(ts *testscript.TestScript, _ bool, args []string) {
+	deadline := time.Now().Add(10 * time.Second)
+	for !strings.Contains(ts.ReadFile(args[0]+".log"), args[1]) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("the log of %s has no %q:\n%s", args[0], args[1], ts.ReadFile(args[0]+".log"))
+		}
+		<-time.After(10 * time.Millisecond)
+	}
 }
 
 func serveDNS(ts *testscript.TestScript, _ bool, args []string) {

@@ -6,7 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -50,7 +50,9 @@ setting with STRATA_ in front and __ for each step into a table: STRATA_SERVER_N
 STRATA_LISTENERS__0__PORT. "strata init" writes a file that explains itself, "strata config check" finds its faults.
 
 When the server answers, one line on stdout says its name, its addresses and its control socket. The first interrupt or
-SIGTERM lets requests under way finish, the second ends at once; nothing acknowledged is lost either way.
+SIGTERM lets requests under way finish, the second ends at once; nothing acknowledged is lost either way. SIGHUP or SIGUSR1 has
+the settings read anew: the lists of servers, the log level and the certificate's files are taken up; the log names the settings
+that have changed and need a restart.
 
 Two servers that federate, on one machine:
 
@@ -61,6 +63,8 @@ Two servers that federate, on one machine:
 // Run implements the command.
 func (c *serveCmd) Run(ctx context.Context, w *world) error {
 	relaxCollector(w.env)
+	asked, stop := reloadSignals() // from the first: who did not ask for them would be ended by one
+	defer stop()
 	if c.DevCA != "" && !c.Dev {
 		return usage("--dev-ca is for --dev")
 	}
@@ -69,10 +73,11 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	defer p.close()
-	logger, err := newLogger(w.out, w.env, p.logLevel)
-	if err != nil {
-		return err
+	level := new(slog.LevelVar)
+	if err := level.UnmarshalText([]byte(p.settings.LogLevel)); err != nil {
+		return usage("log level: %v", err)
 	}
+	logger := newLogger(w.out, w.env, level)
 	p.config.Trace = logSink(logger)
 	if p.metrics != nil {
 		p.config.Trace = trace.Tee(p.config.Trace, p.metrics)
@@ -84,6 +89,11 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 	server, err := messaging.Open(ctx, p.config)
 	if err != nil {
 		return err
+	}
+	p.manager = serviceManagerOf(w.env, os.Getpid())
+	p.reload = &reloader{
+		command: c, serverName: p.config.ServerName, world: w, inForce: p.settings, asked: asked, manager: p.manager,
+		log: logger, level: level, policy: server.Policy(), certificate: p.certificate,
 	}
 	err = p.run(ctx, w, server)
 	return errors.Join(err, server.Close())
@@ -109,11 +119,13 @@ func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) erro
 	group.Go(func() error {
 		select {
 		case <-ctx.Done():
-			return nil
+			return p.manager.tell(serviceStopping)
 		case <-server.Done():
 			return fmt.Errorf("the server stopped: %w", server.Err())
 		}
 	})
+	group.Go(func() error { return p.reload.run(ctx) })
+	group.Go(func() error { return p.manager.feedWatchdog(ctx, answers(server)) })
 	group.Go(func() error { return p.announce(w) })
 	return group.Wait()
 }
@@ -146,26 +158,7 @@ func (p *plan) announce(w *world) error {
 	if err != nil {
 		return err
 	}
-	return notifyReady(w.env["NOTIFY_SOCKET"])
-}
-
-// notifyReady tells systemd that the service is up (sd_notify(3)); without its socket nobody wants to know.
-func notifyReady(socket string) error {
-	if socket == "" {
-		return nil
-	}
-	if rest, abstract := strings.CutPrefix(socket, "@"); abstract {
-		socket = "\x00" + rest
-	}
-	conn, err := net.Dial("unixgram", socket)
-	if err != nil {
-		return fmt.Errorf("notify service manager: %w", err)
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("READY=1")); err != nil {
-		return fmt.Errorf("notify service manager: %w", err)
-	}
-	return nil
+	return p.manager.tell(serviceReady)
 }
 
 // acmeTime bounds a request of the certificate authority, which is a few hundred bytes.

@@ -33,7 +33,9 @@ type plan struct {
 	acmeHandler http.Handler
 	metrics     *metrics.Metrics // nil when they are off
 	local       []localListener
-	logLevel    string
+	settings    settings // as file, environment and flags have them
+	manager     serviceManager
+	reload      *reloader      // nil: settings are never read anew
 	keyLog      io.WriteCloser // the secrets of outbound connections, nil for nowhere
 }
 
@@ -43,7 +45,7 @@ func (c *serveCmd) plan(ctx context.Context, w *world) (p *plan, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p = &plan{}
+	p = &plan{settings: l.settings}
 	if c.Dev && len(l.faults) == 0 {
 		err = c.develop(ctx, &l.settings, p)
 	}
@@ -138,7 +140,6 @@ func (p *plan) build(s settings, dev bool) (err error) {
 	if !dev {
 		p.config.Retry = s.retryPolicy()
 	}
-	p.logLevel = s.LogLevel
 	if s.EnableMetrics {
 		p.metrics = s.newMetrics()
 	}
