@@ -64,6 +64,8 @@ var asking = [][]string{
 	{"room", "dag", "!a:b"}, {"room", "heads", "!a:b"}, {"room", "gaps", "!a:b"}, {"room", "state", "!a:b"},
 	{"room", "state-at", "!a:b", "$a"}, {"redact", "!a:b", "$a", "--as", "alice"}, {"txn", "ls"}, {"txn", "show", "id"}, {"event", "get", "$a"}, {"event", "graph", "$a"},
 	{"resolve", "a.example"}, {"well-known", "show"}, {"well-known", "flush"}, {"dns", "show", "a.example"}, {"dns", "flush"},
+	{"queue", "ls"}, {"queue", "shape"}, {"queue", "show", "a.example"}, {"queue", "history"}, {"queue", "rules"},
+	{"queue", "retry"}, {"queue", "hold", "*"}, {"queue", "unhold", "*"}, {"queue", "drop", "--dest", "*", "--yes"},
 	{"room", "backfill", "!a:b"}, {"room", "alarms"},
 	{"event", "explain", "$a"}, {"event", "judge", "$a"}, {"event", "timeline", "$a"},
 	{"room", "compare", "!a:b", "--server", "c"}, {"event", "fetch", "$a", "--server", "c"},

@@ -83,6 +83,7 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opFlushDocuments, h.flushDocuments)
 	answer(mux, opRecords, h.records)
 	answer(mux, opFlushRecords, h.flushRecords)
+	h.routeQueues(mux)
 	answer(mux, opJourney, func(ctx context.Context, q EventRef) (inspect.Journey, error) { return h.look.Journey(ctx, q.EventID) })
 	return mux
 }

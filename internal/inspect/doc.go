@@ -8,6 +8,7 @@
 //	the file of a stopped one ── Open ───┘                  Event         Explain  Journey
 //	                           (read-only)                  Rooms         Room     Timeline  State
 //	                                                        Graph         Heads    Gaps
+//	                                                        Queues        Queue    QueueShape
 //
 // It reads the store and nothing else, in short views of a few indexed rows: a running server hardly notices, and a stopped one
 // can be looked into in the same way. Each result is true of one moment; two parts of one answer can be moments apart.
