@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -81,10 +80,10 @@ type Config struct {
 	Trace trace.Sink
 
 	// For simulations. RoundTripper takes the place of discovery and connections: it gets requests for
-	// https://<server name><path>. Rand is the jitter of retries. NoSync leaves out every sync of the disk. CommitPoint is
+	// https://<server name><path>. Jitter is that of retries and of what is done later. NoSync leaves out every sync of the disk. CommitPoint is
 	// called around each commit; its error is a crash there, see persistence.Options.
 	RoundTripper http.RoundTripper
-	Rand         *rand.Rand
+	Jitter       transport.Jitter
 	NoSync       bool
 	CommitPoint  func(persistence.Point) error
 }

@@ -3,6 +3,7 @@
 package messaging
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,17 +70,18 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		Own: own, Store: s.store, Fetch: s.client, Trusted: cfg.TrustedKeyServers, Timeout: cfg.KeysTimeout, Trace: cfg.Trace,
 	})
 	s.atClose(func() error { ring.Close(); return nil })
+	jitter := cmp.Or(cfg.Jitter, transport.NewJitter())
 	outbox, err := transaction.NewOutbox(transaction.OutboxConfig{
-		Self: s.self, Store: s.store, Sender: s.client, Rooms: pdu.Frontiers{}, Policy: cfg.Retry, Backlog: cfg.Backlog, Rand: cfg.Rand, Trace: cfg.Trace,
+		Self: s.self, Store: s.store, Sender: s.client, Rooms: pdu.Frontiers{}, Policy: cfg.Retry, Backlog: cfg.Backlog, Jitter: jitter, Trace: cfg.Trace,
 	})
 	if err != nil {
 		return err
 	}
 	s.own, s.ring, s.outbox = own, ring, outbox
-	asked := transport.NewCircuit(s.client) // apart from the outbox's own back-off
+	asked := transport.NewCircuit(s.client, jitter) // apart from the outbox's own back-off
 	s.engine, err = pdu.NewEngine(pdu.EngineConfig{
 		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: asked, Outbox: outbox, Trace: cfg.Trace,
-		HistoryAhead: cfg.HistoryAhead,
+		HistoryAhead: cfg.HistoryAhead, Jitter: jitter,
 	})
 	if err != nil {
 		return err

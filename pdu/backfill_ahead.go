@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/strata-matrix/strata/persistence"
@@ -23,7 +22,8 @@ func (e *Engine) fetchHistoryLater(id ident.RoomID) {
 	if e.ahead == 0 {
 		return
 	}
-	e.appointOnce(appointment{id, recall}, time.Now().Add(recallWait+rand.N(recallWait)))
+	now := time.Now()
+	e.appointOnce(appointment{id, recall}, now.Add(recallWait+e.jitter.Of(recallWait, string(id), now)))
 }
 
 func (e *Engine) fetchHistory(id ident.RoomID) {

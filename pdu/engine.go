@@ -3,6 +3,7 @@
 package pdu
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -48,7 +49,7 @@ type KeySource interface {
 	KeysVia(ctx context.Context, notary ident.ServerName, queries []keys.Query) map[keys.Query]ed25519.PublicKey
 }
 
-// EngineConfig is everything an engine needs. Trace may be nil.
+// EngineConfig is everything an engine needs. Trace may be nil, and Jitter left out.
 type EngineConfig struct {
 	Self   ident.ServerName
 	Key    signing.Signer // signs the events that are built here
@@ -57,6 +58,7 @@ type EngineConfig struct {
 	Client Requester // asks other servers for missing events
 	Outbox Outbox
 	Trace  trace.Sink
+	Jitter transport.Jitter // of what is done later
 
 	HistoryAhead int // so many events of history are fetched unasked after a join, or a gap; 0: none
 }
@@ -73,6 +75,7 @@ type Engine struct {
 	client Requester
 	outbox Outbox
 	trace  trace.Sink
+	jitter transport.Jitter
 
 	ahead int // events of history that are fetched unasked
 
@@ -101,7 +104,7 @@ func NewEngine(cfg EngineConfig) (*Engine, error) {
 	ctx, stop := context.WithCancelCause(context.Background())
 	e := &Engine{
 		self: cfg.Self, key: cfg.Key, store: cfg.Store, keys: cfg.Keys, client: cfg.Client, outbox: cfg.Outbox,
-		trace: trace.OrDiscard(cfg.Trace), ahead: min(cfg.HistoryAhead, maxBackfilled),
+		trace: trace.OrDiscard(cfg.Trace), jitter: cmp.Or(cfg.Jitter, transport.NewJitter()), ahead: min(cfg.HistoryAhead, maxBackfilled),
 		cache: newMemory(), turnstile: newTurnstile(), news: newBroadcast(), stop: stop, stopped: ctx,
 		plan:       newSchedule(),
 		unverified: make(chan struct{}, 1),

@@ -5,7 +5,6 @@ package pdu
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -47,7 +46,8 @@ func (e *Engine) mergeLater(head *room) {
 	if len(head.extremities) <= mergeAbove || head.membership != Joined {
 		return
 	}
-	e.appointOnce(appointment{head.id, merge}, time.Now().Add(mergeDelay(len(head.extremities), rand.Float64())))
+	now := time.Now()
+	e.appointOnce(appointment{head.id, merge}, now.Add(mergeDelay(len(head.extremities), e.jitter.Share(string(head.id), now))))
 }
 
 // mergeDelay is how long a room waits for its next merge, for a random number below 1. Where there are so many extremities that new

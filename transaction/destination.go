@@ -149,7 +149,7 @@ func (o *Outbox) dispatch(ctx context.Context) {
 func (o *Outbox) turnOf(d *destination) turn {
 	return turn{
 		outbox: o, destination: d, stored: d.stored, from: d.from, parkedAt: d.parkedAt, drops: o.drops,
-		volatile: slices.Clone(d.volatile), recalled: d.recalled, random: o.rand.Float64(),
+		volatile: slices.Clone(d.volatile), recalled: d.recalled, random: o.jitter.Share(string(d.name()), time.Now()),
 	}
 }
 

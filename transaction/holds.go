@@ -104,7 +104,8 @@ func (o *Outbox) Retry(ctx context.Context, r Retry) (servers int, err error) {
 
 // retry brings one server's next try forward, if it waits for one.
 func (o *Outbox) retry(d *destination, parkedAt int64, spread time.Duration) bool {
-	at := time.Now().Add(time.Duration(o.rand.Float64() * float64(spread))).UnixMilli()
+	now := time.Now()
+	at := now.Add(o.jitter.Of(spread, string(d.name()), now)).UnixMilli()
 	if parkedAt != 0 {
 		d.parkedAt = parkedAt
 	}

@@ -3,10 +3,10 @@
 package transaction
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/strata-matrix/strata/persistence"
@@ -20,7 +20,7 @@ type Sender interface {
 	Do(ctx context.Context, destination ident.ServerName, call transport.Call) (transport.Answer, error)
 }
 
-// OutboxConfig is what an outbox needs. Policy, Backlog, Rand and Trace may be left out; without Rooms everything that was queued
+// OutboxConfig is what an outbox needs. Policy, Backlog, Jitter and Trace may be left out; without Rooms everything that was queued
 // waits for a server until it takes it.
 type OutboxConfig struct {
 	Self    ident.ServerName
@@ -29,7 +29,7 @@ type OutboxConfig struct {
 	Rooms   Rooms
 	Policy  RetryPolicy
 	Backlog Backlog
-	Rand    *rand.Rand // jitter; from then on the outbox's own
+	Jitter  transport.Jitter // of retries
 	Trace   trace.Sink
 }
 
@@ -41,7 +41,7 @@ type Outbox struct {
 	rooms   Rooms
 	policy  RetryPolicy
 	backlog Backlog
-	rand    *rand.Rand
+	jitter  transport.Jitter
 	trace   trace.Sink
 	mail    *mailbox
 
@@ -69,14 +69,11 @@ func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
 	if cfg.Store == nil || cfg.Sender == nil || cfg.Self == "" {
 		return nil, errors.New("outbox: Self, Store and Sender are required")
 	}
-	if cfg.Rand == nil {
-		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
-	}
 	policy := cfg.Policy.orDefault()
 	probes := max(1, policy.Concurrent/4) // a quarter: known to fail, they are in no hurry
 	return &Outbox{
 		self: cfg.Self, store: cfg.Store, sender: cfg.Sender, rooms: cfg.Rooms, policy: policy,
-		backlog: cfg.Backlog.orDefault(), rand: cfg.Rand,
+		backlog: cfg.Backlog.orDefault(), jitter: cmp.Or(cfg.Jitter, transport.NewJitter()),
 		trace: trace.OrDiscard(cfg.Trace), mail: newMailbox(),
 		destinations: map[ident.ServerName]*destination{},
 		sound:        lane{places: max(1, policy.Concurrent-probes)},
@@ -220,7 +217,7 @@ func (o *Outbox) load(ctx context.Context) error {
 		case retryAt.After(now):
 			o.makeWait(state, retryAt)
 		case state.failing():
-			o.makeWait(state, now.Add(time.Duration(o.rand.Float64()*float64(o.policy.First))))
+			o.makeWait(state, now.Add(o.jitter.Of(o.policy.First, string(d.Server), now)))
 		default:
 			o.makeReady(state)
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"path"
 	"path/filepath"
 	"slices"
@@ -154,7 +153,7 @@ func (b *bench) start() {
 	}
 	b.store = store
 	b.outbox, err = transaction.NewOutbox(transaction.OutboxConfig{
-		Self: "us.example", Store: store, Sender: b.peers, Rooms: b.rooms, Backlog: b.backlog, Policy: b.policy, Rand: rand.New(rand.NewPCG(1, 2)), Trace: b.trace,
+		Self: "us.example", Store: store, Sender: b.peers, Rooms: b.rooms, Backlog: b.backlog, Policy: b.policy, Jitter: 1, Trace: b.trace,
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -64,6 +64,7 @@ func (o *Outbox) reset(name ident.ServerName, spread time.Duration) {
 		d.stored.Failures, d.stored.RetryAt, d.stored.NotBefore = 0, 0, 0
 	}
 	if d.phase == waiting {
-		o.bringForward(d, time.Now().Add(time.Duration(o.rand.Float64()*float64(spread))).UnixMilli())
+		now := time.Now()
+		o.bringForward(d, now.Add(o.jitter.Of(spread, string(name), now)).UnixMilli())
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -30,7 +29,8 @@ type Requester interface {
 // for asking (events, states), where another server may do as well, and knows nothing of delivering: a server that cannot take
 // may give, and the other way round. What it knows is in memory alone; mu guards it.
 type Circuit struct {
-	to Requester
+	to     Requester
+	jitter Jitter
 
 	mu      sync.Mutex
 	resting map[ident.ServerName]rest
@@ -44,8 +44,8 @@ type rest struct {
 }
 
 // NewCircuit makes a circuit in front of a requester.
-func NewCircuit(to Requester) *Circuit {
-	return &Circuit{to: to, resting: map[ident.ServerName]rest{}}
+func NewCircuit(to Requester, jitter Jitter) *Circuit {
+	return &Circuit{to: to, jitter: jitter, resting: map[ident.ServerName]rest{}}
 }
 
 // Do implements Requester. The error for a server that rests is a *Failure of ClassResting, at once.
@@ -100,7 +100,7 @@ func (c *Circuit) leave(dest ident.ServerName, err error, now time.Time) {
 	if doublings := r.silences - 1; doublings < 8 { // firstRest doubled so often is more
 		wait = min(wait, firstRest<<doublings)
 	}
-	r.until = now.Add(wait - rand.N(wait/2))
+	r.until = now.Add(wait - c.jitter.Of(wait/2, string(dest), now))
 	if !rests && len(c.resting) >= maxResting {
 		for other := range c.resting { // any: the order of a map is chance
 			delete(c.resting, other)

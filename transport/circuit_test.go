@@ -35,7 +35,7 @@ func (o *oracle) Do(ctx context.Context, _ ident.ServerName, _ Call) (Answer, er
 func TestCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &oracle{err: &Failure{Class: ClassTimeout}}
-		c := NewCircuit(o)
+		c := NewCircuit(o, NewJitter())
 		ask := func() Class {
 			_, err := c.Do(t.Context(), "a.example", Call{})
 			var failure *Failure
@@ -74,7 +74,7 @@ func TestCircuit(t *testing.T) {
 func TestCircuitProbesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &oracle{err: &Failure{Class: ClassDial}, takes: time.Second}
-		c := NewCircuit(o)
+		c := NewCircuit(o, NewJitter())
 		_, _ = c.Do(t.Context(), "a.example", Call{})
 		time.Sleep(firstRest)
 		o.err = nil
@@ -112,7 +112,7 @@ func TestCircuitKnowsSilence(t *testing.T) {
 		{&Failure{Class: ClassWellKnown}, true},
 	} {
 		o := &oracle{err: tt.err}
-		c := NewCircuit(o)
+		c := NewCircuit(o, NewJitter())
 		_, _ = c.Do(t.Context(), "a.example", Call{})
 		_, _ = c.Do(t.Context(), "a.example", Call{})
 		if rested := o.asked.Load() == 1; rested != tt.rest {
@@ -122,7 +122,7 @@ func TestCircuitKnowsSilence(t *testing.T) {
 }
 
 func TestCircuitIsBounded(t *testing.T) {
-	c := NewCircuit(&oracle{err: &Failure{Class: ClassDNS}})
+	c := NewCircuit(&oracle{err: &Failure{Class: ClassDNS}}, NewJitter())
 	for n := range maxResting + 100 {
 		_, _ = c.Do(t.Context(), ident.ServerName(fmt.Sprint(n, ".example")), Call{})
 	}

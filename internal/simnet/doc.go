@@ -37,11 +37,12 @@
 //	go test ./internal/simnet -run TestAway -away 5000           a server misses 5,000 events in 20 rooms
 //
 // What a seed fixes: the room version, what each user does and when, signing keys, room ids, the crashes with the pauses after
-// them, the jitter of retries, which callbacks fail, and for each request its fate, by sender, receiver, endpoint and how many
-// of that kind went before. What it does not fix: which of several goroutines that are ready at the same virtual instant runs
-// first, the choice of select between ready channels, and the order of maps. Where little happens at a time a run repeats to the
-// byte; in a crowded one (storm) the same faults meet a course of events that drifts apart after a while. So a failure may need
-// some replays: add -count 10, or GOMAXPROCS=1, under which runs repeat more often.
+// them, the jitter of retries and of all that is done later, which callbacks fail, and for each request its fate, by sender, receiver,
+// endpoint and how many of that kind went before. What it does not fix: which of several goroutines that are ready at the same virtual
+// instant runs first, the choice of select between ready channels, and the order of maps. On one processor, which is how tests run
+// here but for the race detector, that hardly matters: the same things happen at the same times (TestRunsRepeat), though a busy machine
+// now and then makes a difference. With more (-procs 2) the same faults soon meet another course of events, which is worth a try with a
+// seed that found nothing; a failure that came so may need some replays: add -count 10.
 //
 // Not here: liars that act together, or on the network between others; loss of power (a kill loses what was not
 // committed, never what was), TLS and name resolution, and the speed of anything.

@@ -109,11 +109,19 @@ func (e End) putOut() {
 	for i, s := range e.Snapshots {
 		for _, other := range joined {
 			k := other.Events[other.Slots[event.StateKey{Type: "m.room.member", Key: string(s.User)}]]
-			if k.Leave == s.User && (s.Partial || e.lies(k.Sender.Server())) {
+			if k.Leave == s.User && (s.Partial || e.lies(k.Sender.Server())) || k.ID == "" && e.shutOut(s, other) {
 				e.Snapshots[i].Joined = false
 			}
 		}
 	}
+}
+
+// shutOut says whether a liar closed the room in a fork, did not tell one server of it, and resolution has left that one's join out
+// with another, as that up to room version 11 does.
+func (e End) shutOut(one, other Snapshot) bool {
+	closed := other.Events[other.Slots[event.StateKey{Type: "m.room.join_rules"}]]
+	_, told := one.Events[closed.ID]
+	return e.lies(closed.Sender.Server()) && !told
 }
 
 func (e End) lies(name ident.ServerName) bool { return slices.Contains(e.Liars, name) }

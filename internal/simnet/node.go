@@ -17,6 +17,7 @@ import (
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transaction"
+	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/signing"
 )
@@ -128,7 +129,7 @@ func (n *node) live() (again bool) {
 	server, err := messaging.Open(context.Background(), messaging.Config{
 		ServerName: string(n.name), DataDir: n.dir, KeyPath: n.keyFile(), Retry: retryPolicy, Backlog: backlog,
 		Trace: trace.SinkFunc(func(e trace.Event) { n.note(life, e) }), RoundTripper: n.world.Net.From(string(n.name), life),
-		Rand:         n.world.Seed.Stream("retries", string(n.name), strconv.Itoa(number)),
+		Jitter:       transport.Jitter(n.world.Seed.Stream("jitter", string(n.name), strconv.Itoa(number)).Uint64()),
 		HistoryAhead: 20, NoSync: true, CommitPoint: func(p persistence.Point) error { return n.atCommit(life, p) },
 	})
 	if life.ended.Load() {

@@ -113,28 +113,33 @@ func (n *node) undone(tx *persistence.Tx) (string, error) {
 	return "", nil
 }
 
-// lost says whether a server was put out of a room of which it has never found the whole state: nobody gives it that now, nor
-// what follows.
+// lost says whether a server was put out of a room, and looks in vain for what it has not found of it: its whole state, or what
+// follows. Nobody gives it that now.
 func (n *node) lost(tx *persistence.Tx, room int64) (bool, error) {
-	p, found, err := tx.Partial(room)
-	if err != nil || !found || p.Attempts < triedOften {
+	if inVain, err := n.inVain(tx, room); err != nil || !inVain {
 		return false, err
 	}
-	slot := event.StateKey{Type: "m.room.member", Key: string(n.user)}
 	for _, other := range n.world.honest() {
-		server := other.await()
-		if other == n || server == nil {
+		if other == n || !other.joined() {
 			continue
 		}
-		e, err := server.Engine().StateEvent(context.Background(), n.world.Room(), slot)
-		if err != nil || e == nil {
-			continue // it does not know either
-		}
-		if m, _ := e.Membership(); m.Membership != "join" {
+		servers, err := other.await().Engine().Servers(context.Background(), n.world.Room())
+		if err == nil && !slices.Contains(servers, n.name) {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+// inVain says whether a server has asked often enough for what it misses of a room.
+func (n *node) inVain(tx *persistence.Tx, room int64) (bool, error) {
+	p, found, err := tx.Partial(room)
+	if err != nil || found {
+		return p.Attempts >= triedOften, err
+	}
+	waiting, err := tx.QuarantineOf(room, maxWaiting)
+	seldom := func(w persistence.Staging) bool { return w.Attempts < triedOften }
+	return len(waiting) > 0 && !slices.ContainsFunc(waiting, seldom), err
 }
 
 // unjudged is the events of a room that are still to be judged. What liars made may wait for ever: for what no one has. But that
@@ -211,6 +216,10 @@ func (w *World) lies(name ident.ServerName) bool {
 
 // joined reports whether the server is in the room.
 func (n *node) joined() bool {
-	info, err := n.await().Engine().Room(context.Background(), n.world.Room())
+	server := n.await()
+	if server == nil {
+		return false
+	}
+	info, err := server.Engine().Room(context.Background(), n.world.Room())
 	return err == nil && info.Membership == pdu.Joined
 }
