@@ -30,6 +30,7 @@ CREATE TABLE destinations (
 	not_before   INTEGER NOT NULL DEFAULT 0,
 	last_success INTEGER NOT NULL DEFAULT 0,
 	last_failure INTEGER NOT NULL DEFAULT 0,
+	failing_since INTEGER NOT NULL DEFAULT 0,
 	last_class   TEXT NOT NULL DEFAULT '',
 	suspects     INTEGER NOT NULL DEFAULT 0,
 	control      INTEGER NOT NULL DEFAULT 0
@@ -65,7 +66,9 @@ type Destination struct {
 	NotBefore   int64    // ms; it asked itself not to be tried before (Retry-After), 0 when it did not
 	LastSuccess int64    // ms, 0 for never
 	LastFailure int64    // ms, 0 for never
-	LastClass   string   // of that failure
+	// FailingSince is when the first of the failures since the last success was, in ms; 0 when there is none.
+	FailingSince int64
+	LastClass    string // of that failure
 
 	// Suspects is how many of the next items hold one that it refuses, 0 when none is suspected; Control says that it is first
 	// to be seen whether it takes a transaction that holds nothing.
@@ -163,7 +166,7 @@ func (tx *Tx) outbound(position Position) (Outbound, error) {
 // Destinations lists every server that anything was ever queued for, by name.
 func (tx *Tx) Destinations() (list []Destination, err error) {
 	err = tx.query(`SELECT s.name, d.cursor, d.failures, d.retry_at, d.not_before, d.last_success, d.last_failure,
-		d.last_class, d.suspects, d.control FROM destinations d JOIN servers s ON s.nid = d.server ORDER BY s.name`, nil, func(r rowScanner) error {
+		d.failing_since, d.last_class, d.suspects, d.control FROM destinations d JOIN servers s ON s.nid = d.server ORDER BY s.name`, nil, func(r rowScanner) error {
 		d, err := scanDestination(r)
 		list = append(list, d)
 		return err
@@ -172,7 +175,7 @@ func (tx *Tx) Destinations() (list []Destination, err error) {
 }
 
 func scanDestination(r rowScanner) (d Destination, err error) {
-	return d, r.Scan(&d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.NotBefore, &d.LastSuccess, &d.LastFailure, &d.LastClass,
+	return d, r.Scan(&d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.NotBefore, &d.LastSuccess, &d.LastFailure, &d.FailingSince, &d.LastClass,
 		&d.Suspects, &d.Control)
 }
 
@@ -188,9 +191,9 @@ func (tx *Tx) AddDestination(server ident.ServerName, cursor Position) error {
 // SetDestination stores what is known of a destination that exists.
 func (tx *Tx) SetDestination(d Destination) error {
 	return tx.exec(`UPDATE destinations SET cursor = ?, failures = ?, retry_at = ?, not_before = ?, last_success = ?, last_failure = ?,
-		last_class = ?, suspects = ?, control = ? WHERE server = (SELECT nid FROM servers WHERE name = ?)`,
+		failing_since = ?, last_class = ?, suspects = ?, control = ? WHERE server = (SELECT nid FROM servers WHERE name = ?)`,
 		int64(d.Cursor), d.Failures, d.RetryAt, d.NotBefore, d.LastSuccess, d.LastFailure,
-		d.LastClass, d.Suspects, d.Control, string(d.Server))
+		d.FailingSince, d.LastClass, d.Suspects, d.Control, string(d.Server))
 }
 
 // TrimOutbound forgets up to limit items, the oldest first, up to a position that every destination is past, and tells how many

@@ -36,10 +36,12 @@ type NumberedDestination struct {
 
 // NumberedDestinations lists up to limit destinations by number, those after one.
 func (tx *Tx) NumberedDestinations(after int64, limit int) (list []NumberedDestination, err error) {
-	err = tx.query(`SELECT d.server, s.name, d.cursor, d.failures, d.retry_at, d.not_before, d.last_success, d.last_failure, d.last_class
+	err = tx.query(`SELECT d.server, s.name, d.cursor, d.failures, d.retry_at, d.not_before, d.last_success, d.last_failure,
+		d.failing_since, d.last_class
 		FROM destinations d JOIN servers s ON s.nid = d.server WHERE d.server > ? ORDER BY d.server LIMIT ?`, []any{after, limit}, func(r rowScanner) error {
 		var d NumberedDestination
-		err := r.Scan(&d.Number, &d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.NotBefore, &d.LastSuccess, &d.LastFailure, &d.LastClass)
+		err := r.Scan(&d.Number, &d.Server, &d.Cursor, &d.Failures, &d.RetryAt, &d.NotBefore, &d.LastSuccess, &d.LastFailure,
+			&d.FailingSince, &d.LastClass)
 		list = append(list, d)
 		return err
 	})
@@ -62,7 +64,7 @@ func (tx *Tx) Destination(server ident.ServerName) (d NumberedDestination, found
 // ResetDestination forgets the streak of failures of a server and until when it is to be left alone; found is false when there was
 // neither.
 func (tx *Tx) ResetDestination(server ident.ServerName) (found bool, err error) {
-	n, err := tx.execRows(`UPDATE destinations SET failures = 0, retry_at = 0, not_before = 0
+	n, err := tx.execRows(`UPDATE destinations SET failures = 0, retry_at = 0, not_before = 0, failing_since = 0
 		WHERE server = (SELECT nid FROM servers WHERE name = ?) AND (failures > 0 OR retry_at > 0 OR not_before > 0)`, string(server))
 	return n > 0, err
 }

@@ -50,7 +50,7 @@ func (t turn) delivered(tx *persistence.Tx, txn persistence.SentTransaction, ans
 		return err
 	}
 	after.Destination = afterDelivery(after.Destination, txn)
-	after.Cursor, after.Failures, after.RetryAt, after.LastSuccess = txn.Through, 0, 0, now
+	after.Cursor, after.Failures, after.RetryAt, after.LastSuccess, after.FailingSince = txn.Through, 0, 0, now, 0
 	if t.parkedAt == 0 {
 		return nil
 	}
@@ -94,7 +94,9 @@ func (t turn) failed(tx *persistence.Tx, txn persistence.SentTransaction, answer
 		return err
 	}
 	after.Cursor = max(after.Cursor, t.from)
-	after.Failures++
+	if after.Failures++; after.Failures == 1 {
+		after.FailingSince = now.UnixMilli()
+	}
 	after.LastFailure, after.LastClass = now.UnixMilli(), answer.attempt.Class
 	failure := answer.failure
 	failure.streak = after.Failures

@@ -61,7 +61,7 @@ func (o *Outbox) reset(name ident.ServerName, spread time.Duration) {
 	}
 	switch d.phase {
 	case idle, dozing, waiting, held:
-		d.stored.Failures, d.stored.RetryAt, d.stored.NotBefore = 0, 0, 0
+		d.stored.Failures, d.stored.RetryAt, d.stored.NotBefore, d.stored.FailingSince = 0, 0, 0, 0
 	}
 	if d.phase == waiting {
 		now := time.Now()

@@ -66,6 +66,7 @@ func TestDropOfAStretch(t *testing.T) {
 			return taken, nil
 		}
 		b.enqueue(0, 6, "a.example")
+		synctest.Wait() // the first attempt has failed
 		var log []persistence.LoggedItem
 		err := b.store.View(t.Context(), func(tx *persistence.Tx) (err error) {
 			log, err = tx.LoggedItems(0, 100)

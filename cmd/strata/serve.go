@@ -111,7 +111,7 @@ func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) erro
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}
 	for _, listener := range p.takeLocal() {
-		group.Go(func() error { return serveLocal(ctx, listener, p.localHandler(listener, server)) })
+		group.Go(func() error { return p.serveLocal(ctx, listener, server) })
 	}
 	if p.acmeAddress != "" {
 		group.Go(func() error { return serveACME(ctx, p.acmeAddress, p.acmeHandler) })

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/strata-matrix/strata/internal/adminapi"
 	"github.com/strata-matrix/strata/internal/metrics"
 	"github.com/strata-matrix/strata/messaging"
 )
@@ -43,7 +44,7 @@ func (p *plan) takeLocal() []localListener {
 }
 
 // localHandler answers what a listener's resources are.
-func (p *plan) localHandler(l localListener, server *messaging.Server) http.Handler {
+func (p *plan) localHandler(l localListener, server *messaging.Server) (http.Handler, error) {
 	mux := http.NewServeMux()
 	for _, path := range []string{"/health", "/healthz", "/readyz"} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
@@ -51,7 +52,16 @@ func (p *plan) localHandler(l localListener, server *messaging.Server) http.Hand
 	if l.settings.offers(resourceMetrics) && p.metrics != nil {
 		mux.Handle("GET /metrics", p.metrics.Handler(p.look(server)))
 	}
-	return mux
+	if l.settings.offers(resourceAdmin) {
+		api, err := adminapi.NewHandler(adminapi.Config{
+			ServerName: server.Name(), Version: p.config.Version, Token: p.adminToken, Store: server.Store(), Outbox: server.Outbox(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		mux.Handle("/", api)
+	}
+	return mux, nil
 }
 
 // look finds out how things are, the certificate included.
@@ -70,13 +80,18 @@ func (p *plan) look(server *messaging.Server) metrics.Look {
 const localTime = 30 * time.Second
 
 // serveLocal answers operators until ctx ends. Requests under way are cut off then: nothing hangs on them.
-func serveLocal(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{
+func (p *plan) serveLocal(ctx context.Context, listener localListener, server *messaging.Server) error {
+	defer listener.Close()
+	handler, err := p.localHandler(listener, server)
+	if err != nil {
+		return err
+	}
+	web := &http.Server{
 		Handler: handler, ReadTimeout: localTime, WriteTimeout: localTime, IdleTimeout: 2 * localTime, MaxHeaderBytes: 16 << 10,
 	}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = web.Close() })
 	defer stop()
-	if err := server.Serve(listener); ctx.Err() == nil {
+	if err := web.Serve(listener); ctx.Err() == nil {
 		return fmt.Errorf("answer operators on %s: %w", listener.Addr(), err)
 	}
 	return nil

@@ -33,6 +33,7 @@ type plan struct {
 	acmeHandler http.Handler
 	metrics     *metrics.Metrics // nil when they are off
 	local       []localListener
+	adminToken  string
 	settings    settings // as file, environment and flags have them
 	manager     serviceManager
 	reload      *reloader      // nil: settings are never read anew
@@ -139,6 +140,9 @@ func (p *plan) build(s settings, dev bool) (err error) {
 	}
 	if !dev {
 		p.config.Retry = s.retryPolicy()
+	}
+	if p.adminToken, err = s.adminToken(); err != nil {
+		return err
 	}
 	if s.EnableMetrics {
 		p.metrics = s.newMetrics()

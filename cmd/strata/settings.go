@@ -51,6 +51,8 @@ type settings struct {
 	FederationTimeout seconds    `toml:"federation_timeout"` // for silence in the middle of a reply
 	WellKnownTimeout  seconds    `toml:"well_known_timeout"`
 
+	AdminTokenPath string `toml:"admin_token_path"` // "" for no admin API
+
 	EnableMetrics            bool     `toml:"enable_metrics"`
 	MetricsCompat            string   `toml:"metrics_compat"` // "synapse" for Synapse's names besides ours
 	FederationMetricsDomains []string `toml:"federation_metrics_domains"`
@@ -148,6 +150,7 @@ func besideConfig(config, path string) string {
 func (s *settings) anchor(config string) {
 	paths := []*string{
 		&s.DataDir, &s.ControlSocket, &s.SigningKeyPath, &s.TLSCertificatePath, &s.TLSPrivateKeyPath, &s.ACME.CacheDir,
+		&s.AdminTokenPath,
 	}
 	for i := range s.FederationCustomCAList {
 		paths = append(paths, &s.FederationCustomCAList[i])

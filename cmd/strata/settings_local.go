@@ -4,9 +4,11 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
+	"github.com/strata-matrix/strata/internal/adminapi"
 	"github.com/strata-matrix/strata/internal/metrics"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -22,11 +24,12 @@ const (
 	resourceKeys       = "keys"       // is part of it
 	resourceHealth     = "health"     // is everywhere
 	resourceMetrics    = "metrics"
+	resourceAdmin      = "admin" // the part of Synapse's admin API that is about federation
 )
 
 var (
 	peerResources  = []string{resourceFederation, resourceKeys}
-	localResources = []string{resourceMetrics}
+	localResources = []string{resourceMetrics, resourceAdmin}
 )
 
 // offers tells whether a listener names a resource.
@@ -97,6 +100,7 @@ func (s *settings) checkLocal(found *faults) {
 			found.add("enable_metrics", "is false, and "+key+" offers metrics", "set it to true, or remove the listener")
 		}
 	}
+	s.checkAdmin(found)
 	if s.MetricsCompat != "" && s.MetricsCompat != compatSynapse {
 		found.add("metrics_compat", fmt.Sprintf("is %q", s.MetricsCompat), fmt.Sprintf("write %q or leave it out", compatSynapse))
 	}
@@ -108,6 +112,38 @@ func (s *settings) checkLocal(found *faults) {
 	if n := len(s.FederationMetricsDomains); n > maxMetricsDomains {
 		found.add("federation_metrics_domains", fmt.Sprintf("has %d names", n), fmt.Sprintf("at most %d: each is a series of its own", maxMetricsDomains))
 	}
+}
+
+// checkAdmin finds what is wrong with who may use the admin API.
+func (s *settings) checkAdmin(found *faults) {
+	offered := slices.ContainsFunc(s.Listeners, func(l listener) bool { return l.offers(resourceAdmin) })
+	const fix = "name a file with a secret that nobody guesses in its first line: openssl rand -base64 24 > admin.token"
+	if s.AdminTokenPath == "" {
+		if offered {
+			found.add("admin_token_path", "is missing, and a listener offers admin", fix)
+		}
+		return
+	}
+	if _, err := s.adminToken(); err != nil {
+		found.add("admin_token_path", err.Error(), fix)
+	}
+}
+
+// adminToken is what users of the admin API must have, "" for no API.
+func (s *settings) adminToken() (string, error) {
+	if s.AdminTokenPath == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(s.AdminTokenPath)
+	if err != nil {
+		return "", err
+	}
+	line, _, _ := strings.Cut(string(text), "\n")
+	token := strings.TrimSpace(line)
+	if len(token) < adminapi.MinToken {
+		return "", fmt.Errorf("%s holds %d characters, of %d at least", s.AdminTokenPath, len(token), adminapi.MinToken)
+	}
+	return token, nil
 }
 
 const (

@@ -42,6 +42,7 @@ pdu/visibility          < pdu/event+
 pdu                     < transport/jsonstream pdu/resolve+ pdu/acl pdu/policy pdu/visibility pdu/state transport+ transaction persistence trace
 messaging               < pdu+
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
+internal/adminapi       < messaging+
 internal/inspect        < pdu+
 internal/doctor         < transport+
 internal/control        < messaging+ internal/inspect internal/doctor
@@ -52,7 +53,7 @@ internal/bench          < messaging+ internal/load
 internal/casefile       < pdu/resolve+ pdu/policy
 internal/interop        <
 internal/house          <
-cmd/strata              < internal/control+ internal/casefile internal/demo internal/load internal/bench internal/metrics github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint golang.org/x/sync
+cmd/strata              < internal/control+ internal/casefile internal/demo internal/load internal/bench internal/metrics internal/adminapi github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint golang.org/x/sync
 `
 
 // testOnly may be imported by any test.
