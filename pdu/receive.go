@@ -13,6 +13,7 @@ import (
 	"github.com/strata-matrix/strata/transaction"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
+	"github.com/strata-matrix/strata/transport/turns"
 )
 
 // ReceivePDUs takes in the PDUs of a transaction: each is parsed once, the signatures of all are verified together, and what
@@ -20,10 +21,8 @@ import (
 // in the results, never a failure of the transaction (T-04, T-05); one whose id cannot be told has none (T-08, T-09).
 func (e *Engine) ReceivePDUs(ctx context.Context, in transaction.Inbound) (transaction.Staged, error) {
 	i := &intake{e: e, origin: in.Origin, txn: in.TxnID, arrival: arrivedInTransaction, now: nowMS(), results: map[ident.EventID]string{}}
-	for _, wire := range in.PDUs {
-		if err := i.take(ctx, wire); err != nil {
-			return transaction.Staged{}, err
-		}
+	if err := i.take(ctx, in.PDUs...); err != nil {
+		return transaction.Staged{}, err
 	}
 	if err := i.check(ctx); err != nil {
 		return transaction.Staged{}, err
@@ -57,55 +56,96 @@ type incoming struct {
 	count bool  // it takes a place among the staged events of its room
 }
 
-// take reads one PDU and finds its room. Only a failure of our own is an error.
-func (i *intake) take(ctx context.Context, wire []byte) error {
-	id, version, known := peek(wire)
-	if !known {
-		i.drop(Verdict{}, Check{ID: "P-25", Rule: "P-25", Detail: "not a JSON object with a room id"})
-		return nil
-	}
-	var head *room
-	if version == nil {
-		var err error
-		if head, err = i.e.readHead(ctx, id, false); err != nil {
-			return err
-		}
-		if head != nil {
-			version = head.version
-		}
-	}
-	if version == nil {
-		i.drop(Verdict{Event: eventIDField(wire), Room: id}, Check{ID: "P-25", Rule: "T-09", Detail: "unknown room"})
-		return nil
-	}
-	return i.takeAs(ctx, version, head, id, wire)
+// reading is one PDU on its way to being an event of a room.
+type reading struct {
+	wire    []byte
+	id      ident.RoomID
+	version *event.Version
+	known   bool  // what it says about its room makes sense
+	room    *room // nil if there is none here
+	event   *event.Event
+	refusal *Check
 }
 
-func (i *intake) takeAs(ctx context.Context, version *event.Version, head *room, id ident.RoomID, wire []byte) error {
-	parsed, refusal := parseFormat(version, wire)
-	if refusal != nil {
-		i.drop(Verdict{Event: eventIDField(wire), Room: id}, *refusal)
-		return nil
+// take reads PDUs and finds their rooms. What keeps the processor busy has the turns of whoever sent them; the store is asked between.
+// Only a failure of our own is an error.
+func (i *intake) take(ctx context.Context, wires ...[]byte) error {
+	list := make([]reading, len(wires))
+	err := turns.Do(ctx, func() {
+		for n, wire := range wires {
+			list[n].wire = wire
+			list[n].id, list[n].version, list[n].known = peek(wire)
+		}
+	})
+	if err != nil {
+		return err
 	}
-	if head == nil { // a create event of room version 12 names its room only by its own hash
-		var err error
-		if head, err = i.e.readHead(ctx, parsed.RoomID(), false); err != nil {
+	for n := range list {
+		if err := i.place(ctx, &list[n]); err != nil {
 			return err
 		}
 	}
-	if head == nil || head.membership == Left {
-		i.drop(Verdict{Event: parsed.ID(), Room: parsed.RoomID()}, Check{ID: "P-25", Rule: "T-09", Detail: "this server is not in the room"})
+	err = turns.Do(ctx, func() {
+		for n := range list {
+			if r := &list[n]; r.version != nil {
+				r.event, r.refusal = parseFormat(r.version, r.wire)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range list {
+		if err := i.admit(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place finds the room, and with it the version by which the PDU is to be read.
+func (i *intake) place(ctx context.Context, r *reading) (err error) {
+	if !r.known || r.version != nil {
 		return nil
 	}
-	denied, err := i.denied(ctx, head)
+	if r.room, err = i.e.readHead(ctx, r.id, false); err == nil && r.room != nil {
+		r.version = r.room.version
+	}
+	return err
+}
+
+// admit drops what cannot be an event of a room that we are in.
+func (i *intake) admit(ctx context.Context, r reading) (err error) {
+	switch {
+	case !r.known:
+		i.drop(Verdict{}, Check{ID: "P-25", Rule: "P-25", Detail: "not a JSON object with a room id"})
+		return nil
+	case r.version == nil:
+		i.drop(Verdict{Event: eventIDField(r.wire), Room: r.id}, Check{ID: "P-25", Rule: "T-09", Detail: "unknown room"})
+		return nil
+	case r.refusal != nil:
+		i.drop(Verdict{Event: eventIDField(r.wire), Room: r.id}, *r.refusal)
+		return nil
+	}
+	if r.room == nil { // a create event of room version 12 names its room only by its own hash
+		if r.room, err = i.e.readHead(ctx, r.event.RoomID(), false); err != nil {
+			return err
+		}
+	}
+	about := Verdict{Event: r.event.ID(), Room: r.event.RoomID()}
+	if r.room == nil || r.room.membership == Left {
+		i.drop(about, Check{ID: "P-25", Rule: "T-09", Detail: "this server is not in the room"})
+		return nil
+	}
+	denied, err := i.denied(ctx, r.room)
 	if err != nil {
 		return err
 	}
 	if denied != "" {
-		i.drop(Verdict{Event: parsed.ID(), Room: parsed.RoomID()}, Check{ID: "P-25", Rule: "M-95", Detail: denied})
+		i.drop(about, Check{ID: "P-25", Rule: "M-95", Detail: denied})
 		return nil
 	}
-	i.arrived = append(i.arrived, &incoming{event: parsed, room: head})
+	i.arrived = append(i.arrived, &incoming{event: r.event, room: r.room})
 	return nil
 }
 

@@ -197,13 +197,12 @@ func (s *search) servers(w *sought) []ident.ServerName {
 // takeIn checks and stages events of this room that were asked for (P-91).
 func (s *search) takeIn(ctx context.Context, from ident.ServerName, how Arrival, events [][]byte) error {
 	i := &intake{e: s.e, origin: from, arrival: how, now: nowMS(), results: map[ident.EventID]string{}}
-	for _, wire := range events {
-		if id, _, _ := peek(wire); id != s.head.id && id != "" {
-			continue // not what was asked for
-		}
-		if err := i.take(ctx, wire); err != nil {
-			return err
-		}
+	events = slices.DeleteFunc(slices.Clone(events), func(wire []byte) bool {
+		id, _, _ := peek(wire)
+		return id != s.head.id && id != "" // not what was asked for
+	})
+	if err := i.take(ctx, events...); err != nil {
+		return err
 	}
 	if err := i.check(ctx); err != nil {
 		return err

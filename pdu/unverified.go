@@ -159,10 +159,12 @@ func (e *Engine) verifyAgain(origin ident.ServerName, list []persistence.Unverif
 }
 
 func (i *intake) retake(ctx context.Context, list []persistence.Unverified) error {
-	for _, u := range list {
-		if err := i.take(ctx, u.JSON); err != nil {
-			return err
-		}
+	wires := make([][]byte, len(list))
+	for n, u := range list {
+		wires[n] = u.JSON
+	}
+	if err := i.take(ctx, wires...); err != nil {
+		return err
 	}
 	return i.check(ctx)
 }

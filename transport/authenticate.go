@@ -13,6 +13,7 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
 	"github.com/strata-matrix/strata/transport/signing"
+	"github.com/strata-matrix/strata/transport/turns"
 )
 
 // keyTimeout is how long a request waits for its origin's key: less than the 60 s for which peers wait for us.
@@ -70,15 +71,15 @@ func (in *inbound) payer(claimed ident.ServerName) string {
 }
 
 // verify finds a claim whose signature is good and returns its origin.
-func (in *inbound) verify(claims []signing.Credentials, body canonicaljson.Value) (ident.ServerName, error) {
-	ctx, cancel := context.WithTimeout(in.http.Context(), keyTimeout)
+func (in *inbound) verify(ctx context.Context, claims []signing.Credentials, body canonicaljson.Value) (ident.ServerName, error) {
+	fetching, cancel := context.WithTimeout(ctx, keyTimeout)
 	defer cancel()
 	now := time.Now().UnixMilli()
 	queries := make([]keys.Query, len(claims))
 	for i, claim := range claims {
 		queries[i] = keys.Query{Server: claim.Origin, KeyID: claim.Key, At: now, Use: keys.ForRequest}
 	}
-	known := in.server.keys.Keys(keys.OnBehalf(ctx, in.payer(claims[0].Origin)), queries)
+	known := in.server.keys.Keys(fetching, queries)
 	request := signing.Request{
 		Method:      in.http.Method,
 		URI:         in.uri(),
@@ -87,17 +88,26 @@ func (in *inbound) verify(claims []signing.Credentials, body canonicaljson.Value
 		Content:     body,
 	}
 	reason := ""
-	for i, claim := range claims {
-		public, found := known[queries[i]]
-		if !found {
-			reason = fmt.Sprintf("key %s of %s cannot be had", claim.Key, claim.Origin)
-			continue
+	verify := func() {
+		for i, claim := range claims {
+			public, found := known[queries[i]]
+			if !found {
+				reason = fmt.Sprintf("key %s of %s cannot be had", claim.Key, claim.Origin)
+				continue
+			}
+			err := request.Verify(claim, public)
+			if err == nil {
+				reason = ""
+				return
+			}
+			reason = err.Error()
 		}
-		err := request.Verify(claim, public)
-		if err == nil {
-			return claim.Origin, nil
-		}
-		reason = err.Error()
 	}
-	return "", errUnauthorized(reason)
+	if err := turns.Do(ctx, verify); err != nil {
+		return "", errBusy("the requests of others take too long")
+	}
+	if reason != "" {
+		return "", errUnauthorized(reason)
+	}
+	return claims[0].Origin, nil
 }

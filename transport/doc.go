@@ -22,7 +22,7 @@
 // been proven with a signature over what the handler sees; nothing that a peer sends makes it panic or tells it of our insides.
 //
 // What requests share is handed out by admission.go and pool.go: nobody gets more than is left for others, and what waits is
-// counted. The tests named Hostile show what peers try and what it costs.
+// counted; what parses and verifies takes turns, from party to party (package turns). The tests named Hostile show what peers try and what it costs.
 //
 // The server's certificate comes from FileCertificate, ACME or a LocalCA.
 //

@@ -4,6 +4,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,11 +20,13 @@ import (
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
+	"github.com/strata-matrix/strata/transport/turns"
 )
 
 // inbound is one request on its way to the handler, on the goroutine that serves it. The checks run in the order in which they
 // cost: nothing is read before the header is plausible and there is room for its origin, no key is fetched before the body is in
-// order, and the origin's turn is waited for last, when we know whose it is.
+// order, and the origin's turn is waited for last, when we know whose it is. What keeps the processor busy on the way is done in turns,
+// see package turns.
 type inbound struct {
 	server *Server
 	writer http.ResponseWriter
@@ -44,24 +47,28 @@ func (in *inbound) run() (Reply, error) {
 	if len(claims) > 0 && in.visit.isCrowded(claims[0].Origin) {
 		return Reply{}, errBusy("too many requests of your server at one time")
 	}
-	body, err := in.body()
+	claimed := ident.ServerName("")
+	if len(claims) > 0 {
+		claimed = claims[0].Origin
+	}
+	// Until its origin is proven the request has no part in the turns of any: no server name has a slash.
+	payer := in.payer(claimed)
+	ctx := in.server.turns.For(keys.OnBehalf(in.http.Context(), payer), "/"+payer)
+	body, err := in.body(ctx)
 	if err != nil {
 		return Reply{}, err
 	}
 	if !in.match.route.Open {
-		if in.origin, err = in.verify(claims, body); err != nil {
+		if in.origin, err = in.verify(ctx, claims, body); err != nil {
 			return Reply{}, err
 		}
 		if err := in.visit.introduce(in.http.Context(), in.origin); err != nil {
 			return Reply{}, err
 		}
 		defer in.visit.finish()
+		ctx = in.server.turns.For(keys.OnBehalf(in.http.Context(), string(in.origin)), string(in.origin))
 	}
-	payer := string(in.origin) // of what its events make us fetch
-	if in.match.route.Open {
-		payer = in.payer("")
-	}
-	return in.server.handle(keys.OnBehalf(in.http.Context(), payer), in.match.route, &Request{
+	return in.server.handle(ctx, in.match.route, &Request{
 		Origin: in.origin,
 		Method: in.http.Method,
 		URI:    in.uri(),
@@ -84,7 +91,7 @@ func (in *inbound) uri() string {
 func (in *inbound) maxBody() int64 { return positive(in.match.route.MaxBody, DefaultMaxBody) }
 
 // body reads the body and parses it, once for all that follow. It is the zero Value when there is none and need not be one.
-func (in *inbound) body() (canonicaljson.Value, error) {
+func (in *inbound) body(ctx context.Context) (value canonicaljson.Value, err error) {
 	raw, err := in.read()
 	if err != nil {
 		return canonicaljson.Value{}, err
@@ -104,7 +111,9 @@ func (in *inbound) body() (canonicaljson.Value, error) {
 	if in.match.route.Foreign {
 		rules = canonicaljson.Foreign
 	}
-	value, err := canonicaljson.Parse(raw, rules)
+	if err := turns.Do(ctx, func() { value, err = canonicaljson.Parse(raw, rules) }); err != nil {
+		return canonicaljson.Value{}, errBusy("the requests of others take too long")
+	}
 	if err != nil {
 		code := spec.ErrorNotJSON
 		if json.Valid(raw) && utf8.Valid(raw) { // but with a repeated key, a lone surrogate or too deep

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
+	"github.com/strata-matrix/strata/transport/turns"
 )
 
 // The endpoints that the server answers by itself.
@@ -47,8 +49,8 @@ type ServerConfig struct {
 	Trace      trace.Sink
 }
 
-// Server is the http.Handler that other servers talk to. Its routes and limits are immutable; what requests share is admission, and
-// draining.
+// Server is the http.Handler that other servers talk to. Its routes and limits are immutable; what requests share is admission, turns
+// and draining.
 type Server struct {
 	self      ident.ServerName
 	keys      KeySource
@@ -57,6 +59,7 @@ type Server struct {
 	trace     trace.Sink
 	router    *router
 	admission *admission
+	turns     *turns.Turns
 	draining  atomic.Bool // it was told to stop
 }
 
@@ -75,7 +78,7 @@ func NewServer(config ServerConfig) (*Server, error) {
 		limits:  config.Limits.orDefault(),
 		trace:   trace.OrDiscard(config.Trace),
 	}
-	s.admission = newAdmission(s.limits)
+	s.admission, s.turns = newAdmission(s.limits), turns.New(max(1, runtime.GOMAXPROCS(0)-coresForOthers))
 	routes := append(s.builtin(config.Version), config.Routes...)
 	var err error
 	if s.router, err = newRouter(routes, s.serve); err != nil {

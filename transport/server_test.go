@@ -229,7 +229,11 @@ func exchangeRaw(t *testing.T, ca *issuer, address, raw string) (int, http.Heade
 
 // call lets the handler answer without a network.
 func call(s *Server, method, uri, authorization, body string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, uri, strings.NewReader(body))
+	return callWith(context.Background(), s, method, uri, authorization, body)
+}
+
+func callWith(ctx context.Context, s *Server, method, uri, authorization, body string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, method, uri, strings.NewReader(body))
 	for line := range strings.SplitSeq(authorization, "\n") {
 		if line != "" {
 			r.Header.Add("Authorization", line)

@@ -23,6 +23,7 @@ transport/ident         < github.com/matrix-org/gomatrixserverlib/spec
 transport/canonicaljson <
 transport/signing       < transport/ident+ transport/canonicaljson github.com/oasisprotocol/curve25519-voi
 transport/jsonstream    <
+transport/turns         <
 persistence             < trace transport/ident modernc.org/sqlite
 persistence/storetest   < persistence+
 transport/keys          < transport/signing+ persistence trace
@@ -30,9 +31,9 @@ transport/memo          < golang.org/x/sync
 transport/dns           < transport/memo golang.org/x/net/dns/dnsmessage
 transport/dns/dnstest   < golang.org/x/net/dns/dnsmessage
 transport/discovery     < transport/ident+ transport/memo transport/dns trace
-transport               < transport/keys+ transport/discovery transport/dns github.com/julienschmidt/httprouter golang.org/x/crypto/acme/autocert golang.org/x/sync
+transport               < transport/keys+ transport/discovery transport/dns transport/turns github.com/julienschmidt/httprouter golang.org/x/crypto/acme/autocert golang.org/x/sync
 transaction             < transport+
-pdu/event               < transport/signing+ transport/keys
+pdu/event               < transport/signing+ transport/keys transport/turns
 pdu/auth                < pdu/event+
 pdu/state               < pdu/event+
 pdu/resolve             < pdu/auth+

@@ -14,6 +14,7 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/keys"
 	"github.com/strata-matrix/strata/transport/signing"
+	"github.com/strata-matrix/strata/transport/turns"
 )
 
 const (
@@ -119,17 +120,26 @@ func (e *Event) candidates() []ident.ServerName {
 //
 // Of a server that has to sign, signatures of unknown algorithms, of the policy server and of keys that are unknown or expired
 // count for nothing; all others must verify, and there must be one (P-17). From room version 5 on a key must have been valid
-// at origin_server_ts. A canceled ctx makes keys unknown: callers look at ctx.Err() before they drop anything.
+// at origin_server_ts. A canceled ctx makes keys unknown: callers look at ctx.Err() before they drop anything. What keeps the
+// processor busy has the turns of ctx; keys are waited for outside of them.
 func VerifySignatures(ctx context.Context, events []*Event, source KeySource) []error {
 	var b batch
 	cases := make([]verification, len(events))
-	for i, e := range events {
-		cases[i] = b.collect(e)
+	err := turns.Do(ctx, func() {
+		for i, e := range events {
+			cases[i] = b.collect(e)
+		}
+	})
+	if err == nil {
+		err = b.verify(ctx, source)
 	}
-	b.verify(ctx, source)
 	verdicts := make([]error, len(events))
 	for i, c := range cases {
-		verdicts[i] = b.judge(c)
+		if err != nil {
+			verdicts[i] = fmt.Errorf("%w: %w", ErrNoKey, err)
+		} else {
+			verdicts[i] = b.judge(c)
+		}
 	}
 	return verdicts
 }
@@ -202,10 +212,10 @@ func (b *batch) claim(e *Event, server ident.ServerName, signatures canonicaljso
 	return c
 }
 
-// verify finds the keys and verifies what has one.
-func (b *batch) verify(ctx context.Context, source KeySource) {
+// verify finds the keys and verifies what has one. An error means that nothing was verified.
+func (b *batch) verify(ctx context.Context, source KeySource) error {
 	if len(b.candidates) == 0 {
-		return
+		return nil
 	}
 	queries := make([]keys.Query, 0, len(b.candidates))
 	asked := make(map[keys.Query]bool, len(b.candidates))
@@ -227,9 +237,11 @@ func (b *batch) verify(ctx context.Context, source KeySource) {
 		checks = append(checks, signing.Check{Public: public, Message: c.message, Signature: c.signature})
 		owners = append(owners, i)
 	}
-	for i, valid := range signing.VerifyBatch(checks) {
-		b.candidates[owners[i]].valid = valid
-	}
+	return turns.Do(ctx, func() {
+		for i, valid := range signing.VerifyBatch(checks) {
+			b.candidates[owners[i]].valid = valid
+		}
+	})
 }
 
 func (b *batch) judge(v verification) error {
