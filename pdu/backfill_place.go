@@ -82,6 +82,10 @@ func (b *batch) placeHistory(r *record, root state.Root, given bool, s persisten
 	if err := b.explain(own, &v); err != nil {
 		return nil, err
 	}
-	b.settled[own.event.ID()] = judged{verdict: v}
+	staged := own.nid != 0 // on another way, and may have a record that says so
+	b.settled[own.event.ID()] = judged{verdict: v, waited: staged}
+	if staged {
+		b.unstaged = append(b.unstaged, unstaging{own.nid, true})
+	}
 	return own, b.place(own)
 }

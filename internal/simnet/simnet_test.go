@@ -80,6 +80,7 @@ func TestRegressions(t *testing.T) {
 		{"the room is closed in a fork, and joins are left out", byChance, 17485202851762369636, "7"},
 		{"who is banned in a fork that did not last is not told what was said there", byChance, 2045466705046341422, "5"},
 		{"a liar closes the room in a fork, and one that it does not tell of it is left out", byChance, 15610530502937887473, "9"},
+		{"a record says that an event waits, which has got its place with the room's history", "crash-join", 6779501023521360079, "1"},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
 			t.Log(r.fault)
