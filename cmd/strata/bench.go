@@ -69,7 +69,7 @@ func (c benchIngestCmd) Run(ctx context.Context, w *world) error {
 		return bench.Serve(ctx, os.Stdin, os.Stdout)
 	}
 	b := c.ingest()
-	if !w.out.json {
+	if w.out.tellsProgress() {
 		b.Progress = w.out.stderr
 	}
 	figure, err := b.Run(ctx)
@@ -109,7 +109,7 @@ func (c benchFanoutCmd) Validate() error { return onOneLine(c.fanout().Validate(
 
 func (c benchFanoutCmd) Run(ctx context.Context, w *world) error {
 	b := c.fanout()
-	if !w.out.json {
+	if w.out.tellsProgress() {
 		b.Progress = w.out.stderr
 	}
 	figure, err := b.Run(ctx)

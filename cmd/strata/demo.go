@@ -54,7 +54,7 @@ func (c demoCmd) Run(ctx context.Context, w *world) error {
 		return demo.Serve(ctx, os.Stdin, os.Stdout, os.Stderr)
 	}
 	options := c.options()
-	if !w.out.json {
+	if w.out.tellsProgress() {
 		options.Progress = w.out.stderr
 	}
 	result, err := demo.Run(ctx, options)

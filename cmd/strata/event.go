@@ -22,7 +22,7 @@ type eventCmd struct {
 	Judge    eventJudgeCmd    `cmd:"" help:"Judge an event that was refused once more (rw)."`
 	Fetch    eventFetchCmd    `cmd:"" help:"Ask another server for an event, and look at it (ro, with --keep rw)."`
 	Graph    eventGraphCmd    `cmd:"" help:"Draw what leads to an event, or what it rests on (ro)."`
-	Check    eventCheckCmd    `cmd:"" help:"Judge an event that is written down in a file (offline)."`
+	Check    eventCheckCmd    `cmd:"" help:"Judge an event that is written down in a file (ro, offline)."`
 }
 
 type eventGetCmd struct {

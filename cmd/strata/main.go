@@ -22,8 +22,8 @@ import (
 type grammar struct {
 	outputFlags `group:"Output"`
 
-	Serve     serveCmd     `cmd:"" help:"Run a server."`
-	Init      initCmd      `cmd:"" help:"Write a configuration and a signing key, and tell what else a server needs."`
+	Serve     serveCmd     `cmd:"" help:"Run a server (rw)."`
+	Init      initCmd      `cmd:"" help:"Write a configuration and a signing key, and tell what else a server needs (rw)."`
 	Config    configCmd    `cmd:"" help:"Look into a configuration."`
 	Room      roomCmd      `cmd:"" help:"Create, join, leave and look into rooms."`
 	Send      sendCmd      `cmd:"" help:"Send a message, or any other event, to a room (rw)."`
@@ -39,10 +39,10 @@ type grammar struct {
 	Ping      pingCmd      `cmd:"" help:"Ask other servers for their version (ro)."`
 	Raw       rawCmd       `cmd:"" help:"Send a signed request to another server and show what comes (rw)."`
 	Keys      keysCmd      `cmd:"" help:"Look into signing keys, our own and others', and rotate our own."`
-	Demo      demoCmd      `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own."`
+	Demo      demoCmd      `cmd:"" help:"Show and prove on this machine what Strata promises, with servers of its own (ro)."`
 	Bench     benchCmd     `cmd:"" help:"Measure servers of its own on this machine, each figure beside its floor."`
 	Load      loadCmd      `cmd:"" help:"Put a homeserver, whichever it is, under the load of others (rw: in rooms of it)."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Version   versionCmd   `cmd:"" help:"Print the version (ro)."`
 }
 
 const description = `Strata federates Matrix rooms with other servers.
@@ -51,7 +51,7 @@ Try it: "strata serve --dev" starts a server on this machine; then, in another t
 "strata room create --public --as alice" and "strata send ROOM hello --as alice".
 
 Commands that ask a server find it by its data directory. With --json every command prints one JSON value, and errors as
-JSON on stderr. Exit codes: 0 done, 1 failed or refused, 2 faulty arguments or configuration, 3 not found, 4 a server cannot
+JSON on stderr; --jq makes of it what a script needs. Commands marked (ro) change nothing, those marked (rw) do. Exit codes: 0 done, 1 failed or refused, 2 faulty arguments or configuration, 3 not found, 4 a server cannot
 be reached, 5 no permission.`
 
 // world is what a command finds around it.
@@ -70,7 +70,7 @@ func main() {
 
 // run is the command; the result is its exit code.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	w := &world{env: parseEnviron(environ), out: newOutput(stdout, stderr, saysJSON(args))}
+	w := &world{env: parseEnviron(environ), out: newOutput(stdout, stderr, isForProgram(args))}
 	helped := false
 	parser, err := newParser(new(grammar), stdout, stderr, func(int) { helped = true })
 	if err != nil {
@@ -92,7 +92,12 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return w.out.fail(usageError(err))
 	}
 	g := parsed.Model.Target.Addr().Interface().(*grammar)
-	w.out.configure(g.outputFlags, w.env)
+	if err := w.out.configure(g.outputFlags, w.env); err != nil {
+		return w.out.fail(err)
+	}
+	if effectOf(parsed.Selected()) == readWrite && (g.ReadOnly || w.env["STRATA_READONLY"] != "") {
+		return w.out.fail(usage("%s changes something, and was told not to (--readonly, STRATA_READONLY)", parsed.Selected().FullPath()))
+	}
 	if w.yes = g.Yes; isTerminal(os.Stdin) && w.out.terminal {
 		w.stdin = os.Stdin
 	}
@@ -119,14 +124,20 @@ func usageError(err error) error {
 	return usage("%v; see %s --help", err, command)
 }
 
-// saysJSON tells how errors are to be printed when the arguments cannot be parsed.
-func saysJSON(args []string) bool {
-	for _, arg := range args {
-		if arg == "--" {
-			return false
+// isForProgram tells whether errors are to be JSON when the arguments cannot be parsed.
+func isForProgram(args []string) bool {
+	for i, arg := range args {
+		name, value, given := strings.Cut(arg, "=")
+		if !given && i+1 < len(args) {
+			value = args[i+1]
 		}
-		if arg == "--json" || strings.HasPrefix(arg, "--json=") {
+		switch {
+		case arg == "--":
+			return false
+		case name == "--json", name == "--jq":
 			return true
+		case name == "--output", arg == "-o":
+			return value != formTable
 		}
 	}
 	return false

@@ -17,10 +17,14 @@ import (
 
 // outputFlags are known to every command.
 type outputFlags struct {
-	JSON    jsonFlag `name:"json" placeholder:"FIELD,…" help:"Print one JSON value: all of it, or with --json=FIELD,… these fields of it."`
-	NoColor bool     `name:"no-color" help:"No colours. NO_COLOR in the environment does the same."`
-	UTC     bool     `name:"utc" help:"Print times in UTC instead of local time."`
-	Yes     bool     `name:"yes" short:"y" help:"Do what cannot be undone without asking. Without a terminal nobody can be asked."`
+	JSON     jsonFlag `name:"json" placeholder:"FIELD,…" help:"Print one JSON value: all of it, or with --json=FIELD,… these fields of it."`
+	Output   string   `name:"output" short:"o" enum:"table,json,ndjson,yaml," default:"" placeholder:"FORMAT" help:"table, json, ndjson (one line for each element of a list) or yaml."`
+	JQ       string   `name:"jq" placeholder:"EXPR" help:"Print what an expression of jq makes of the JSON value; texts without quotes."`
+	Quiet    bool     `name:"quiet" short:"q" help:"No remarks and no progress on stderr, errors only."`
+	ReadOnly bool     `name:"readonly" help:"Refuse to run a command that changes something (rw). STRATA_READONLY in the environment does the same."`
+	NoColor  bool     `name:"no-color" help:"No colours. NO_COLOR in the environment does the same."`
+	UTC      bool     `name:"utc" help:"Print times in UTC instead of local time."`
+	Yes      bool     `name:"yes" short:"y" help:"Do what cannot be undone without asking. Without a terminal nobody can be asked."`
 }
 
 // jsonFlag is --json or --json=field,field.
@@ -50,9 +54,12 @@ func (f *jsonFlag) Decode(ctx *kong.DecodeContext) error {
 // output is where a command prints to, and how. It belongs to the goroutine that runs the command.
 type output struct {
 	stdout, stderr io.Writer
-	json           bool
+	json           bool     // or another form for programs
+	form           string   // of what is for programs: json, ndjson or yaml
 	fields         []string // of JSON; none for all
-	terminal       bool     // stdout is one: tables are aligned and have a head
+	jq             *query   // that the value goes through, nil for none
+	quiet          bool
+	terminal       bool // stdout is one: tables are aligned and have a head
 	colour         bool
 	utc            bool
 }
@@ -61,10 +68,26 @@ func newOutput(stdout, stderr io.Writer, json bool) *output {
 	return &output{stdout: stdout, stderr: stderr, json: json, terminal: isTerminal(stdout)}
 }
 
-func (o *output) configure(flags outputFlags, env map[string]string) {
-	o.json, o.fields = flags.JSON.set, flags.JSON.fields
+func (o *output) configure(flags outputFlags, env map[string]string) (err error) {
+	o.form, o.fields, o.quiet = flags.Output, flags.JSON.fields, flags.Quiet
+	if o.form == "" && (flags.JSON.set || flags.JQ != "") {
+		o.form = formJSON
+	}
+	o.json = o.form != "" && o.form != formTable
+	switch {
+	case flags.JQ != "" && (!o.json || o.form == formYAML):
+		return usage("--jq gives JSON, not --output %s", o.form)
+	case flags.JSON.set && !o.json:
+		return usage("--json and --output %s contradict each other", o.form)
+	}
+	if flags.JQ != "" {
+		if o.jq, err = parseQuery(flags.JQ); err != nil {
+			return err
+		}
+	}
 	o.colour = o.terminal && !flags.NoColor && env["NO_COLOR"] == "" && env["TERM"] != "dumb"
 	o.utc = flags.UTC
+	return nil
 }
 
 // isTerminal takes every character device for one: what a table does to /dev/null harms nobody.
@@ -90,12 +113,15 @@ func (o *output) print(value any, human func()) error {
 		}
 		value = selected
 	}
-	return o.writeJSON(o.stdout, value)
+	return o.write(value)
 }
+
+// tellsProgress says whether somebody wants to read on stderr how far a command has come.
+func (o *output) tellsProgress() bool { return !o.json && !o.quiet }
 
 // note writes a remark on stderr, for people only.
 func (o *output) note(format string, args ...any) {
-	if !o.json {
+	if o.tellsProgress() {
 		fmt.Fprintln(o.stderr, harmless(fmt.Sprintf(format, args...)))
 	}
 }

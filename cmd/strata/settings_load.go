@@ -24,7 +24,7 @@ const maxConfig = 1 << 20
 const envPrefix = "STRATA_"
 
 // notSettings are variables of this prefix that mean something else.
-var notSettings = []string{"STRATA_CONFIG", "STRATA_SOCKET"}
+var notSettings = []string{"STRATA_CONFIG", "STRATA_SOCKET", "STRATA_READONLY"}
 
 // loaded is what file and environment say.
 type loaded struct {

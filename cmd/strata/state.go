@@ -13,7 +13,7 @@ import (
 
 // stateCmd is everything about room state that needs no server.
 type stateCmd struct {
-	Resolve stateResolveCmd `cmd:"" help:"Resolve the state of a room that is written down in a file (offline)."`
+	Resolve stateResolveCmd `cmd:"" help:"Resolve the state of a room that is written down in a file (ro, offline)."`
 }
 
 type stateResolveCmd struct {
