@@ -95,6 +95,9 @@ func outcome(e inspect.Event) string {
 	if e.Redacted {
 		words = append(words, "redacted: its content hash did not match")
 	}
+	if e.RedactedBy != "" {
+		words = append(words, "redacted by "+string(e.RedactedBy))
+	}
 	if e.Outlier {
 		words = append(words, "known from a state only")
 	}

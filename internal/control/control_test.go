@@ -202,6 +202,7 @@ func TestExplain(t *testing.T) {
 		{&transport.Failure{Class: transport.ClassTLS}, Unreachable},
 		{&transport.Failure{Class: transport.Class4xxAuth}, Denied},
 		{&transport.Failure{Class: transport.Class4xxContent}, Refused},
+		{&transport.Failure{Class: transport.Class4xxContent, Code: "M_NOT_FOUND"}, NotFound},
 		{&transport.Failure{Class: transport.ClassCanceled}, Failed},
 		{context.DeadlineExceeded, Unreachable},
 		{fs.ErrPermission, Denied},

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"net/http"
 
+	"github.com/matrix-org/gomatrixserverlib/spec"
+
 	"github.com/strata-matrix/strata/internal/inspect"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu"
@@ -21,7 +23,7 @@ type Kind string
 // The kinds.
 const (
 	Usage       Kind = "usage"       // the question is faulty; it will fail in the same way again
-	NotFound    Kind = "not_found"   // what it is about does not exist here
+	NotFound    Kind = "not_found"   // what it is about does not exist here, or at the server that was asked
 	Refused     Kind = "refused"     // the rules of a room, or another server, say no
 	Unreachable Kind = "unreachable" // our server, or the other one that is needed, does not answer
 	Denied      Kind = "denied"      // no right to talk to our server, or our signature is not accepted
@@ -90,6 +92,8 @@ func kindOf(err error) Kind {
 		return Refused
 	case errors.As(err, &unsigned):
 		return Unreachable
+	case errors.As(err, &failure) && failure.Code == spec.ErrorNotFound:
+		return NotFound
 	case errors.As(err, &failure):
 		return kindOfFailure(failure.Class)
 	case errors.Is(err, context.DeadlineExceeded):

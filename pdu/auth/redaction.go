@@ -16,7 +16,7 @@ func (r *room) checkRedaction(e *event.Event) Result {
 	if ok && ours == theirs {
 		return allow("P-57", "the redacted event is of the redaction's own server")
 	}
-	return deny("P-57", "sender %s has power %s, the redact level is %s, and %s is not of server %s",
+	return deny("P-57", "sender %s has power %s, the redact level is %s, and %q is not of server %s",
 		e.Sender(), power, level, target, ours)
 }
 
