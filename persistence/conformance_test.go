@@ -4,6 +4,7 @@ package persistence_test
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -65,33 +66,72 @@ func TestTimeline(t *testing.T) {
 	})
 }
 
-func TestHistory(t *testing.T) {
-	do := func(t *testing.T) func(job func(*persistence.Tx) error) {
+// TestSubjects holds each subject's tables to their contract: rooms 1 and 2, which we are in, events 1, 2 and 3 of the first, and a
+// destination.
+func TestSubjects(t *testing.T) {
+	t.Run("gaps", contract(storetest.RunGaps))
+	t.Run("copies", contract(storetest.RunCopies))
+	t.Run("backfills", contract(storetest.RunBackfills))
+	t.Run("partial rooms", contract(storetest.RunPartial))
+	t.Run("judged again", contract(storetest.RunAgain))
+	t.Run("searches", contract(storetest.RunQuarantine))
+	t.Run("budgets", contract(storetest.RunBudgets))
+	t.Run("alarms", contract(storetest.RunAlarms))
+	t.Run("sightings", contract(storetest.RunSightings))
+	t.Run("redactions", contract(storetest.RunRedactions))
+	t.Run("retention", contract(storetest.RunRetention))
+	t.Run("replies", contract(storetest.RunReplies))
+	t.Run("contact", contract(storetest.RunContact))
+	t.Run("compaction", contract(storetest.RunCompaction))
+	t.Run("covered", contract(storetest.RunCovered))
+	t.Run("recall", contract(storetest.RunRecall))
+	t.Run("pulls", contract(storetest.RunPulls))
+}
+
+// contract is a test that runs one contract on a store of its own, whose Tx is what the contract asks for.
+func contract[T any](run func(t *testing.T, do func(job func(T) error))) func(*testing.T) {
+	return func(t *testing.T) {
 		t.Helper()
-		store, err := persistence.Open(context.Background(), persistence.Options{
-			Path: filepath.Join(t.TempDir(), "strata.db"), ServerName: "a.example",
+		store, err := persistence.Open(t.Context(), persistence.Options{
+			Path: filepath.Join(t.TempDir(), "strata.db"), ServerName: "a.example", NoSync: true,
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = store.Close() })
-		return func(job func(*persistence.Tx) error) {
+		defer store.Close()
+		do := func(job func(*persistence.Tx) error) {
 			t.Helper()
-			if err := store.Update(context.Background(), job); err != nil {
+			if err := store.Update(t.Context(), job); err != nil {
 				t.Fatal(err)
 			}
 		}
+		do(furnish)
+		run(t, func(job func(T) error) {
+			t.Helper()
+			do(func(tx *persistence.Tx) error { return job(any(tx).(T)) })
+		})
 	}
-	t.Run("gaps", func(t *testing.T) {
-		run := do(t)
-		storetest.RunGaps(t, func(job func(storetest.Gaps) error) { run(func(tx *persistence.Tx) error { return job(tx) }) })
-	})
-	t.Run("copies", func(t *testing.T) {
-		run := do(t)
-		storetest.RunCopies(t, func(job func(storetest.Copies) error) { run(func(tx *persistence.Tx) error { return job(tx) }) })
-	})
-	t.Run("backfills", func(t *testing.T) {
-		run := do(t)
-		storetest.RunBackfills(t, func(job func(storetest.Backfills) error) { run(func(tx *persistence.Tx) error { return job(tx) }) })
-	})
+}
+
+// furnish puts two rooms, three events, the last of them a forward extremity, and a destination into an empty store.
+func furnish(tx *persistence.Tx) error {
+	for _, id := range []ident.RoomID{"!1:a.example", "!2:a.example"} {
+		if _, err := tx.PutRoom(persistence.Room{ID: id, Version: "10", Membership: persistence.RoomJoined}); err != nil {
+			return err
+		}
+	}
+	for n := range 3 {
+		_, _, err := tx.AddEvent(persistence.Event{
+			RoomNID: 1, ID: ident.EventID(fmt.Sprintf("$%d", n+1)), Outcome: persistence.OutcomeAccepted, JSON: fmt.Appendf(nil, `{"n":%d}`, n+1),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if _, err := tx.PutRoom(persistence.Room{
+		NID: 1, ID: "!1:a.example", Version: "10", Membership: persistence.RoomJoined, Extremities: []int64{3},
+	}); err != nil {
+		return err
+	}
+	return tx.AddDestination("b.example", 0)
 }

@@ -7,7 +7,9 @@
 //	                              ──► reads: committed data of one moment
 //	                              ──► callbacks, cancellation, closing, crash points, opening again
 //	               jobs ──► RunTimeline ──► events of a room by time and by number
+//	                    ──► RunGaps, RunPartial, RunCompaction … ──► the tables of one subject
 //
-// The engine is seen through Store and Tx, which its test adapts to a scratch table. The suite checks the contract and nothing of
-// how it is met: it does not count commits, measure time, kill processes or fill disks.
+// The engine is seen through Store and Tx, which its test adapts to a scratch table; a subject's tables are seen through the few methods
+// that its contract names, in a store with two rooms, numbered 1 and 2, events 1, 2 and 3 of the first, and the destination b.example. The
+// suite checks the contract and nothing of how it is met: it does not count commits, measure time, kill processes or fill disks.
 package storetest
