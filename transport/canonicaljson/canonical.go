@@ -57,7 +57,9 @@ func outline(nodes []node, src []byte, rules Rules, escapes bool) (_ []node, can
 			}
 			end = at + 2
 		default:
-			end = literal(src, at, rules)
+			if end = digits(src, at); !isWhole(src, at, end) || end == len(src) || src[end] != ',' && src[end] != closing {
+				end = literal(src, at, rules)
+			}
 		}
 		if end == 0 {
 			return nodes, false
@@ -100,6 +102,12 @@ func printable(src []byte) bool {
 
 func isControl(r rune) bool { return r < ' ' }
 
+// isWhole reports whether these digits are a whole number that all rules allow and write so.
+func isWhole(src []byte, from, to int) bool {
+	const surely = 15 // digits that any number of which is below 2^53
+	return to == from+1 || from < to && to <= from+surely && src[from] != '0'
+}
+
 // literal reads a number, true, false or null. The end is 0 if none of them stands there as canonical JSON writes it.
 func literal(src []byte, at int, rules Rules) (end int) {
 	switch src[at] {
@@ -117,8 +125,8 @@ func literal(src []byte, at int, rules Rules) (end int) {
 	return end
 }
 
-// text reads a string, of which nothing is left to check but escapes. The end is 0 if there is none. Short ones end within the first
-// eight bytes.
+// text reads a string, of which nothing is left to check but escapes. The end is 0 if there is none. Most
+// keys end within the first sixteen bytes.
 func text(src []byte, start int, rules Rules, escapes bool) (end int) {
 	if !is(src, start, '"') {
 		return 0
@@ -127,11 +135,14 @@ func text(src []byte, start int, rules Rules, escapes bool) (end int) {
 		return escapedText(src, start, rules)
 	}
 	rest := src[start+1:]
-	if len(rest) >= 8 {
+	if len(rest) >= 16 {
 		const ones, highs = 0x0101010101010101, 0x8080808080808080
-		quote := binary.LittleEndian.Uint64(rest) ^ ones*'"'
-		if mark := (quote - ones) &^ quote & highs; mark != 0 { // the first mark is right
+		a, b := binary.LittleEndian.Uint64(rest)^ones*'"', binary.LittleEndian.Uint64(rest[8:])^ones*'"'
+		if mark := (a - ones) &^ a & highs; mark != 0 { // the first mark is right
 			return start + bits.TrailingZeros64(mark)/8 + 2
+		}
+		if mark := (b - ones) &^ b & highs; mark != 0 {
+			return start + bits.TrailingZeros64(mark)/8 + 10
 		}
 	}
 	if length := bytes.IndexByte(rest, '"'); length >= 0 {
