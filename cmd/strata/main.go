@@ -36,6 +36,7 @@ type grammar struct {
 	WellKnown wellKnownCmd `cmd:"" help:"Look into the well-known documents that the server remembers."`
 	DNS       dnsCmd       `cmd:"" name:"dns" help:"Look into the answers of the DNS that the server remembers."`
 	Doctor    doctorCmd    `cmd:"" help:"Find out why our server, or another one, cannot be reached (ro)."`
+	Check     checkCmd     `cmd:"" help:"Answer a monitoring system: is this server as it should be?"`
 	Ping      pingCmd      `cmd:"" help:"Ask other servers for their version (ro)."`
 	Raw       rawCmd       `cmd:"" help:"Send a signed request to another server and show what comes (rw)."`
 	Keys      keysCmd      `cmd:"" help:"Look into signing keys, our own and others', and rotate our own."`
@@ -102,7 +103,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		w.stdin = os.Stdin
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	if err := parsed.Run(w); err != nil {
+	err = parsed.Run(w)
+	if end, isCheck := errors.AsType[checkEnd](err); isCheck {
+		return int(end)
+	}
+	if err != nil {
 		return w.out.fail(err)
 	}
 	return 0

@@ -40,11 +40,14 @@ func NewFileHandler(store *persistence.Store) http.Handler {
 
 func (h *handler) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
+	for _, path := range []string{"/health", "/healthz", "/readyz"} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
+	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, &Error{Kind: Usage, Message: fmt.Sprintf("%s %s is no operation of this server", r.Method, r.URL.Path)})
 	})
 	answer(mux, opInfo, h.info)
+	answer(mux, opStatus, h.status)
 	answer(mux, opCreateRoom, h.createRoom)
 	answer(mux, opJoin, h.join)
 	answer(mux, opLeave, h.leave)
