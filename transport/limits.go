@@ -18,6 +18,10 @@ const (
 	// MaxRetryAfter caps what a peer may make us wait by a 429: the longest back-off that servers use of themselves.
 	MaxRetryAfter = 24 * time.Hour
 
+	// DefaultOriginRequests and DefaultOriginWaiting are the defaults of ServerLimits' fields. Synapse has 3 and 50.
+	DefaultOriginRequests = 4
+	DefaultOriginWaiting  = 50
+
 	// maxInLine is how long a request waits for its turn behind others of its origin: well within the 60 s for which peers wait.
 	maxInLine = 20 * time.Second
 	// slowStart is how long a client may take to begin with its body or with taking its reply, and minRate how many bytes in a
@@ -79,9 +83,9 @@ type ServerLimits struct {
 	Unverified int
 	// Requests is how many verified requests are worked on, wait, or are being answered at one time. 512.
 	Requests int
-	// OriginRequests is how many requests of one origin are worked on at one time: rc_federation.concurrent. 4.
+	// OriginRequests is how many requests of one origin are worked on at one time: rc_federation.concurrent. DefaultOriginRequests.
 	OriginRequests int
-	// OriginWaiting is how many more of one origin wait before others are refused: rc_federation.reject_limit. 50, as in Synapse.
+	// OriginWaiting is how many more of one origin wait before others are refused: rc_federation.reject_limit. DefaultOriginWaiting.
 	OriginWaiting int
 	// Memory is for bodies that are being received and worked on, in bytes, and as much again for replies that peers take. 256 MiB.
 	Memory int64
@@ -103,8 +107,8 @@ func (l ServerLimits) orDefault() ServerLimits {
 		Connections:    positive(l.Connections, 4096),
 		Unverified:     positive(l.Unverified, 1024),
 		Requests:       positive(l.Requests, 512),
-		OriginRequests: positive(l.OriginRequests, 4),
-		OriginWaiting:  positive(l.OriginWaiting, 50),
+		OriginRequests: positive(l.OriginRequests, DefaultOriginRequests),
+		OriginWaiting:  positive(l.OriginWaiting, DefaultOriginWaiting),
 		Memory:         positive(l.Memory, 256<<20),
 		HeaderTime:     positive(l.HeaderTime, 10*time.Second),
 		BodyTime:       positive(l.BodyTime, time.Minute),

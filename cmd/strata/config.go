@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 )
 
@@ -29,13 +30,20 @@ reported at once, each with the setting's name and what to do. Without any it pr
 
 // inForce is a good configuration in short.
 type inForce struct {
-	OK         bool     `json:"ok"`
-	File       string   `json:"file,omitempty"`
-	ServerName string   `json:"server_name"`
-	DataDir    string   `json:"data_dir"`
-	Listen     []string `json:"listen"`
-	TLS        string   `json:"tls"` // files, acme, or proxy for none of our own
-	Retry      retry    `json:"retry"`
+	OK           bool         `json:"ok"`
+	File         string       `json:"file,omitempty"`
+	ServerName   string       `json:"server_name"`
+	DataDir      string       `json:"data_dir"`
+	Listen       []string     `json:"listen"`
+	TLS          string       `json:"tls"` // files, acme, or proxy for none of our own
+	Retry        retry        `json:"retry"`
+	RCFederation rcFederation `json:"rc_federation"`
+	Backlog      backlog      `json:"backlog"`
+}
+
+type backlog struct {
+	Items int64    `json:"items"`
+	Age   duration `json:"age"`
 }
 
 type retry struct {
@@ -57,12 +65,19 @@ func (c *configCheckCmd) Run(_ context.Context, w *world) error {
 	s := l.settings
 	result := inForce{
 		OK: true, File: l.file, ServerName: s.ServerName, DataDir: s.DataDir, Listen: s.addresses(), TLS: s.certificateSource(),
-		Retry: retry{s.Federation.DestinationMinRetryInterval, s.Federation.DestinationRetryMultiplier, s.Federation.DestinationMaxRetryInterval},
+		Retry:        retry{s.Federation.DestinationMinRetryInterval, s.Federation.DestinationRetryMultiplier, s.Federation.DestinationMaxRetryInterval},
+		RCFederation: s.RCFederation, Backlog: backlog{s.Federation.DestinationBacklogItems, s.Federation.DestinationBacklogTime},
+	}
+	waiting, err := result.Backlog.Age.MarshalText()
+	if err != nil {
+		return err
 	}
 	return w.out.print(result, func() {
 		w.out.pairs([][]string{
 			{"file", orDash(result.File)}, {"server name", result.ServerName}, {"data directory", result.DataDir},
 			{"listen", strings.Join(result.Listen, " ")}, {"certificate", result.TLS},
+			{"requests of a server", fmt.Sprintf("%d at once, %d wait", s.RCFederation.Concurrent, s.RCFederation.RejectLimit)},
+			{"waits for a server", fmt.Sprintf("%d items, %s", result.Backlog.Items, waiting)},
 		})
 	})
 }

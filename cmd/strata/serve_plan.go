@@ -135,6 +135,7 @@ func (l loaded) check(certified bool) error {
 // build turns settings without faults into a plan. What develop has put there stays.
 func (p *plan) build(s settings, dev bool) (err error) {
 	p.config.ServerName, p.config.DataDir = s.ServerName, s.DataDir
+	p.config.ServerLimits, p.config.Backlog = s.serverLimits(), s.backlog()
 	if err := p.federate(s); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/strata-matrix/strata/transaction"
+	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/keys"
 )
 
@@ -47,9 +49,10 @@ type settings struct {
 	IPRangeWhitelist      []string `toml:"ip_range_whitelist"`
 	DNSServers            []string `toml:"dns_servers"` // none for the system's
 
-	Federation        federation `toml:"federation"`
-	FederationTimeout seconds    `toml:"federation_timeout"` // for silence in the middle of a reply
-	WellKnownTimeout  seconds    `toml:"well_known_timeout"`
+	Federation        federation   `toml:"federation"`
+	RCFederation      rcFederation `toml:"rc_federation"`
+	FederationTimeout seconds      `toml:"federation_timeout"` // for silence in the middle of a reply
+	WellKnownTimeout  seconds      `toml:"well_known_timeout"`
 
 	AdminTokenPath string `toml:"admin_token_path"` // "" for no admin API
 
@@ -94,6 +97,9 @@ type federation struct {
 	DestinationMinRetryInterval duration `toml:"destination_min_retry_interval"`
 	DestinationRetryMultiplier  float64  `toml:"destination_retry_multiplier"`
 	DestinationMaxRetryInterval duration `toml:"destination_max_retry_interval"`
+	// What waits for servers that do not take it: Synapse has no bound.
+	DestinationBacklogItems int64    `toml:"destination_backlog_items"`
+	DestinationBacklogTime  duration `toml:"destination_backlog_time"`
 }
 
 const (
@@ -107,6 +113,7 @@ const (
 
 // defaultSettings are in force where nothing else is said. The retry intervals are those of the transaction layer.
 func defaultSettings() settings {
+	backlog := transaction.DefaultBacklog()
 	return settings{
 		DataDir:  defaultDataDir,
 		LogLevel: "info",
@@ -123,7 +130,10 @@ func defaultSettings() settings {
 			DestinationMinRetryInterval: duration(15 * time.Second),
 			DestinationRetryMultiplier:  2,
 			DestinationMaxRetryInterval: duration(24 * time.Hour),
+			DestinationBacklogItems:     int64(backlog.Items),
+			DestinationBacklogTime:      duration(backlog.Age),
 		},
+		RCFederation: rcFederation{Concurrent: transport.DefaultOriginRequests, RejectLimit: transport.DefaultOriginWaiting},
 	}
 }
 

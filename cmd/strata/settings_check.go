@@ -33,6 +33,7 @@ func (s *settings) validate(certified bool) (found faults) {
 	s.checkTLS(&found, certified)
 	s.checkFederation(&found)
 	s.checkNetwork(&found)
+	s.checkLimits(&found)
 	if s.DataDir == "" {
 		found.add("data_dir", "is empty", "name a directory; it will hold the database and the signing key")
 	}

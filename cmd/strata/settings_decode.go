@@ -221,6 +221,10 @@ func nameOfType(v any) string {
 
 // unknown notes a key that does not exist, with the one that may be meant.
 func (d *decoder) unknown(key, name string, known []string) {
+	if instead, of := notHere[key]; of {
+		d.faults.add(key, "is of Synapse and not here: "+instead, "remove it")
+		return
+	}
 	fix := "remove it; there are " + strings.Join(known, ", ")
 	if near := nearest(name, known); near != "" {
 		fix = "did you mean " + near + "?"
