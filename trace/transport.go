@@ -55,7 +55,8 @@ type TransportPanic struct {
 // Kind is "transport.panic".
 func (TransportPanic) Kind() string { return "transport.panic" }
 
-// TransportConnection is trouble with an inbound connection before there was a request on it, such as a failed TLS handshake.
+// TransportConnection is trouble with a connection that no request tells of: with an inbound one before there was any, such as a failed
+// TLS handshake, or with an outbound one that rests.
 type TransportConnection struct {
 	Message string
 }

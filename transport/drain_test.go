@@ -3,14 +3,17 @@
 package transport
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -136,5 +139,69 @@ func TestRefusedBodyOnHTTP2(t *testing.T) {
 	}
 	if connections != 1 {
 		t.Errorf("%d connections for 20 requests, want 1", connections)
+	}
+}
+
+// pipes is a listener without a network.
+type pipes chan net.Conn
+
+func (p pipes) Accept() (net.Conn, error) {
+	if conn, open := <-p; open {
+		return conn, nil
+	}
+	return nil, net.ErrClosed
+}
+
+func (p pipes) Close() error {
+	close(p)
+	return nil
+}
+
+func (pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
+
+// Who has begun with a body and sends no more of it does not keep the server from stopping; who goes on sending is heard to the end.
+func TestDrainWithBodiesUnderWay(t *testing.T) {
+	for _, test := range []struct {
+		name, rest string
+		pause      time.Duration // before each byte of the rest
+		status     string
+		took       time.Duration
+	}{
+		{"stalled", "", 0, "HTTP/1.1 408 Request Timeout", lastBytes},
+		{"going on", `"a":"b"}`, lastBytes / 2, "HTTP/1.1 200 OK", 8 * lastBytes / 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _ := newTestServer(t)
+				listener := make(pipes)
+				ctx, stop := context.WithCancel(t.Context())
+				served := make(chan error, 1)
+				go func() { served <- s.Serve(ctx, listener, nil) }()
+				conn, end := net.Pipe()
+				defer conn.Close()
+				listener <- end
+				fmt.Fprintf(conn, "POST /open HTTP/1.1\r\nHost: self.example\r\nContent-Length: 9\r\n\r\n{")
+				synctest.Wait()
+				stop()
+				begun := time.Now()
+				go func() {
+					for _, c := range []byte(test.rest) {
+						time.Sleep(test.pause)
+						_, _ = conn.Write([]byte{c})
+					}
+				}()
+				status, _ := bufio.NewReader(conn).ReadString('\n')
+				if status = strings.TrimSpace(status); status != test.status {
+					t.Errorf("answered %q, want %q", status, test.status)
+				}
+				if took := time.Since(begun); took != test.took {
+					t.Errorf("answered after %s, want %s", took, test.took)
+				}
+				conn.Close()
+				if err := <-served; err != nil {
+					t.Error(err)
+				}
+			})
+		})
 	}
 }

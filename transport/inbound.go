@@ -160,6 +160,7 @@ func (in *inbound) read() ([]byte, error) {
 func (in *inbound) receive(body io.Reader, limit int64) ([]byte, error) {
 	const first, ample = 8 << 10, 64 << 10
 	begun := time.Now()
+	defer in.untilDraining(func() { in.readUntil(time.Now().Add(lastBytes)) })()
 	size := int64(first)
 	if announced := in.http.ContentLength; announced >= 0 && announced < ample {
 		size = announced + 1 // one more byte than there are, so that the end is found without growing
@@ -170,8 +171,12 @@ func (in *inbound) receive(body io.Reader, limit int64) ([]byte, error) {
 			return nil, err
 		}
 		buffer = append(make([]byte, 0, size), buffer...)
-		in.readUntil(begun.Add(min(paced(size), in.server.limits.BodyTime)))
+		deadline := begun.Add(min(paced(size), in.server.limits.BodyTime))
+		in.readUntil(deadline)
 		for len(buffer) < cap(buffer) {
+			if last := time.Now().Add(lastBytes); in.server.draining.Err() != nil && last.Before(deadline) {
+				in.readUntil(last)
+			}
 			n, err := body.Read(buffer[len(buffer):cap(buffer)])
 			buffer = buffer[:len(buffer)+n]
 			if err == io.EOF {
@@ -182,6 +187,20 @@ func (in *inbound) receive(body io.Reader, limit int64) ([]byte, error) {
 			}
 		}
 		size = min(2*size, limit+1)
+	}
+}
+
+// untilDraining calls f once when the server is told to stop, but not after done.
+func (in *inbound) untilDraining(f func()) (done func()) {
+	called := make(chan struct{})
+	stop := context.AfterFunc(in.server.draining, func() {
+		defer close(called)
+		f()
+	})
+	return func() {
+		if !stop() {
+			<-called
+		}
 	}
 }
 

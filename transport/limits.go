@@ -29,6 +29,8 @@ const (
 	// WriteTime hold besides.
 	slowStart = 10 * time.Second
 	minRate   = 16 << 10
+	// lastBytes is how long a server that stops waits for the next bytes of a body: clients that go on sending are heard.
+	lastBytes = time.Second
 	// bodyValue is what parsing takes of memory for a value in a body, at most, besides the text.
 	bodyValue = 100
 	// coresForOthers is how many cores are left to what takes no turns: the network, the rooms, the store. Where all are busy with requests

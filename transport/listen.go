@@ -50,7 +50,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, config *tls.C
 func (s *Server) drain(server *http.Server) {
 	// lastWords is for the replies and farewells that net/http has still to hand to the kernel.
 	const lastWords = 100 * time.Millisecond
-	s.draining.Store(true)
+	s.stop()
 	patience, cancel := context.WithTimeout(context.Background(), s.limits.DrainTime)
 	defer cancel()
 	quiet := make(chan struct{})

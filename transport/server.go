@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/strata-matrix/strata/trace"
@@ -60,7 +59,8 @@ type Server struct {
 	router    *router
 	admission *admission
 	turns     *turns.Turns
-	draining  atomic.Bool // it was told to stop
+	draining  context.Context // done when it was told to stop
+	stop      context.CancelFunc
 }
 
 var (
@@ -78,6 +78,7 @@ func NewServer(config ServerConfig) (*Server, error) {
 		limits:  config.Limits.orDefault(),
 		trace:   trace.OrDiscard(config.Trace),
 	}
+	s.draining, s.stop = context.WithCancel(context.Background())
 	s.admission, s.turns = newAdmission(s.limits), turns.New(max(1, runtime.GOMAXPROCS(0)-coresForOthers))
 	routes := append(s.builtin(config.Version), config.Routes...)
 	var err error
@@ -113,7 +114,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			probe(w, http.StatusOK, "OK")
 			return
 		case readyPath:
-			if s.draining.Load() {
+			if s.draining.Err() != nil {
 				probe(w, http.StatusServiceUnavailable, "draining")
 			} else {
 				probe(w, http.StatusOK, "OK")

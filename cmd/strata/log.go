@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"log"
 	"log/slog"
 	"strings"
 
@@ -33,6 +34,22 @@ func logSink(logger *slog.Logger) trace.Sink {
 			logger.LogAttrs(context.Background(), level, e.Kind(), slog.Any("event", e))
 		}
 	})
+}
+
+// strayLog is what the standard logger is given: the packages that we use write to it what peers say to them, such as net/http an answer
+// to nothing. It becomes an event like any other, which is not shown unless it is asked for.
+type strayLog struct{ sink trace.Sink }
+
+// Write implements io.Writer.
+func (s strayLog) Write(line []byte) (int, error) {
+	s.sink.Emit(trace.TransportConnection{Message: strings.TrimSpace(string(line))})
+	return len(line), nil
+}
+
+// routeStrayLog is for the whole process, of which the standard logger is.
+func routeStrayLog(sink trace.Sink) {
+	log.SetFlags(0)
+	log.SetOutput(strayLog{sink})
 }
 
 func levelOf(e trace.Event) slog.Level {

@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/strata-matrix/strata/internal/control"
+	"github.com/strata-matrix/strata/trace"
 )
 
 // grammar is everything that can be said to strata.
@@ -65,7 +66,8 @@ type world struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	routeStrayLog(trace.OrDiscard(nil)) // until there is a log
+	context.AfterFunc(ctx, stop)        // a second signal ends the process at once
 	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 

@@ -82,6 +82,7 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 	if p.metrics != nil {
 		p.config.Trace = trace.Tee(p.config.Trace, p.metrics)
 	}
+	routeStrayLog(p.config.Trace)
 	if p.certificate != nil {
 		p.config.TLS = p.certificate.Config(p.config.Trace)
 	}
