@@ -16,6 +16,7 @@ import (
 
 // eventCmd is everything about events.
 type eventCmd struct {
+	Ls       eventLsCmd       `cmd:"" help:"List the events that were not plainly accepted (ro)."`
 	Get      eventGetCmd      `cmd:"" help:"Show an event and how it was judged (ro)."`
 	Explain  eventExplainCmd  `cmd:"" help:"Tell why an event ended as it did: each check, and what depends on it (ro)."`
 	Timeline eventTimelineCmd `cmd:"" help:"Tell where the time went between an event's sending and its delivery (ro)."`

@@ -67,7 +67,7 @@ var asking = [][]string{
 	{"queue", "ls"}, {"queue", "shape"}, {"queue", "show", "a.example"}, {"queue", "history"}, {"queue", "rules"},
 	{"queue", "retry"}, {"queue", "hold", "*"}, {"queue", "unhold", "*"}, {"queue", "drop", "--dest", "*", "--yes"},
 	{"room", "backfill", "!a:b"}, {"room", "alarms"},
-	{"event", "explain", "$a"}, {"event", "judge", "$a"}, {"event", "timeline", "$a"},
+	{"event", "ls"}, {"event", "explain", "$a"}, {"event", "judge", "$a"}, {"event", "timeline", "$a"},
 	{"room", "compare", "!a:b", "--server", "c"}, {"event", "fetch", "$a", "--server", "c"},
 }
 

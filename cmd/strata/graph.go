@@ -23,13 +23,14 @@ type roomDAGCmd struct {
 	reachFlags
 	graphFlags
 	Room string   `arg:"" help:"Room id, such as !abc:example.org."`
-	From []string `placeholder:"EVENT" help:"Go back from this event instead of the heads. Can be repeated."`
+	From []string `placeholder:"EVENT" help:"Go back from this event instead of the heads and what was refused. Can be repeated."`
 }
 
 // Help implements kong.HelpProvider.
 func (roomDAGCmd) Help() string {
 	return `Each event stands above those that it follows; a line leads to each of them. Marks: * accepted, ~ soft-failed, x rejected,
-o with a gap below it, which "strata room backfill" can fill.
+o with a gap below it, which "strata room backfill" can fill. What was refused lately is drawn too, also where nothing follows it;
+strata event ls lists all of it.
 
   strata room dag '!abc:example.org' -n 50
   strata room dag '!abc:example.org' --format dot | dot -Tsvg > room.svg`

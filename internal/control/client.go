@@ -89,6 +89,11 @@ func (c *Client) Alarms(ctx context.Context, q inspect.AlarmQuery) ([]inspect.Al
 	return ask(ctx, c, opAlarms, q)
 }
 
+// Refused lists events that were not plainly accepted.
+func (c *Client) Refused(ctx context.Context, q inspect.RefusedQuery) ([]inspect.Refused, error) {
+	return ask(ctx, c, opRefused, q)
+}
+
 // FetchEvent asks another server for an event.
 func (c *Client) FetchEvent(ctx context.Context, q FetchEvent) (Fetched, error) {
 	return ask(ctx, c, opFetch, q)

@@ -54,6 +54,7 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opSend, h.send)
 	answer(mux, opRedact, h.redact)
 	answer(mux, opAlarms, h.look.Alarms)
+	answer(mux, opRefused, h.look.Refused)
 	answer(mux, opBackfill, h.backfill)
 	answer(mux, opCompare, h.compare)
 	answer(mux, opFetch, h.fetch)

@@ -22,6 +22,7 @@ var (
 	opAlarms       = operation[inspect.AlarmQuery, []inspect.Alarm]{"room/alarms"}
 	opBackfill     = operation[RoomRef, Backfilled]{"room/backfill"}
 	opCompare      = operation[Compare, Comparison]{"room/compare"}
+	opRefused      = operation[inspect.RefusedQuery, []inspect.Refused]{"event/ls"}
 	opExplain      = operation[EventRef, inspect.Explanation]{"event/explain"}
 	opJudge        = operation[EventRef, inspect.Explanation]{"event/judge"}
 	opJourney      = operation[EventRef, inspect.Journey]{"event/timeline"}

@@ -5,7 +5,7 @@
 //
 //	a running server ── Server.Store() ──┐
 //	                                     ├──► Inspector ──► Transactions  Transaction
-//	the file of a stopped one ── Open ───┘                  Event         Explain  Journey
+//	the file of a stopped one ── Open ───┘                  Event         Explain  Journey   Refused
 //	                           (read-only)                  Rooms         Room     Timeline  State
 //	                                                        Graph         Heads    Gaps
 //	                                                        Queues        Queue    QueueShape

@@ -17,7 +17,7 @@ import (
 // GraphQuery selects a part of a room's graph: what leads to some of its events, the latest first.
 type GraphQuery struct {
 	RoomID string   `json:"room_id"`
-	From   []string `json:"from,omitempty"` // event ids to go back from; none for the room's forward extremities
+	From   []string `json:"from,omitempty"` // event ids to go back from; none for the room's forward extremities and what was refused
 	Auth   bool     `json:"auth,omitempty"` // go back over auth_events instead of prev_events
 	Limit  int      `json:"limit,omitempty"`
 }
@@ -45,7 +45,11 @@ func (i *Inspector) Graph(ctx context.Context, q GraphQuery) ([]Node, error) {
 	if v, known := event.VersionOf(row.Version); known && v.HashRoomID {
 		g.implied = row.Create
 	}
-	if err := g.begin(row, q.From); err != nil {
+	err = g.begin(row, q.From)
+	if err == nil && len(q.From) == 0 && !q.Auth {
+		err = g.reachRefused(row.ID)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("graph of %s: %w", q.RoomID, err)
 	}
 	if err := g.collect(); err != nil {
@@ -95,6 +99,32 @@ func (g *graph) begin(row persistence.Room, from []string) error {
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// reachRefused puts the latest refused events into the frontier: no accepted event need follow them. Who is refused can send as many as
+// it likes: a third as many are taken as there are places.
+func (g *graph) reachRefused(room ident.RoomID) error {
+	left := g.limit / 3
+	for _, outcome := range []int{persistence.OutcomeSoftFailed, persistence.OutcomeRejected} {
+		if left == 0 {
+			break
+		}
+		var latest []persistence.Verdict
+		err := g.i.view(g.ctx, func(tx *persistence.Tx) (err error) {
+			latest, _, err = tx.FindVerdicts(persistence.VerdictFilter{Room: room, Outcome: outcome}, left)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		left -= len(latest)
+		for _, v := range latest {
+			if _, err := g.reach(v.Event); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
