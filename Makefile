@@ -50,4 +50,4 @@ interop:
 # Side by side on this machine: Strata, Synapse from PyPI, and Dendrite where DENDRITE_BIN names a binary, each put under the same
 # load by strata load, in turns. Writes docs/benchmarks.md. Takes five minutes; a quiet machine is needed for figures worth quoting.
 compare:
-	go test -tags interop -count 1 -v -timeout 60m -run '^TestCompare$$' ./internal/interop -compare $(CURDIR)/docs/benchmarks.md
+	go test -tags interop -count 1 -v -timeout 15m -run '^TestCompare$$' ./internal/interop -compare $(CURDIR)/docs/benchmarks.md

@@ -24,7 +24,7 @@ type loadCmd struct {
 	Room   []string `required:"" placeholder:"ROOM" help:"Room of the target that anyone may join, !id:server. Can be repeated."`
 
 	Events         int           `default:"10000" placeholder:"N" help:"How many events to send (default: ${default})."`
-	Duration       time.Duration `placeholder:"TIME" help:"Send nothing more after this time, as in 30s. Without it everything is sent."`
+	Duration       time.Duration `placeholder:"TIME" help:"Begin nothing more after this time, as in 30s. Without it everything is sent."`
 	Rate           float64       `placeholder:"N" help:"Events a second, over all origins. Without it as fast as the target answers."`
 	Origins        int           `default:"1" placeholder:"N" help:"How many servers send (default: ${default}). Each needs a room of its own."`
 	PerTransaction int           `name:"per-transaction" default:"50" placeholder:"N" help:"Events in a transaction, 1 to 50 (default: ${default})."`
@@ -93,6 +93,8 @@ type loadOutcome struct {
 	SettledRate   float64 `json:"settled_per_second"`  // until the target showed the last events; 0 if it did not in time
 	SettleSeconds float64 `json:"settle_seconds"`      // after the last answer
 	Unsettled     string  `json:"unsettled,omitempty"` // why not
+	Sampled       int     `json:"sampled"`             // of the accepted events, asked for at the end
+	Shown         int     `json:"shown"`               // of those
 }
 
 func (c loadCmd) Run(ctx context.Context, w *world) error {
@@ -169,6 +171,13 @@ func (c loadCmd) send(ctx context.Context, w *world, fleet *load.Fleet, result *
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	asking, enough := context.WithTimeout(ctx, sampleTime)
+	defer enough()
+	var unasked error
+	result.Shown, result.Sampled, unasked = fleet.Shown(asking)
+	if unasked != nil {
+		return fmt.Errorf("ask %s for what it accepted: %w", c.Target, unasked)
+	}
 	result.Result = fleet.Result()
 	result.SettleSeconds = settling.Seconds()
 	if err != nil {
@@ -182,6 +191,9 @@ func (c loadCmd) send(ctx context.Context, w *world, fleet *load.Fleet, result *
 	return nil
 }
 
+// sampleTime bounds the questions at the end.
+const sampleTime = time.Minute
+
 // progressEvery is how often people are told how far it is.
 const progressEvery = 2 * time.Second
 
@@ -193,6 +205,9 @@ func (r loadOutcome) write(out io.Writer) {
 		fmt.Fprintf(out, "not all were shown in time: %s\n", harmless(r.Unsettled))
 	} else {
 		fmt.Fprintf(out, "shown after another %.1f s: %.0f PDU/s in all\n", r.SettleSeconds, r.SettledRate)
+	}
+	if r.Shown < r.Sampled {
+		fmt.Fprintf(out, "of %d accepted events that were asked for it shows %d\n", r.Sampled, r.Shown)
 	}
 	for _, reason := range slices.Sorted(maps.Keys(r.Refused)) {
 		fmt.Fprintf(out, "refused  %d events: %s\n", r.Refused[reason], harmless(reason))

@@ -28,6 +28,8 @@ type loadResult struct {
 	P99           float64        `json:"p99_ms"`
 	Errors        map[string]int `json:"errors"`
 	Unsettled     string
+	Sampled       int
+	Shown         int
 }
 
 // measured is one run with what it took the server.
@@ -41,6 +43,9 @@ type measured struct {
 func (m measured) cpuPerPDU() float64 {
 	return float64(m.cpu) / float64(time.Microsecond) / float64(max(1, m.Accepted))
 }
+
+// shown is the share of the accepted events that the server shows when all has come to rest.
+func (m measured) shown() float64 { return float64(m.Shown) / float64(max(1, m.Sampled)) }
 
 // contestant is one server with all of its runs.
 type contestant struct {
@@ -86,7 +91,7 @@ func compare(all []contestant, settings string) string {
 	})
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", settings)
-	b.WriteString("| server | events/s, median | range | CPU per event | /send p50 | p99 | memory | the first is faster, clock / CPU |\n|---|---|---|---|---|---|---|---|\n")
+	b.WriteString("| server | events/s, median | range | CPU per event | /send p50 | p99 | memory | shown | the first is faster, clock / CPU |\n|---|---|---|---|---|---|---|---|---|\n")
 	first := all[0]
 	for _, c := range all {
 		rates, cpu := c.ofRuns(rateOf), median(c.ofRuns(measured.cpuPerPDU))
@@ -95,10 +100,10 @@ func compare(all []contestant, settings string) string {
 		if rate := median(rates); rate > 0 {
 			faster = fmt.Sprintf("%.0f ×", median(first.ofRuns(rateOf))/rate)
 		}
-		fmt.Fprintf(&b, "| %s | %.0f | %.0f – %.0f | %.0f µs | %.0f ms | %.0f ms | %.0f MiB | %s / %.0f × |\n",
+		fmt.Fprintf(&b, "| %s | %.0f | %.0f – %.0f | %.0f µs | %.0f ms | %.0f ms | %.0f MiB | %.0f %% | %s / %.0f × |\n",
 			c.name, median(rates), rates[0], rates[len(rates)-1], cpu,
 			median(c.ofRuns(func(m measured) float64 { return m.P50 })), median(c.ofRuns(func(m measured) float64 { return m.P99 })),
-			memory[len(memory)-1]/(1<<20), faster, cpu/median(first.ofRuns(measured.cpuPerPDU)))
+			memory[len(memory)-1]/(1<<20), 100*median(c.ofRuns(measured.shown)), faster, cpu/median(first.ofRuns(measured.cpuPerPDU)))
 	}
 	return b.String() + remarks(all)
 }

@@ -10,7 +10,7 @@ import (
 )
 
 func runOf(rate float64, accepted int, cpu time.Duration, memory int64) measured {
-	return measured{loadResult{SettledRate: rate, Accepted: accepted, PDUs: accepted, P50: 10, P99: 20}, cpu, memory}
+	return measured{loadResult{SettledRate: rate, Accepted: accepted, PDUs: accepted, P50: 10, P99: 20, Sampled: 200, Shown: 150}, cpu, memory}
 }
 
 func TestComparisonIsOfMedians(t *testing.T) {
@@ -20,8 +20,8 @@ func TestComparisonIsOfMedians(t *testing.T) {
 	}, "Settings.")
 	want := []string{
 		"Settings.\n",
-		"| Fast 2 | 1100 | 1000 – 2200 | 1000 µs | 10 ms | 20 ms | 1 MiB | 1 × / 1 × |\n",
-		"| Slow 1 | 11 | 10 – 90 | 20000 µs | 10 ms | 20 ms | 3 MiB | 100 × / 20 × |\n",
+		"| Fast 2 | 1100 | 1000 – 2200 | 1000 µs | 10 ms | 20 ms | 1 MiB | 75 % | 1 × / 1 × |\n",
+		"| Slow 1 | 11 | 10 – 90 | 20000 µs | 10 ms | 20 ms | 3 MiB | 75 % | 100 × / 20 × |\n",
 	}
 	for _, line := range want {
 		if !strings.Contains(page, line) {

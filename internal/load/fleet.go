@@ -4,6 +4,7 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -143,9 +144,8 @@ func (f *Fleet) Settle(ctx context.Context) (time.Duration, error) {
 // await asks the target for an event until it has it, the less often the longer that takes: a slow target has other things to do.
 func (o *origin) await(ctx context.Context, target ident.ServerName, id ident.EventID) error {
 	begun := time.Now()
-	call := transport.Call{Method: http.MethodGet, Path: transport.Path("_matrix", "federation", "v1", "event", string(id))}
 	for {
-		_, err := o.client.Do(ctx, target, call)
+		_, err := o.client.Do(ctx, target, eventCall(id))
 		if err == nil {
 			return nil
 		}
@@ -153,4 +153,29 @@ func (o *origin) await(ctx context.Context, target ident.ServerName, id ident.Ev
 			return fmt.Errorf("%w: %w", ended, err)
 		}
 	}
+}
+
+// Shown asks the target for some of the events that it has taken, and tells how many of them it shows: a promise to take an event
+// is not always kept.
+func (f *Fleet) Shown(ctx context.Context) (shown, asked int, err error) {
+	origins := map[ident.RoomID]*origin{}
+	for _, r := range f.rooms {
+		origins[r.id] = r.origin
+	}
+	for _, e := range f.book.some(sampleSize) {
+		asked++
+		_, err := origins[e.RoomID()].client.Do(ctx, f.options.Target, eventCall(e.ID()))
+		var failure *transport.Failure
+		switch {
+		case err == nil:
+			shown++
+		case ctx.Err() != nil || !errors.As(err, &failure) || failure.Status != http.StatusNotFound:
+			return shown, asked, err
+		}
+	}
+	return shown, asked, nil
+}
+
+func eventCall(id ident.EventID) transport.Call {
+	return transport.Call{Method: http.MethodGet, Path: transport.Path("_matrix", "federation", "v1", "event", string(id))}
 }

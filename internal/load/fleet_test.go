@@ -129,6 +129,28 @@ func TestEveryEventIsAccepted(t *testing.T) {
 	}
 }
 
+// When the time is over, what the target has taken is known: nothing that was on its way is left to chance.
+func TestTheEndOfTheTimeLosesNoAnswer(t *testing.T) {
+	s, rooms, authority := target(t, "12", 2)
+	o := options(t, s, rooms, authority)
+	o.Events, o.Duration = 3000, 50*time.Millisecond
+	f := opened(t, o)
+	if err := f.Send(t.Context(), f.Transactions()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := f.Result()
+	if n := len(accepted(t, s)) - len(rooms); n != got.Accepted { // without the joins
+		t.Errorf("the target has %d events, %d are counted as accepted", n, got.Accepted)
+	}
+	shown, asked, err := f.Shown(t.Context())
+	if want := min(got.Accepted, sampleSize); err != nil || shown != want || asked != want {
+		t.Errorf("it shows %d of %d, %v; want all of %d", shown, asked, err, want)
+	}
+}
+
 // What the target misses it gets from the origin: here it is sent the transactions in the wrong order.
 func TestOriginsAnswerWhatIsAsked(t *testing.T) {
 	s, rooms, authority := target(t, "12", 1)

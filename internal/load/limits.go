@@ -16,6 +16,7 @@ const (
 	joinReply   = 256 << 20             // bytes: the state of a large room
 	pollFirst   = 20 * time.Millisecond // between two questions whether an event is shown
 	pollMax     = time.Second
+	sampleSize  = 200         // events that the target is asked for at the end: enough to see shares of a few percent
 	pollShare   = 20          // of the time that it has taken already
 	retryFirst  = time.Second // after a transaction failed; doubled up to retryMax
 	retryMax    = 30 * time.Second

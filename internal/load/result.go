@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -33,6 +34,7 @@ type book struct {
 	result    Result
 	latencies []time.Duration
 	lasts     map[ident.RoomID]ident.EventID // the last event that was taken
+	taken     []*event.Event
 	elapsed   time.Duration
 }
 
@@ -51,6 +53,7 @@ func (b *book) answered(p parcel, took time.Duration, refused map[ident.EventID]
 		if !bad {
 			b.result.Accepted++
 			b.lasts[e.RoomID()] = e.ID()
+			b.taken = append(b.taken, e)
 			continue
 		}
 		if b.result.Refused[why] == 0 && len(b.result.Refused) >= maxReasons {
@@ -77,6 +80,17 @@ func (b *book) last(room ident.RoomID) (ident.EventID, bool) {
 	defer b.mu.Unlock()
 	id, ok := b.lasts[room]
 	return id, ok
+}
+
+// some is so many of the events that were taken, evenly from first to last.
+func (b *book) some(most int) (sample []*event.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := min(most, len(b.taken))
+	for i := range n {
+		sample = append(sample, b.taken[i*len(b.taken)/n])
+	}
+	return sample
 }
 
 // Result is what has come of the load so far.

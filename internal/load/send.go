@@ -16,31 +16,36 @@ import (
 )
 
 // Send has each origin send up to so many of its transactions, one at a time, and returns when all are answered or the time is over.
-// What is not answered well is sent again, the same bytes under the same id, at growing intervals, as any server would.
+// What is not answered well is sent again, the same bytes under the same id, at growing intervals, as any server would. What is on
+// its way when the time is over is waited for: the target may have taken it, and then it goes by that which events are the last.
 func (f *Fleet) Send(ctx context.Context, transactions int) error {
+	group, ctx := errgroup.WithContext(ctx)
+	inTime := ctx
 	if f.options.Duration > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, f.options.Duration, errTime)
+		inTime, cancel = context.WithTimeoutCause(ctx, f.options.Duration, errTime)
 		defer cancel()
 	}
-	group, ctx := errgroup.WithContext(ctx)
 	begun := time.Now()
 	for _, o := range f.origins {
-		group.Go(func() error { return f.sendOrigin(ctx, o, transactions, begun) })
+		group.Go(func() error {
+			if err := f.sendOrigin(ctx, inTime, o, transactions, begun); !errors.Is(err, errTime) {
+				return err
+			}
+			return nil
+		})
 	}
 	err := group.Wait()
 	f.book.sent(time.Since(begun))
-	if errors.Is(err, errTime) {
-		return nil
-	}
 	return err
 }
 
 // errTime ends a load that has a duration.
 var errTime = errors.New("the time is over")
 
-// sendOrigin sends transactions of one origin. At a rate, each has its moment; one that is late is sent at once.
-func (f *Fleet) sendOrigin(ctx context.Context, o *origin, transactions int, begun time.Time) error {
+// sendOrigin sends transactions of one origin and begins none when inTime has ended. At a rate, each has its moment; one that is late is
+// sent at once.
+func (f *Fleet) sendOrigin(ctx, inTime context.Context, o *origin, transactions int, begun time.Time) error {
 	due, sent := begun, 0
 	for range transactions {
 		if len(o.parcels) == 0 {
@@ -49,10 +54,10 @@ func (f *Fleet) sendOrigin(ctx context.Context, o *origin, transactions int, beg
 		if f.options.Rate > 0 {
 			due = begun.Add(time.Duration(float64(sent*len(f.origins)) / f.options.Rate * float64(time.Second)))
 		}
-		if err := pause(ctx, time.Until(due)); err != nil {
+		if err := pause(inTime, time.Until(due)); err != nil {
 			return err
 		}
-		if err := f.deliver(ctx, o, o.parcels[0]); err != nil {
+		if err := f.deliver(ctx, inTime, o, o.parcels[0]); err != nil {
 			return err
 		}
 		sent += len(o.parcels[0].events)
@@ -61,13 +66,13 @@ func (f *Fleet) sendOrigin(ctx context.Context, o *origin, transactions int, beg
 	return nil
 }
 
-// deliver sends one transaction until it is answered well.
-func (f *Fleet) deliver(ctx context.Context, o *origin, p parcel) error {
+// deliver sends one transaction until it is answered well, or inTime has ended.
+func (f *Fleet) deliver(ctx, inTime context.Context, o *origin, p parcel) error {
 	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
 		begun := time.Now()
 		answer, err := o.client.Do(ctx, f.options.Target, p.call)
 		if ctx.Err() != nil {
-			return context.Cause(ctx) // it may have been taken; the answer came too late to count
+			return context.Cause(ctx)
 		}
 		if err == nil {
 			refused, err := refusals(answer.Body)
@@ -82,7 +87,7 @@ func (f *Fleet) deliver(ctx context.Context, o *origin, p parcel) error {
 			return err
 		}
 		f.book.failed(failure)
-		if err := pause(ctx, max(wait, failure.RetryAfter)); err != nil {
+		if err := pause(inTime, max(wait, failure.RetryAfter)); err != nil {
 			return err
 		}
 	}
