@@ -227,8 +227,12 @@ func (tx *Tx) Cover(server ident.ServerName, room ident.RoomID, at Position) err
 // Covered gives the rooms whose present a server was given that has had the log up to from, each with the position up to which it
 // needs nothing more of the room. What is of no use any more is forgotten.
 func (tx *Tx) Covered(server ident.ServerName, from Position) (rooms map[ident.RoomID]Position, err error) {
+	nid, _, err := tx.serverNID(server)
+	if err != nil {
+		return nil, err
+	}
 	over := false
-	err = tx.query(`SELECT room_id, at, through FROM covered WHERE server = (SELECT nid FROM servers WHERE name = ?)`, []any{string(server)},
+	err = tx.query(`SELECT room_id, at, through FROM covered WHERE server = ?`, []any{nid},
 		func(r rowScanner) error {
 			var room ident.RoomID
 			var at, through Position
@@ -242,7 +246,7 @@ func (tx *Tx) Covered(server ident.ServerName, from Position) (rooms map[ident.R
 			return err
 		})
 	if err == nil && over {
-		err = tx.exec(`DELETE FROM covered WHERE server = (SELECT nid FROM servers WHERE name = ?) AND through <= ?`, string(server), int64(from))
+		err = tx.exec(`DELETE FROM covered WHERE server = ? AND through <= ?`, nid, int64(from))
 	}
 	return rooms, err
 }

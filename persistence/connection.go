@@ -26,6 +26,13 @@ type connection struct {
 	executed   int                 // statements run so far: the measure of a job's work
 	args       []driver.NamedValue // of the statement that is being started
 	sets       knownSets
+	servers    knownServers
+}
+
+// forget drops what is kept of rows: some of them may be gone with what was rolled back.
+func (c *connection) forget() {
+	c.sets.forget()
+	c.servers = nil
 }
 
 // statement is a prepared statement. SQLite keeps the cursor of a query inside it, so while a query is being read (busy) the same

@@ -98,53 +98,6 @@ func (tx *Tx) Enqueue(item Outbound, servers []ident.ServerName) (Outbound, erro
 		VALUES (?, ?, ?, ?, ?, ?, ?)`, int64(item.Position), item.Kind, string(item.RoomID), string(item.EventID), item.Content, set, item.QueuedAt)
 }
 
-// NextOutbound hands the items for a server to take, in order from just after a position on, until take refuses one. It looks at
-// no more than scan rows; every row up to through is taken or not for this server, and atEnd says that no row stands beyond it.
-func (tx *Tx) NextOutbound(server ident.ServerName, after Position, scan int, take func(Outbound) bool) (through Position, atEnd bool, err error) {
-	nid, _, err := tx.serverNID(server)
-	if err != nil {
-		return after, false, err
-	}
-	rows, err := tx.outboundSets(after, scan)
-	if err != nil {
-		return after, false, err
-	}
-	through = after
-	for _, row := range rows {
-		in, err := tx.inServerSet(nid, row.set)
-		if err != nil {
-			return after, false, err
-		}
-		if in {
-			item, err := tx.outbound(row.position)
-			if err != nil {
-				return after, false, err
-			}
-			if !take(item) {
-				return through, false, nil
-			}
-		}
-		through = row.position
-	}
-	return through, len(rows) < scan, nil
-}
-
-type outboundSet struct {
-	position Position
-	set      int64
-}
-
-func (tx *Tx) outboundSets(after Position, scan int) (rows []outboundSet, err error) {
-	err = tx.query(`SELECT position, servers FROM outbound WHERE position > ? ORDER BY position LIMIT ?`,
-		[]any{int64(after), scan}, func(r rowScanner) error {
-			var row outboundSet
-			err := r.Scan(&row.position, &row.set)
-			rows = append(rows, row)
-			return err
-		})
-	return rows, err
-}
-
 // OutboundItem gives an item of the log, as it would be sent now; found is false when it was trimmed.
 func (tx *Tx) OutboundItem(position Position) (item Outbound, found bool, err error) {
 	item, err = tx.outbound(position)
@@ -190,10 +143,14 @@ func (tx *Tx) AddDestination(server ident.ServerName, cursor Position) error {
 
 // SetDestination stores what is known of a destination that exists.
 func (tx *Tx) SetDestination(d Destination) error {
+	server, _, err := tx.serverNID(d.Server)
+	if err != nil {
+		return err
+	}
 	return tx.exec(`UPDATE destinations SET cursor = ?, failures = ?, retry_at = ?, not_before = ?, last_success = ?, last_failure = ?,
-		failing_since = ?, last_class = ?, suspects = ?, control = ? WHERE server = (SELECT nid FROM servers WHERE name = ?)`,
+		failing_since = ?, last_class = ?, suspects = ?, control = ? WHERE server = ?`,
 		int64(d.Cursor), d.Failures, d.RetryAt, d.NotBefore, d.LastSuccess, d.LastFailure,
-		d.FailingSince, d.LastClass, d.Suspects, d.Control, string(d.Server))
+		d.FailingSince, d.LastClass, d.Suspects, d.Control, server)
 }
 
 // TrimOutbound forgets up to limit items, the oldest first, up to a position that every destination is past, and tells how many

@@ -201,7 +201,7 @@ func (o *owner) runJob(g *group, j *job) (lost error) {
 	if err := o.call(tx, j); err != nil {
 		j.answer <- err
 		g.failed++
-		o.conn.sets.forget()
+		o.conn.forget()
 		o.sequence.last = before
 		if _, undo := o.conn.exec("ROLLBACK TO job"); undo != nil {
 			return fmt.Errorf("a job of the same commit ended it: %w", err)
@@ -234,7 +234,7 @@ func (o *owner) call(tx *Tx, j *job) (err error) {
 // fail rolls the group back and tells its callers.
 func (o *owner) fail(g *group, err error) {
 	o.rollBack()
-	o.conn.sets.forget()
+	o.conn.forget()
 	o.sequence.rolledBack()
 	for _, j := range g.jobs {
 		j.answer <- err

@@ -74,13 +74,21 @@ func (tx *Tx) Freeze(t SentTransaction) (SentTransaction, error) {
 
 // OpenTransaction gives the frozen, unanswered transaction of a destination. There is at most one (T-02).
 func (tx *Tx) OpenTransaction(server ident.ServerName) (t SentTransaction, found bool, err error) {
-	err = tx.query(sentColumns(true)+` WHERE t.ended_at = 0 AND t.server = (SELECT nid FROM servers WHERE name = ?)
-		ORDER BY t.position LIMIT 1`, []any{string(server)}, func(r rowScanner) error {
-		found = true
+	nid, found, err := tx.serverNID(server)
+	if err != nil || !found {
+		return t, false, err
+	}
+	var position Position // mostly there is none, and all columns of nothing cost as much as those of something
+	found, err = tx.queryRow(`SELECT position FROM sent_transactions WHERE ended_at = 0 AND server = ? ORDER BY position LIMIT 1`,
+		[]any{nid}, &position)
+	if err != nil || !found {
+		return t, false, err
+	}
+	err = tx.query(sentColumns(true)+` WHERE t.position = ?`, []any{int64(position)}, func(r rowScanner) error {
 		t, err = scanSent(r)
 		return err
 	})
-	return t, found, err
+	return t, true, err
 }
 
 // RecordFailure keeps an attempt that failed; whether the transaction is over is another matter.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -28,23 +29,43 @@ func (tx *Tx) ServerNID(name ident.ServerName) (int64, error) { return tx.intern
 
 // internServer gives the number of a server, a new one if it has none yet.
 func (tx *Tx) internServer(name ident.ServerName) (int64, error) {
-	if name == tx.server.name && tx.server.nid != 0 {
-		return tx.server.nid, nil
-	}
 	nid, found, err := tx.serverNID(name)
-	if err == nil && !found {
-		nid, _, err = tx.insert(`INSERT INTO servers (name) VALUES (?)`, string(name))
+	if err != nil || found {
+		return nid, err
 	}
-	if err != nil {
-		return 0, err
+	nid, _, err = tx.insert(`INSERT INTO servers (name) VALUES (?)`, string(name))
+	if err == nil {
+		tx.conn.servers.put(name, nid)
 	}
-	tx.server.name, tx.server.nid = name, nid
-	return nid, nil
+	return nid, err
 }
 
+// serverNID gives the number of a server, 0 if it has none.
 func (tx *Tx) serverNID(name ident.ServerName) (nid int64, found bool, err error) {
+	if err := tx.check(); err != nil {
+		return 0, false, err
+	}
+	if nid, found = tx.conn.servers[name]; found {
+		return nid, true, nil
+	}
 	found, err = tx.queryRow(`SELECT nid FROM servers WHERE name = ?`, []any{string(name)}, &nid)
+	if found {
+		tx.conn.servers.put(name, nid)
+	}
 	return nid, found, err
+}
+
+// maxKnownServers bounds the names that are kept with their numbers, of about a hundred bytes each with their places in the map.
+const maxKnownServers = 1 << 16
+
+// knownServers is the numbers of servers that were met. What is rolled back gives its number to another, so that it forgets all.
+type knownServers map[ident.ServerName]int64
+
+func (k *knownServers) put(name ident.ServerName, nid int64) {
+	if *k == nil || len(*k) == maxKnownServers {
+		*k = knownServers{}
+	}
+	(*k)[ident.ServerName(strings.Clone(string(name)))] = nid // it may be a part of a long text
 }
 
 // internServerSet gives the number of a set of servers. A set that had none before comes with its members, ascending; for

@@ -6,8 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-
-	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // Tx is a job's access to the store. It belongs to the job's function and is dead when that returns. The subjects' files give it
@@ -19,10 +17,6 @@ type Tx struct {
 	ended    bool     // the job's function has returned
 	fault    error    // an error after which the transaction may be gone: no further statement may run
 	after    []func() // AfterCommit, in order
-	server   struct { // the last one that was interned: the rows of a job are mostly of one
-		name ident.ServerName
-		nid  int64
-	}
 }
 
 // AfterCommit has f run on the store's goroutine once the job is durable, before Update returns and in the order of the commits:

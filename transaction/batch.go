@@ -5,6 +5,7 @@ package transaction
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"strconv"
 
 	"github.com/strata-matrix/strata/persistence"
@@ -88,21 +89,26 @@ func compose(origin, destination ident.ServerName, items []persistence.Outbound,
 	t.Body = append(t.Body, `,"origin_server_ts":`...)
 	t.Body = strconv.AppendInt(t.Body, nowMS, 10)
 	t.Body = append(append(append(t.Body, `,"pdus":[`...), pdus...), `]}`...)
-	t.TxnID = TransactionID(destination, through, t.Body)
+	t.TxnID = TransactionID(destination, through, nowMS, t.Body)
 	return t
 }
 
-// TransactionID hashes what makes a transaction itself, so that its id proves its contents. Destination and log position are hashed
+// TransactionID begins with the time at which a transaction was frozen, so that ids that are made together stand together in the
+// store's index over them. The rest hashes what makes it itself, so that its id proves its contents: destination and log position
 // too, so that the same events sent to two servers can be told apart in a listing.
-func TransactionID(destination ident.ServerName, through persistence.Position, body []byte) string {
+func TransactionID(destination ident.ServerName, through persistence.Position, frozenMS int64, body []byte) string {
 	h := sha256.New()
 	h.Write([]byte(destination))
 	h.Write([]byte{0})
 	h.Write(strconv.AppendInt(nil, int64(through), 10))
 	h.Write([]byte{0})
 	h.Write(body)
-	const length = 18 // bytes, 24 characters: 144 bits are more than enough to be unique
-	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:length])
+	const (
+		timeBytes = 6  // of ms: some nine thousand years
+		hashBytes = 15 // 120 bits are more than enough to be unique; 28 characters in all
+	)
+	id := binary.BigEndian.AppendUint64(nil, uint64(frozenMS))[8-timeBytes:]
+	return base64.RawURLEncoding.EncodeToString(append(id, h.Sum(nil)[:hashBytes]...))
 }
 
 func appendElement(array, element []byte) []byte {

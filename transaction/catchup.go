@@ -53,8 +53,8 @@ type gathering struct {
 }
 
 // gather begins a transaction for a destination that has had the log up to from.
-func (o *Outbox) gather(tx *persistence.Tx, to ident.ServerName, from persistence.Position, into *batch) (*gathering, error) {
-	covered, err := tx.Covered(to, from)
+func (o *Outbox) gather(tx *persistence.Tx, log *persistence.LogReader, to ident.ServerName, from persistence.Position, into *batch) (*gathering, error) {
+	covered, err := log.Covered(to, from)
 	if err != nil {
 		return nil, fmt.Errorf("rooms that %s was given: %w", to, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -183,9 +184,9 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 	return nil
 }
 
-// stir counts what happens, and has the log trimmed when enough has.
+// stir counts what happens, and has the log trimmed when enough has: to see up to where is to look through all destinations.
 func (o *Outbox) stir(ctx context.Context) {
-	if o.stirred++; o.stirred >= trimEvery && !o.trimming {
+	if o.stirred++; o.stirred >= max(trimEvery, len(o.destinations)/trimLooks) && !o.trimming {
 		o.startTrim(ctx)
 	}
 }
@@ -208,8 +209,8 @@ func (o *Outbox) readMail() {
 	if news.rules != nil {
 		o.setRules(news.rules)
 	}
-	for server, position := range news.wakes {
-		d := o.destinationOf(server)
+	for _, server := range inOrder(news.wakes, o.jitter.Share("", time.Now())) {
+		position, d := news.wakes[server], o.destinationOf(server)
 		switch d.phase {
 		case idle:
 			d.from = max(d.from, position-1)
@@ -227,6 +228,14 @@ func (o *Outbox) readMail() {
 			o.hear(d)
 		}
 	}
+}
+
+// inOrder gives servers by name, from one on that chance, from [0, 1), chooses, so that nobody is always the last: the store has the
+// rows of neighbours near each other, and writes those of many at once.
+func inOrder(wakes map[ident.ServerName]persistence.Position, chance float64) []ident.ServerName {
+	servers := slices.Sorted(maps.Keys(wakes))
+	first := int(chance * float64(len(servers)))
+	return slices.Concat(servers[first:], servers[:first])
 }
 
 // destinationOf gives what is known of a server, which begins here if nothing is.

@@ -37,6 +37,7 @@ type OutboxConfig struct {
 type Outbox struct {
 	self    ident.ServerName
 	store   *persistence.Store
+	convoy  *convoy // to the store, for turns
 	sender  Sender
 	rooms   Rooms
 	policy  RetryPolicy
@@ -72,7 +73,7 @@ func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
 	policy := cfg.Policy.orDefault()
 	probes := max(1, policy.Concurrent/4) // a quarter: known to fail, they are in no hurry
 	return &Outbox{
-		self: cfg.Self, store: cfg.Store, sender: cfg.Sender, rooms: cfg.Rooms, policy: policy,
+		self: cfg.Self, store: cfg.Store, convoy: &convoy{store: cfg.Store}, sender: cfg.Sender, rooms: cfg.Rooms, policy: policy,
 		backlog: cfg.Backlog.orDefault(), jitter: cmp.Or(cfg.Jitter, transport.NewJitter()),
 		trace: trace.OrDiscard(cfg.Trace), mail: newMailbox(),
 		destinations: map[ident.ServerName]*destination{},

@@ -22,7 +22,7 @@ type aftermath struct {
 // record stores the outcome of an attempt, and what follows from it, in one job: after a crash either all of it is known or the
 // attempt was not made.
 func (t turn) record(ctx context.Context, txn persistence.SentTransaction, answer answer) (after aftermath, err error) {
-	err = t.outbox.store.Update(ctx, func(tx *persistence.Tx) (err error) {
+	err = t.outbox.convoy.run(ctx, func(tx *persistence.Tx, _ *persistence.LogReader) (err error) {
 		after = aftermath{Destination: t.stored, parkedAt: t.parkedAt}
 		after.NotBefore = 0
 		if answer.delivered {

@@ -15,6 +15,8 @@ import (
 const (
 	// trimEvery is after how many answered transactions and pieces of news the outbound log is trimmed.
 	trimEvery = 64
+	// trimLooks is how many destinations are looked at for each of those at most.
+	trimLooks = 8
 	// trimPortion is how many rows one job of the store deletes, some milliseconds' work: after a long outage of one server
 	// there may be millions to delete, and others want to use the store too.
 	trimPortion = 1000

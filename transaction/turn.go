@@ -87,8 +87,8 @@ type frozen struct {
 // freeze gives the transaction to send: the one that is still unanswered, or else a new one of what is queued, made durable
 // before anyone sees it.
 func (t turn) freeze(ctx context.Context) (next frozen, err error) {
-	err = t.outbox.store.Update(ctx, func(tx *persistence.Tx) (err error) {
-		next, err = t.freezeIn(tx)
+	err = t.outbox.convoy.run(ctx, func(tx *persistence.Tx, log *persistence.LogReader) (err error) {
+		next, err = t.freezeIn(tx, log)
 		return err
 	})
 	if err != nil {
@@ -97,7 +97,7 @@ func (t turn) freeze(ctx context.Context) (next frozen, err error) {
 	return next, nil
 }
 
-func (t turn) freezeIn(tx *persistence.Tx) (frozen, error) {
+func (t turn) freezeIn(tx *persistence.Tx, log *persistence.LogReader) (frozen, error) {
 	name, now := t.stored.Server, time.Now().UnixMilli()
 	open, found, err := tx.OpenTransaction(name)
 	if err != nil || found {
@@ -117,16 +117,16 @@ func (t turn) freezeIn(tx *persistence.Tx) (frozen, error) {
 			return frozen{transaction: txn, found: true, more: true}, err
 		}
 	}
-	return t.freezeNew(tx, now)
+	return t.freezeNew(tx, log, now)
 }
 
 // freezeNew freezes what is queued.
-func (t turn) freezeNew(tx *persistence.Tx, now int64) (frozen, error) {
+func (t turn) freezeNew(tx *persistence.Tx, log *persistence.LogReader, now int64) (frozen, error) {
 	b, err := t.newBatch(tx)
 	if err != nil {
 		return frozen{}, err
 	}
-	g, err := t.outbox.gather(tx, t.stored.Server, t.from, &b)
+	g, err := t.outbox.gather(tx, log, t.stored.Server, t.from, &b)
 	if err != nil {
 		return frozen{}, err
 	}
@@ -135,7 +135,7 @@ func (t turn) freezeNew(tx *persistence.Tx, now int64) (frozen, error) {
 			return frozen{}, err
 		}
 	}
-	through, atEnd, err := tx.NextOutbound(t.stored.Server, t.from, maxScan, g.take)
+	through, atEnd, err := log.Next(t.stored.Server, t.from, maxScan, g.take)
 	if err == nil {
 		err = g.finish(t.stored, through)
 	}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package transaction
+
+import (
+	"context"
+	"sync"
+
+	"github.com/strata-matrix/strata/persistence"
+)
+
+// maxConvoy is how many turns share one job of the store: some milliseconds' work, for which those wait who read.
+const maxConvoy = 128
+
+// convoy has the store do at once what many turns want at the same time: those who come while one job is under way share the next.
+// An event for ten thousand servers is frozen for most of them together with others, and so are outcomes recorded.
+type convoy struct {
+	store *persistence.Store
+
+	mu      sync.Mutex
+	waiting []passenger
+	moving  bool // a goroutine is at work, and will be on those who wait
+}
+
+// errand is what a turn wants of the store. It may be run again when a job fails.
+type errand func(tx *persistence.Tx, log *persistence.LogReader) error
+
+type passenger struct {
+	errand errand
+	done   chan error // of one
+}
+
+// run has an errand done, and returns when that is durable. What fails in company is tried alone: nobody has others' errors.
+func (c *convoy) run(ctx context.Context, e errand) error {
+	p := passenger{e, make(chan error, 1)}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, p)
+	start := !c.moving
+	c.moving = true
+	c.mu.Unlock()
+	if start {
+		go c.move()
+	}
+	if err := <-p.done; err == nil {
+		return nil
+	}
+	return c.store.Update(ctx, func(tx *persistence.Tx) error { return e(tx, tx.ReadLog()) })
+}
+
+// move works until nobody waits.
+func (c *convoy) move() {
+	for party := c.next(); len(party) > 0; party = c.next() {
+		err := c.store.Update(context.Background(), func(tx *persistence.Tx) error {
+			log := tx.ReadLog()
+			for _, p := range party {
+				if err := p.errand(tx, log); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		for _, p := range party {
+			p.done <- err
+		}
+	}
+}
+
+// next takes those who share the next job; when there are none the convoy stands still.
+func (c *convoy) next() []passenger {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := min(len(c.waiting), maxConvoy)
+	party := c.waiting[:n:n]
+	if c.waiting = c.waiting[n:]; len(c.waiting) == 0 {
+		c.waiting = nil
+	}
+	c.moving = n > 0
+	return party
+}
