@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 
 	"github.com/matrix-org/gomatrixserverlib/spec"
@@ -204,6 +205,16 @@ func refuse(status int, code spec.MatrixErrorCode, format string, args ...any) *
 
 func invalidParam(format string, args ...any) *transport.Error {
 	return refuse(http.StatusBadRequest, spec.ErrorInvalidParam, format, args...)
+}
+
+// required refuses a request that lacks a parameter.
+func required(query url.Values, names ...string) error {
+	for _, name := range names {
+		if !query.Has(name) {
+			return refuse(http.StatusBadRequest, spec.ErrorMissingParam, "%s is missing", name)
+		}
+	}
+	return nil
 }
 
 func notFound(format string, args ...any) *transport.Error {

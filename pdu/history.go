@@ -20,12 +20,12 @@ func (e *Engine) serveBackfill(ctx context.Context, r *transport.Request) (trans
 	if err != nil {
 		return transport.Reply{}, err
 	}
+	if err := required(r.Query, "v", "limit"); err != nil {
+		return transport.Reply{}, err
+	}
 	limit, err := strconv.Atoi(r.Query.Get("limit"))
 	if err != nil || limit < 0 {
-		return transport.Reply{}, invalidParam("limit is not a number")
-	}
-	if len(r.Query["v"]) == 0 {
-		return transport.Reply{}, refuse(http.StatusBadRequest, spec.ErrorMissingParam, "v is missing")
+		return transport.Reply{}, invalidParam("limit is not a number of events")
 	}
 	w := walk{e: e, room: head.id, limit: min(limit, maxServedBackfill), seen: map[ident.EventID]bool{}}
 	if err := w.from(ctx, eventIDs(r.Query["v"]), true); err != nil {

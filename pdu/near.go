@@ -14,8 +14,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/matrix-org/gomatrixserverlib/spec"
-
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport"
@@ -247,10 +245,8 @@ func (e *Engine) serveNear(ctx context.Context, r *transport.Request) (transport
 }
 
 func readMoment(query url.Values) (moment, error) {
-	for _, name := range []string{"ts", "dir"} {
-		if !query.Has(name) {
-			return moment{}, refuse(http.StatusBadRequest, spec.ErrorMissingParam, "%s is missing", name)
-		}
+	if err := required(query, "ts", "dir"); err != nil {
+		return moment{}, err
 	}
 	ts, err := strconv.ParseInt(query.Get("ts"), 10, 64)
 	if err != nil {

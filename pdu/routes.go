@@ -95,6 +95,9 @@ func (e *Engine) serveStateIDs(ctx context.Context, r *transport.Request) (trans
 }
 
 func (e *Engine) requestedState(ctx context.Context, r *transport.Request) (ids, chain []ident.EventID, err error) {
+	if err := required(r.Query, "event_id"); err != nil {
+		return nil, nil, err
+	}
 	rec, err := e.requested(ctx, r, r.Query.Get("event_id"))
 	if err != nil {
 		return nil, nil, err

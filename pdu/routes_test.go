@@ -207,14 +207,21 @@ func TestServeRefuses(t *testing.T) {
 		if got := a.ask("b.example", call, "pdus", sent[0].Version()); len(got) != 0 {
 			t.Errorf("backfill of another room's event: %v", got)
 		}
-		for _, bad := range []transport.Call{
-			get("backfill/"+url.PathEscape(string(room)), url.Values{"v": {"$x"}}),
-			get("backfill/"+url.PathEscape(string(room)), url.Values{"v": {"$x"}, "limit": {"many"}}),
-			get("backfill/"+url.PathEscape(string(room)), url.Values{"limit": {"10"}}),
-			missing(room, `{"latest_events":7}`), missing(room, `{"limit":1e400}`),
+		state := url.PathEscape(string(room))
+		backfill := "backfill/" + state
+		for _, bad := range []struct {
+			call transport.Call
+			want string
+		}{
+			{get(backfill, url.Values{"v": {"$x"}}), "400 M_MISSING_PARAM"},
+			{get(backfill, url.Values{"limit": {"10"}}), "400 M_MISSING_PARAM"},
+			{get(backfill, url.Values{"v": {"$x"}, "limit": {"many"}}), "400 M_INVALID_PARAM"},
+			{get(backfill, url.Values{"v": {"$x"}, "limit": {"-1"}}), "400 M_INVALID_PARAM"},
+			{get("state/"+state, nil), "400 M_MISSING_PARAM"}, {get("state_ids/"+state, nil), "400 M_MISSING_PARAM"},
+			{missing(room, `{"latest_events":7}`), "400 M_BAD_JSON"}, {missing(room, `{"limit":1e400}`), "400 M_BAD_JSON"},
 		} {
-			if _, err := a.request(t.Context(), "b.example", bad); err == nil || errcode(err)[:3] != "400" {
-				t.Errorf("%s %s: %v, want 400", bad.Path, bad.Body, err)
+			if _, err := a.request(t.Context(), "b.example", bad.call); errcode(err) != bad.want {
+				t.Errorf("%s %s: %v, want %s", bad.call.Path, bad.call.Body, err, bad.want)
 			}
 		}
 	})
