@@ -61,12 +61,17 @@ func (tx *Tx) KeptReply(origin ident.ServerName, txnID string) (t ReceivedTransa
 // ReceivedTransactions lists inbound transactions, newest first, those before a position when it is not 0. An empty origin
 // means all.
 func (tx *Tx) ReceivedTransactions(origin ident.ServerName, before Position, limit int) (list []ReceivedTransaction, err error) {
-	err = tx.query(receivedColumns+` WHERE (? = '' OR s.name = ?) AND (? = 0 OR t.position < ?) ORDER BY t.position DESC LIMIT ?`,
-		[]any{string(origin), string(origin), int64(before), int64(before), limit}, func(r rowScanner) error {
-			t, err := scanReceived(r)
-			list = append(list, t)
-			return err
-		})
+	where, args := ` WHERE ?1 = 0 OR t.position < ?1`, []any{int64(before), limit}
+	if origin != "" { // read by the index, which leads to no other server's
+		where = ` WHERE t.position IN (SELECT position FROM received_transactions INDEXED BY received_transactions_id
+			WHERE server = (SELECT nid FROM servers WHERE name = ?3) AND (?1 = 0 OR position < ?1) ORDER BY position DESC LIMIT ?2)`
+		args = append(args, string(origin))
+	}
+	err = tx.query(receivedColumns+where+` ORDER BY t.position DESC LIMIT ?2`, args, func(r rowScanner) error {
+		t, err := scanReceived(r)
+		list = append(list, t)
+		return err
+	})
 	return list, err
 }
 

@@ -140,37 +140,3 @@ func (tx *Tx) ParkedCounts() (map[ident.ServerName]int, error) {
 	})
 	return counts, err
 }
-
-// SharedRoom is a room that another server is in.
-type SharedRoom struct {
-	ID         ident.RoomID
-	Version    string
-	Membership int // our own, as in Room
-	Joined     int // members of the other server
-}
-
-// SharedRooms lists the rooms that a server is in as far as we know, by id.
-func (tx *Tx) SharedRooms(server ident.ServerName) (list []SharedRoom, err error) {
-	err = tx.query(`SELECT rooms.id, rooms.version, rooms.membership, r.joined FROM room_servers r JOIN rooms ON rooms.nid = r.room
-		WHERE r.server = (SELECT nid FROM servers WHERE name = ?) ORDER BY rooms.id`, []any{string(server)}, func(r rowScanner) error {
-		var room SharedRoom
-		err := r.Scan(&room.ID, &room.Version, &room.Membership, &room.Joined)
-		list = append(list, room)
-		return err
-	})
-	return list, err
-}
-
-// PeerNames lists up to limit servers by name, those after one: all that anything was queued for, that share a room with us or that
-// sent a transaction which is kept.
-func (tx *Tx) PeerNames(after ident.ServerName, limit int) (list []ident.ServerName, err error) {
-	err = tx.query(`SELECT name FROM servers s WHERE name > ? AND (
-		EXISTS (SELECT 1 FROM destinations WHERE server = s.nid) OR EXISTS (SELECT 1 FROM received_transactions WHERE server = s.nid)
-		OR s.nid IN (SELECT server FROM room_servers)) ORDER BY name LIMIT ?`, []any{string(after), limit}, func(r rowScanner) error {
-		var name ident.ServerName
-		err := r.Scan(&name)
-		list = append(list, name)
-		return err
-	})
-	return list, err
-}

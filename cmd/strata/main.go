@@ -31,6 +31,7 @@ type grammar struct {
 	Redact    redactCmd    `cmd:"" help:"Have an event stripped of its content (rw)."`
 	Txn       txnCmd       `cmd:"" help:"Look into transactions: what went to other servers, and what came from them."`
 	Queue     queueCmd     `cmd:"" help:"Look into what waits for other servers, hold it, try it again, drop it."`
+	Peer      peerCmd      `cmd:"" help:"Look into other servers: who reaches whom, what fails; reset them, let them in, keep them out."`
 	Event     eventCmd     `cmd:"" help:"Look into events, and why one was refused."`
 	State     stateCmd     `cmd:"" help:"Look into room state, and how it is resolved."`
 	Resolve   resolveCmd   `cmd:"" help:"Show where requests to another server go, and what is wrong on the way (ro)."`

@@ -78,7 +78,8 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 		return usage("log level: %v", err)
 	}
 	logger := newLogger(w.out, w.env, level)
-	p.config.Trace = logSink(logger)
+	p.watch = control.NewWatch()
+	p.config.Trace = trace.Tee(logSink(logger), p.watch)
 	if p.metrics != nil {
 		p.config.Trace = trace.Tee(p.config.Trace, p.metrics)
 	}
@@ -107,7 +108,7 @@ func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) erro
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return control.Serve(ctx, socket, control.NewHandler(server, p.config.Version)) })
+	group.Go(func() error { return control.Serve(ctx, socket, control.NewHandler(server, p.watch, p.config.Version)) })
 	for _, listener := range p.takeListeners() {
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}

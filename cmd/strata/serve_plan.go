@@ -25,6 +25,7 @@ import (
 type plan struct {
 	config      messaging.Config
 	certificate *transport.CertificateFiles // nil unless it comes from files
+	watch       *control.Watch              // from Run on
 	listeners   []net.Listener
 	urls        []string
 	socket      string

@@ -16,11 +16,21 @@ import (
 type txnCmd struct {
 	Ls   txnLsCmd   `cmd:"" help:"List transactions, the newest first (ro)."`
 	Show txnShowCmd `cmd:"" help:"Show a transaction: its attempts, and what became of each PDU (ro)."`
+
+	Tail    txnTailCmd    `cmd:"" help:"Follow what happens to transactions (ro)."`
+	Explain txnExplainCmd `cmd:"" help:"Tell what became of a transaction and why, with the verdict on each event (ro)."`
+	Verify  txnVerifyCmd  `cmd:"" help:"Check that what was sent is what was frozen, and ids, hashes and signatures of its events (ro)."`
+	Replay  txnReplayCmd  `cmd:"" help:"Judge the events of an inbound transaction again, on trial (ro)."`
+	Diff    txnDiffCmd    `cmd:"" help:"Hold two transactions against each other (ro)."`
+	Export  txnExportCmd  `cmd:"" help:"Write transactions to a file that can be looked at elsewhere (ro)."`
 }
 
 type txnLsCmd struct {
 	reachFlags
-	Peer   string `placeholder:"SERVER" help:"Only those to or from this server."`
+	Peer   string `placeholder:"PATTERN" help:"Only those to or from servers that match: a name, with * for any characters and ? for one."`
+	Class  string `placeholder:"CLASS" help:"Only those whose last attempt ended so: ok, dns, dial, tls, timeout … (docs/operating.md)."`
+	State  string `placeholder:"STATE" help:"Only those that are pending, answered or withdrawn."`
+	Room   string `placeholder:"ROOM" help:"Only those with an event of this room."`
 	Dir    string `enum:"in,out,both" default:"both" placeholder:"in|out" help:"Only those of one direction."`
 	Since  string `placeholder:"TIME" help:"Only those that began since: 10m, 2h, 3d ago, or 2026-01-31T12:00:00Z."`
 	Until  string `placeholder:"TIME" help:"Only those that began until."`
@@ -39,7 +49,7 @@ is how many PDUs of an inbound one were refused; of outbound ones "txn show" tel
 
 // Run implements the command.
 func (c *txnLsCmd) Run(ctx context.Context, w *world) error {
-	q := inspect.TransactionQuery{Peer: c.Peer, Before: c.Before, Limit: c.Limit}
+	q := inspect.TransactionQuery{Peer: c.Peer, Class: c.Class, State: c.State, RoomID: c.Room, Before: c.Before, Limit: c.Limit}
 	if c.Dir != "both" {
 		q.Direction = c.Dir
 	}
@@ -84,10 +94,8 @@ func status(code int) string {
 }
 
 type txnShowCmd struct {
-	reachFlags
-	ID   string `arg:"" name:"txn" help:"Id of the transaction."`
-	Peer string `placeholder:"SERVER" help:"The one to or from this server, where several have the id."`
-	Dir  string `enum:"in,out,both" default:"both" placeholder:"in|out" help:"The one of this direction, where both have it."`
+	txnFlags
+	ID string `arg:"" name:"txn" help:"Id of the transaction."`
 }
 
 // Help implements kong.HelpProvider.
@@ -99,16 +107,20 @@ func (txnShowCmd) Help() string {
 
 // Run implements the command.
 func (c *txnShowCmd) Run(ctx context.Context, w *world) error {
-	ref := inspect.TransactionRef{ID: c.ID, Peer: c.Peer}
-	if c.Dir != "both" {
-		ref.Direction = c.Dir
+	show := func(t inspect.TransactionDetail) error {
+		return w.out.print(t, func() { showTransaction(w.out, t) })
+	}
+	if len(c.File) > 0 {
+		return c.load(ctx, w, []string{c.ID}, func(_ context.Context, files []inspect.TransactionFile) error {
+			return show(files[0].Transaction)
+		})
 	}
 	return c.ask(ctx, w, func(ctx context.Context, client *control.Client) error {
-		t, err := client.Transaction(ctx, ref)
+		t, err := client.Transaction(ctx, c.ref(c.ID))
 		if err != nil {
 			return err
 		}
-		return w.out.print(t, func() { showTransaction(w.out, t) })
+		return show(t)
 	})
 }
 
@@ -117,21 +129,19 @@ func showTransaction(o *output, t inspect.TransactionDetail) {
 		{"transaction", t.ID}, {"direction", t.Direction}, {"peer", t.Peer}, {"began", o.when(t.Began)},
 		{"state", t.State}, {"ended", o.when(t.Ended)}, {"contents", fmt.Sprintf("%d PDU, %d EDU, %d refused", t.PDUs, t.EDUs, t.Failed)},
 	})
-	var tries, results [][]string
-	for _, a := range t.Tries {
-		tries = append(tries, []string{
-			strconv.Itoa(a.Number), o.when(a.Began), took(a.Duration), a.Class, orDash(a.Phase), status(a.Status), orDash(a.Message),
-		})
-	}
+	var results [][]string
 	for _, r := range t.Results {
 		results = append(results, []string{orDash(r.EventID), orDash(r.Type), orDash(r.RoomID), orDash(r.Outcome), orDash(r.Error)})
 	}
-	if len(tries) > 0 {
-		o.gap()
-		o.table([]string{"TRY", "TIME", "DUR", "CLASS", "PHASE", "STATUS", "MESSAGE"}, tries)
+	o.section([]string{"TRY", "TIME", "DUR", "CLASS", "PHASE", "STATUS", "MESSAGE"}, attemptRows(o, t.Tries))
+	o.section([]string{"EVENT", "TYPE", "ROOM", "OUTCOME", "ERROR"}, results)
+}
+
+func attemptRows(o *output, tries []inspect.Attempt) (rows [][]string) {
+	for _, a := range tries {
+		rows = append(rows, []string{
+			strconv.Itoa(a.Number), o.when(a.Began), took(a.Duration), a.Class, orDash(a.Phase), status(a.Status), orDash(a.Message),
+		})
 	}
-	if len(results) > 0 {
-		o.gap()
-		o.table([]string{"EVENT", "TYPE", "ROOM", "OUTCOME", "ERROR"}, results)
-	}
+	return rows
 }

@@ -134,16 +134,6 @@ func (c *Client) Gaps(ctx context.Context, q RoomRef) (inspect.Gaps, error) {
 	return ask(ctx, c, opGaps, q)
 }
 
-// Transactions lists transactions.
-func (c *Client) Transactions(ctx context.Context, q inspect.TransactionQuery) ([]inspect.Transaction, error) {
-	return ask(ctx, c, opTransactions, q)
-}
-
-// Transaction shows one transaction.
-func (c *Client) Transaction(ctx context.Context, ref inspect.TransactionRef) (inspect.TransactionDetail, error) {
-	return ask(ctx, c, opTransaction, ref)
-}
-
 // Event shows one event.
 func (c *Client) Event(ctx context.Context, q GetEvent) (inspect.Event, error) {
 	return ask(ctx, c, opEvent, q)

@@ -48,7 +48,7 @@ func newServer(t *testing.T) *Client {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	go func() { served <- Serve(ctx, listener, NewHandler(server, "v1")) }()
+	go func() { served <- Serve(ctx, listener, NewHandler(server, NewWatch(), "v1")) }()
 	client := Dial(socket)
 	t.Cleanup(func() {
 		client.Close()

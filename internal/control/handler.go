@@ -25,12 +25,13 @@ import (
 type handler struct {
 	look    *inspect.Inspector
 	server  *messaging.Server // nil for a file without a server
+	watch   *Watch            // nil for a server that is not watched
 	version string
 }
 
-// NewHandler answers everything that can be asked of a running server. version is that of the software.
-func NewHandler(server *messaging.Server, version string) http.Handler {
-	return (&handler{look: inspect.New(server.Store()), server: server, version: version}).routes()
+// NewHandler answers everything that can be asked of a running server, of which watch sees the trace. version is that of the software.
+func NewHandler(server *messaging.Server, watch *Watch, version string) http.Handler {
+	return (&handler{look: inspect.New(server.Store()), server: server, watch: watch, version: version}).routes()
 }
 
 // NewFileHandler answers questions about the file of a stopped server. Orders are refused.
@@ -75,8 +76,6 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opGraph, h.look.Graph)
 	answer(mux, opHeads, func(ctx context.Context, q RoomRef) ([]inspect.Head, error) { return h.look.Heads(ctx, q.RoomID) })
 	answer(mux, opGaps, func(ctx context.Context, q RoomRef) (inspect.Gaps, error) { return h.look.Gaps(ctx, q.RoomID, q.Limit) })
-	answer(mux, opTransactions, h.look.Transactions)
-	answer(mux, opTransaction, h.look.Transaction)
 	answer(mux, opEvent, h.event)
 	answer(mux, opExplain, func(ctx context.Context, q EventRef) (inspect.Explanation, error) {
 		return h.look.Explain(ctx, q.EventID)
@@ -88,6 +87,8 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opRecords, h.records)
 	answer(mux, opFlushRecords, h.flushRecords)
 	h.routeQueues(mux)
+	h.routePeers(mux)
+	h.routeTransactions(mux)
 	answer(mux, opJourney, func(ctx context.Context, q EventRef) (inspect.Journey, error) { return h.look.Journey(ctx, q.EventID) })
 	return mux
 }

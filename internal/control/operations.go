@@ -14,30 +14,28 @@ type operation[Question, Answer any] struct{ name string }
 
 // Everything that can be asked for. The names are stable.
 var (
-	opInfo         = operation[struct{}, Info]{"info"}
-	opCreateRoom   = operation[CreateRoom, Room]{"room/create"}
-	opJoin         = operation[Membership, Room]{"room/join"}
-	opLeave        = operation[Membership, Room]{"room/leave"}
-	opSend         = operation[Send, Sent]{"send"}
-	opAlarms       = operation[inspect.AlarmQuery, []inspect.Alarm]{"room/alarms"}
-	opBackfill     = operation[RoomRef, Backfilled]{"room/backfill"}
-	opCompare      = operation[Compare, Comparison]{"room/compare"}
-	opRefused      = operation[inspect.RefusedQuery, []inspect.Refused]{"event/ls"}
-	opExplain      = operation[EventRef, inspect.Explanation]{"event/explain"}
-	opJudge        = operation[EventRef, inspect.Explanation]{"event/judge"}
-	opJourney      = operation[EventRef, inspect.Journey]{"event/timeline"}
-	opFetch        = operation[FetchEvent, Fetched]{"event/fetch"}
-	opRedact       = operation[Redact, Sent]{"redact"}
-	opRooms        = operation[struct{}, []inspect.Room]{"room/ls"}
-	opRoom         = operation[ShowRoom, inspect.RoomDetail]{"room/show"}
-	opTimeline     = operation[inspect.TimelineQuery, []inspect.Event]{"room/timeline"}
-	opState        = operation[inspect.StateQuery, []inspect.Event]{"room/state"}
-	opGraph        = operation[inspect.GraphQuery, []inspect.Node]{"room/graph"}
-	opHeads        = operation[RoomRef, []inspect.Head]{"room/heads"}
-	opGaps         = operation[RoomRef, inspect.Gaps]{"room/gaps"}
-	opTransactions = operation[inspect.TransactionQuery, []inspect.Transaction]{"txn/ls"}
-	opTransaction  = operation[inspect.TransactionRef, inspect.TransactionDetail]{"txn/show"}
-	opEvent        = operation[GetEvent, inspect.Event]{"event/get"}
+	opInfo       = operation[struct{}, Info]{"info"}
+	opCreateRoom = operation[CreateRoom, Room]{"room/create"}
+	opJoin       = operation[Membership, Room]{"room/join"}
+	opLeave      = operation[Membership, Room]{"room/leave"}
+	opSend       = operation[Send, Sent]{"send"}
+	opAlarms     = operation[inspect.AlarmQuery, []inspect.Alarm]{"room/alarms"}
+	opBackfill   = operation[RoomRef, Backfilled]{"room/backfill"}
+	opCompare    = operation[Compare, Comparison]{"room/compare"}
+	opRefused    = operation[inspect.RefusedQuery, []inspect.Refused]{"event/ls"}
+	opExplain    = operation[EventRef, inspect.Explanation]{"event/explain"}
+	opJudge      = operation[EventRef, inspect.Explanation]{"event/judge"}
+	opJourney    = operation[EventRef, inspect.Journey]{"event/timeline"}
+	opFetch      = operation[FetchEvent, Fetched]{"event/fetch"}
+	opRedact     = operation[Redact, Sent]{"redact"}
+	opRooms      = operation[struct{}, []inspect.Room]{"room/ls"}
+	opRoom       = operation[ShowRoom, inspect.RoomDetail]{"room/show"}
+	opTimeline   = operation[inspect.TimelineQuery, []inspect.Event]{"room/timeline"}
+	opState      = operation[inspect.StateQuery, []inspect.Event]{"room/state"}
+	opGraph      = operation[inspect.GraphQuery, []inspect.Node]{"room/graph"}
+	opHeads      = operation[RoomRef, []inspect.Head]{"room/heads"}
+	opGaps       = operation[RoomRef, inspect.Gaps]{"room/gaps"}
+	opEvent      = operation[GetEvent, inspect.Event]{"event/get"}
 )
 
 // Info is whom one talks to.

@@ -198,7 +198,7 @@ func (i *Inspector) QueueHistory(ctx context.Context, f Filter) ([]Transaction, 
 	return list, nil
 }
 
-// holdsRoom tells whether a PDU of an outbound transaction is of a room.
+// holdsRoom tells whether a PDU of a transaction is of a room.
 func (i *Inspector) holdsRoom(ctx context.Context, t Transaction, room string) (in bool, err error) {
 	detail, err := i.Transaction(ctx, TransactionRef{ID: t.ID, Peer: t.Peer, Direction: t.Direction})
 	in = slices.ContainsFunc(detail.Results, func(r PDUResult) bool { return r.RoomID == room })

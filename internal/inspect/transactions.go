@@ -30,12 +30,15 @@ const (
 
 // TransactionQuery selects transactions. The zero value is the latest ones.
 type TransactionQuery struct {
-	Peer      string `json:"peer,omitempty"`   // server name, "" for all
-	Direction string `json:"dir,omitempty"`    // In, Out or "" for both
-	Since     int64  `json:"since,omitempty"`  // ms; none that began before
-	Until     int64  `json:"until,omitempty"`  // ms; none that began after, 0 for no end
-	Before    int64  `json:"before,omitempty"` // position; to go on where a list ended
-	Limit     int    `json:"limit,omitempty"`  // 0 for DefaultLimit
+	Peer      string `json:"peer,omitempty"`  // server name, or a pattern with * and ?; "" for all
+	Direction string `json:"dir,omitempty"`   // In, Out or "" for both
+	Since     int64  `json:"since,omitempty"` // ms; none that began before
+	Until     int64  `json:"until,omitempty"` // ms; none that began after, 0 for no end
+	Class     string `json:"class,omitempty"` // of the last attempt
+	State     string `json:"state,omitempty"`
+	RoomID    string `json:"room_id,omitempty"` // only those with an event of it
+	Before    int64  `json:"before,omitempty"`  // position; to go on where a list ended
+	Limit     int    `json:"limit,omitempty"`   // 0 for DefaultLimit
 }
 
 // Transaction is one transaction of either direction.
@@ -72,8 +75,16 @@ func (i *Inspector) Transactions(ctx context.Context, q TransactionQuery) ([]Tra
 	if q.Until != 0 && q.Until < q.Since {
 		return nil, badQuery{errors.New("the time asked for ends before it begins")}
 	}
-	sent := &pages{next: q.Before, ended: q.Direction == In, read: i.sentPage(ctx, q.Peer)}
-	received := &pages{next: q.Before, ended: q.Direction == Out, read: i.receivedPage(ctx, q.Peer)}
+	pattern, err := Filter{Server: q.Peer, State: q.State, RoomID: q.RoomID}.check([]string{Answered, Pending, Withdrawn})
+	if err != nil {
+		return nil, err
+	}
+	peer := q.Peer
+	if isPattern(peer) {
+		peer = ""
+	}
+	sent := &pages{next: q.Before, ended: q.Direction == In, read: i.sentPage(ctx, peer)}
+	received := &pages{next: q.Before, ended: q.Direction == Out, read: i.receivedPage(ctx, peer)}
 	list := []Transaction{}
 	for len(list) < clampLimit(q.Limit) {
 		t, found, err := newest(sent, received)
@@ -83,7 +94,17 @@ func (i *Inspector) Transactions(ctx context.Context, q TransactionQuery) ([]Tra
 		if !found || t.Began < q.Since-clockSkew.Milliseconds() {
 			break
 		}
-		if t.Began >= q.Since && (q.Until == 0 || t.Began <= q.Until) {
+		if t.Began < q.Since || q.Until != 0 && t.Began > q.Until || !pattern.Matches(ident.ServerName(t.Peer)) ||
+			q.Class != "" && t.Class != q.Class || q.State != "" && t.State != q.State {
+			continue
+		}
+		in := true
+		if q.RoomID != "" {
+			if in, err = i.holdsRoom(ctx, t, q.RoomID); err != nil {
+				return nil, fmt.Errorf("list transactions: %w", err)
+			}
+		}
+		if in {
 			list = append(list, t)
 		}
 	}
