@@ -232,6 +232,33 @@ func TestPolicyServerIsAskedAboutReceivedEvents(t *testing.T) {
 	})
 }
 
+// M-105: what the policy server says has no part in state resolution. State that it refuses is kept from users, and yet is the state
+// before what follows it: other servers, which may have been given the signature, see it there too.
+func TestPolicyServerDoesNotDecideState(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b, p, room := policed(t, n)
+		auth := a.authFor(room, createSlot, levelsSlot, memberOf(alice))
+		p.fault = func(e *event.Event) error {
+			if strings.Contains(string(e.Content().Canonical()), "spam") {
+				return errForbidden
+			}
+			return nil
+		}
+		top := []*event.Event{b.stored(b.extremities(room)[0]).Event}
+		topic := build(t, room, stateDraft(alice, "m.room.topic", `{"topic":"spam"}`), top, auth)
+		child := build(t, room, text(alice, "ham"), []*event.Event{topic}, auth)
+		b.receive("a.example", topic.JSON(), child.JSON())
+		b.wantOutcome(topic, pdu.SoftFailed, "P-30", "M-104")
+		b.wantOutcome(child, pdu.Accepted, "", "")
+		if !b.stateAt(child.ID())[topic.ID()] {
+			t.Error("the state before what follows the topic is without it")
+		}
+		if slices.Contains(b.delivered(), topic.ID()) {
+			t.Error("P-33: what was soft-failed is delivered")
+		}
+	})
+}
+
 // An event whose parent nobody gives is placed on a state that was given. What its policy server says about it holds there too, and
 // is not asked for at every attempt (P-30, M-104).
 func TestPolicyServerAndGivenState(t *testing.T) {
