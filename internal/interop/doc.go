@@ -18,7 +18,7 @@
 // canonical JSON, hashes and redaction; arrival means that they agree on signatures, keys, auth rules and state.
 //
 // Further tests take servers down and up again (gaps of a thousand events, forks, users who do not know that they were banned),
-// and play what needs more than one room (restricted joins) or looks back (backfill).
+// play what needs more than one room (restricted joins) or looks back (backfill), and hold the admin API beside Synapse's.
 //
 // Every server listens on 127.0.0.1 only, under a name of the form localhost:PORT: a host name with a port is resolved
 // without .well-known and SRV (Server-Server API, "Resolving server names", step 2).

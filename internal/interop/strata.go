@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -27,7 +28,19 @@ type Strata struct {
 	*service
 	binary, dir   string
 	name, version string
+	admin         string // where the admin API is
 }
+
+// adminToken is what its users have to have.
+const adminToken = "interop-interop-interop"
+
+// operatorSettings is Strata's configuration: a listener for operators. What else there is to say is said by flags.
+const operatorSettings = `admin_token_path = "admin.token"
+[[listeners]]
+port = %d
+bind_addresses = ["127.0.0.1"]
+resources = [{names = ["admin"]}]
+`
 
 // StartStrata builds the command and runs its server from dir. It is a [Start].
 func StartStrata(t *testing.T, dir string, ca *CA) Server {
@@ -47,11 +60,16 @@ func startStrata(t *testing.T, dir string, ca *CA, logLevel string) *Strata {
 	if output, err := exec.CommandContext(ctx, "go", "build", "-o", binary, strataPackage).CombinedOutput(); err != nil {
 		t.Fatalf("build Strata: %v\n%s", err, output)
 	}
-	strata := &Strata{binary: binary, dir: dir, name: s.Name}
+	for name, content := range map[string]string{"strata.toml": fmt.Sprintf(operatorSettings, s.ClientPort), "admin.token": adminToken} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatalf("configure Strata: %v", err)
+		}
+	}
+	strata := &Strata{binary: binary, dir: dir, name: s.Name, admin: fmt.Sprintf("http://127.0.0.1:%d", s.ClientPort)}
 	strata.service = &service{
 		dir: dir,
 		argv: []string{
-			binary, "serve", "--server-name", s.Name, "--data-dir", dir,
+			binary, "serve", "--config", filepath.Join(dir, "strata.toml"), "--server-name", s.Name, "--data-dir", dir,
 			"--listen", fmt.Sprintf("127.0.0.1:%d", s.FederationPort),
 			"--tls-cert", s.Certificate, "--tls-key", s.CertificateKey,
 			"--ca", s.Authority, "--allow-private", "--log-level", logLevel,
