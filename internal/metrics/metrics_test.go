@@ -176,7 +176,7 @@ func TestCounting(t *testing.T) {
 	}
 }
 
-// The names are those of Synapse 1.1xx's source, with the suffix that its Prometheus client gives to counters.
+// The names are those that Synapse 1.163 registers, with the suffix that its Prometheus client gives to counters.
 func TestSynapseNames(t *testing.T) {
 	m := New(Config{ServerName: "one.example", Synapse: true, Domains: []string{"two.example"}})
 	m.Emit(trace.TransactionAttempted{Class: "ok", PDUs: 3})
@@ -245,6 +245,13 @@ func TestLookAt(t *testing.T) {
 	got := gather(t, m.gatherer(LookAt(server, filepath.Join(dir, "strata.db"))))
 	if got[prefix+"queue_items{class=edu}"] != 1 || got[prefix+"queue_items{class=pdu}"] != 0 {
 		t.Errorf("the queue: %v EDUs, %v PDUs; want 1, 0", got[prefix+"queue_items{class=edu}"], got[prefix+"queue_items{class=pdu}"])
+	}
+	destinations := 0.0
+	for _, state := range []string{"idle", "parked", "ready", "sending", "waiting", "held"} {
+		destinations += got[prefix+"destinations{state="+state+"}"]
+	}
+	if destinations != 1 {
+		t.Errorf("%v destinations, want two.example alone", destinations)
 	}
 	if got[prefix+"judged_pdus_total{state=accepted}"] < 5 || got[prefix+"store_bytes{class=database}"] == 0 || got[prefix+"store_commit_seconds"] == 0 {
 		t.Errorf("%v", got)
