@@ -141,7 +141,7 @@ func (a *actor) note(id ident.EventID, err error) {
 		if a.node.liar == nil {
 			a.world.acknowledge(a.node.name, id)
 		}
-	case dying(err), a.node.liar != nil, a.world.Script.Revokes && (errors.As(err, &refused) || errors.Is(err, pdu.ErrNotJoined) || errors.Is(err, pdu.ErrUnknownRoom)):
+	case dying(err), a.node.liar != nil, withoutPolicy(err), a.world.Script.Revokes && (errors.As(err, &refused) || errors.Is(err, pdu.ErrNotJoined) || errors.Is(err, pdu.ErrUnknownRoom)):
 		a.world.Timeline.Add(string(a.node.name), "not sent: %v", err)
 	default:
 		a.world.fault("%s: %v", a.node.name, err)

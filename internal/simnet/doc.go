@@ -24,6 +24,9 @@
 // its sender's signature, by the keys that the servers really have; nobody has power or has lost a ban against the script; and
 // what liars made them keep is little. What a liar's event waits for may be had by nobody: such an event may wait on.
 //
+// One of the servers may be the room's policy server. What it has not signed nobody accepts who was there; but what it could not be
+// asked about at the time some accept and others do not.
+//
 // Honest servers may ail: take transactions slowly, or without being able to say so, answer nonsense, or never take certain events,
 // which then have to come to them in another way.
 //

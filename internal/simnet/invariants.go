@@ -45,6 +45,7 @@ var Invariants = []struct {
 	{"nothing forged is accepted", nothingForged},
 	{"nobody has power that was not given", powerIsGiven},
 	{"history is shown to whom it may be", historyIsVeiled},
+	{"the policy server's word holds", policyHolds},
 	{"the end is as expected", endIsExpected},
 	{"liars take little space", liarsTakeLittle},
 }
@@ -193,7 +194,7 @@ func (e End) lacks(s Snapshot, id ident.EventID) string {
 		return "does not know its place in the graph"
 	case k.Outcome == pdu.Accepted:
 		return ""
-	case k.Outcome == pdu.SoftFailed && (e.Revokes || e.lies(k.Sender.Server())):
+	case k.Outcome == pdu.SoftFailed && (e.Revokes || k.Unsigned || e.lies(k.Sender.Server())):
 		return ""
 	}
 	return "has " + s.describe(id)
@@ -289,7 +290,7 @@ func nothingRefused(e End) (wrong []string) {
 			switch {
 			case v.Outcome == pdu.Accepted && (!v.Redacted || e.Veiled || e.redacted(v.Event)): // others give what is left of it
 			case v.Outcome == pdu.Dropped && (decisive.Rule == "T-09" || strings.HasPrefix(decisive.Detail, "no usable key of ")):
-			case v.Outcome == pdu.SoftFailed && e.Revokes:
+			case v.Outcome == pdu.SoftFailed && e.Revokes, policed(v):
 			case v.Outcome == pdu.Quarantined && !s.Joined:
 			case e.ofLiar(s, v):
 			default:

@@ -146,6 +146,19 @@ func TestInvariantsFind(t *testing.T) {
 			e.Revokes = true
 			a.Verdicts = []pdu.Verdict{{Event: "$x", Outcome: pdu.SoftFailed}}
 		}, nil},
+		{"an event is accepted that the policy server has not signed", func(a, b *simnet.Snapshot, _ *simnet.End) {
+			for _, s := range []*simnet.Snapshot{a, b} {
+				named, said := s.Events["$b"], s.Events["$said"]
+				named.About, said.Unsigned = "m.room.policy of @a:a.example", s.Server == "a.example"
+				s.Events["$b"], s.Events["$said"] = named, said
+			}
+		}, []string{"the policy server's word holds"}},
+		{"an event that the policy server has not signed soft-failed with one", func(a, _ *simnet.Snapshot, _ *simnet.End) {
+			said := a.Events["$said"]
+			said.Unsigned, said.Outcome = true, pdu.SoftFailed
+			a.Events["$said"] = said
+			a.Verdicts = []pdu.Verdict{{Event: "$said", Outcome: pdu.SoftFailed, Checks: []pdu.Check{{ID: "P-30", Rule: "M-104"}}}}
+		}, nil},
 		{"a forged event is accepted", func(a, _ *simnet.Snapshot, _ *simnet.End) {
 			k := a.Events["$said"]
 			k.Forged = "bad signature"

@@ -48,8 +48,9 @@ type node struct {
 	dir     string
 	key     signing.Key // the first; see keyFile for what came after
 	journal *Journal
-	liar    *liar // nil: it is honest
-	stock   bool  // it does not know how to be pulled from
+	liar    *liar   // nil: it is honest
+	police  *police // nil: it is no policy server
+	stock   bool    // it does not know how to be pulled from
 	ended   chan struct{}
 
 	mu     sync.Mutex
@@ -83,6 +84,11 @@ func newNode(w *World, letter string) (*node, error) {
 	}
 	if err := signing.CreatePrivateFile(n.keyFile(), []byte(key.Line()+"\n")); err != nil {
 		return nil, err
+	}
+	if letter == w.Script.Police {
+		if n.police, err = newPolice(n); err != nil {
+			return nil, err
+		}
 	}
 	n.stock = slices.Contains(w.Script.Stock, letter)
 	if slices.Contains(w.Script.Liars, letter) {
@@ -156,6 +162,9 @@ func (n *node) run(number int, life *Life, server *messaging.Server) (again bool
 	handler := server.Handler()
 	if n.liar != nil {
 		handler = n.liar.around(handler)
+	}
+	if n.police != nil {
+		handler = n.police.around(handler)
 	}
 	if n.stock {
 		handler = withoutPull(handler)

@@ -101,6 +101,9 @@ func (n *node) undone(tx *persistence.Tx) (string, error) {
 		if why, err := n.unjudged(tx, room.NID); err != nil || why != "" {
 			return why, err
 		}
+		if again, _, err := tx.AskedAgain(room.NID); err != nil || len(again) > 0 {
+			return fmt.Sprintf("%d events are to be judged again", len(again)), err
+		}
 	}
 	partial, err := tx.PartialRooms(1)
 	if err != nil || len(partial) > 0 {

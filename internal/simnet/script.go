@@ -27,6 +27,7 @@ type Script struct {
 	Steps   []Step
 	Liars   []string // those of them that are not honest
 	Stock   []string // those that know nothing but the specification
+	Police  string   // the policy server, "" for none
 	Revokes bool     // rights are taken away in it, so events may be refused or soft-fail
 	Veiled  bool     // history is not shown to all in it, so what some are given of it is redacted
 
@@ -57,6 +58,7 @@ type Step struct {
 //	wait                             until everyone has done what they were told
 //	settle                           and the network is quiet
 //	expect b ban                     at the end: join, leave or ban
+//	police p                         p is a policy server, which signs what it is asked to sign; or refuses d: but not what d makes
 //
 //	a creates                        the room, of the version that the seed says
 //	b c join a                       over a; again and again until they are in
@@ -65,6 +67,7 @@ type Step struct {
 //	a empowers b 50                  power level
 //	a bans b                         likewise kicks and unbans
 //	a redacts b                      the newest message of b that a has
+//	a polices p                      names it as the room's policy server
 //	a veils                          the room's history from here on: who was not there is not to see it
 //	b rotates 30s                    its signing key: the new one is published so long before it signs; or now
 //	b leaves
@@ -107,7 +110,7 @@ var (
 		"faults": (*Script).parseFaults, "calm": (*Script).parseCalm, "callbacks": (*Script).parseCallbacks,
 		"cut": (*Script).parseCut, "sever": (*Script).parseSever, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
 		"wait": (*Script).parseWait, "settle": (*Script).parseSettle, "expect": (*Script).parseExpect, "liar": (*Script).parseLiar,
-		"ail": (*Script).parseAil, "cure": (*Script).parseCure,
+		"ail": (*Script).parseAil, "cure": (*Script).parseCure, "police": (*Script).parsePolice,
 	}
 	userVerbs = map[string]func(*Script, []string) (func(*actor), error){
 		"creates": (*Script).parseCreates, "joins": (*Script).parseJoins, "join": (*Script).parseJoins,
@@ -115,7 +118,7 @@ var (
 		"empowers": (*Script).parseEmpowers, "leaves": (*Script).parseLeaves, "leave": (*Script).parseLeaves,
 		"restarts": (*Script).parseRestarts, "restart": (*Script).parseRestarts,
 		"bans": parseMembership("ban"), "kicks": parseMembership("leave"), "unbans": parseMembership("leave"),
-		"redacts": (*Script).parseRedacts, "veils": (*Script).parseVeils,
+		"redacts": (*Script).parseRedacts, "veils": (*Script).parseVeils, "polices": (*Script).parsePolices,
 		"rotates": (*Script).parseRotates, "rotate": (*Script).parseRotates,
 		"remembers": (*Script).parseRemembers, "remember": (*Script).parseRemembers,
 		"forges": (*Script).parseForges, "forge": (*Script).parseForges, "forks": (*Script).parseForks,

@@ -25,6 +25,8 @@ func TestParseRefuses(t *testing.T) {
 		{"servers a\nfaults rain 3", `line 2: faults rain 3: "rain" is no fault`},
 		{"servers a\nfaults latency 2s-1s", `line 2: faults latency 2s-1s: "2s-1s" ends before it begins`},
 		{"servers a\ncrash a during 1", `line 2: crash a during 1: "during" is neither before nor after`},
+		{"servers a b\na polices b", "line 2: a polices b: a policy server is needed: declare it before"},
+		{"servers a b c\npolice b\npolice c", "line 3: police c: a server is needed, and there is one at most"},
 		{"servers a b\nliar c", "line 2: liar c: a server is needed"},
 		{"servers a b\nliar b exaggerates", `line 2: liar b exaggerates: "exaggerates" is no lie`},
 		{"servers a b\nliar b\na forges 3", "line 3: a forges 3: only liars do so: declare them before"},

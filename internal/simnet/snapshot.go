@@ -47,6 +47,7 @@ type Known struct {
 
 	Membership string // that it gives, if it gives any
 
+	Unsigned bool          // by the room's policy server, which there is
 	Said     bool          // a message with something in it
 	Veil     bool          // it shows history to those only who were there
 	Redacts  ident.EventID // what it redacts, if anything
@@ -200,6 +201,7 @@ func (w *World) known(e *event.Event, row persistence.Event) Known {
 		ID: row.ID, Outcome: pdu.Outcome(row.Outcome), InGraph: row.Before != nil, Parents: e.PrevEvents(),
 		About: fmt.Sprintf("%s of %s", e.Type(), e.Sender()),
 	}
+	k.Unsigned = w.unsigned(e)
 	k.Redacts, _ = e.Redacts()
 	k.Said = e.Type() == "m.room.message" && e.Content().Has("body")
 	shown, _ := e.Content().Get("history_visibility").Text()

@@ -58,7 +58,8 @@ func NewWorld(seed Seed, script *Script, version string, dir func() string) (*Wo
 }
 
 // Run plays the script, then lets everything that is still under way end on a calm network, and has every server say one last
-// thing, so that all of them have seen the same. Liars go on lying, but have no last word.
+// thing, so that all of them have seen the same. Liars go on lying, but have no last word, nor has a policy server, whom nobody would
+// sign it.
 func (w *World) Run() {
 	for _, step := range w.Script.Steps {
 		w.Timeline.Add("script", "%d: %s", step.Line, step.Text)
@@ -76,7 +77,7 @@ func (w *World) Run() {
 	for range 2 { // the second round references what the first one brought
 		for _, letter := range w.Script.Servers {
 			a := w.actors[letter]
-			if a.node.liar != nil || !a.node.joined() {
+			if a.node.liar != nil || a.node.police != nil || !a.node.joined() {
 				continue
 			}
 			a.tell(func() { a.say(1) })
