@@ -145,7 +145,7 @@ func (c Config) prepareDir() error {
 
 // ownKeys are the configured key, or those of the key file, and the old ones.
 func (c Config) ownKeys(self ident.ServerName) (*keys.Own, error) {
-	own := keys.OwnConfig{Server: self, Old: c.OldKeys, Validity: c.KeyValidity}
+	own := keys.OwnConfig{Server: self, Old: c.OldKeys, Validity: c.KeyValidity, Trace: c.Trace}
 	if c.hasKey() {
 		own.Plan = keys.Plan{Keys: []keys.PlannedKey{{Key: c.Key}}}
 		return keys.NewOwn(own)

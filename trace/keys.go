@@ -32,3 +32,14 @@ type KeysStoreFailed struct {
 
 // Kind is "keys.store_failed".
 func (KeysStoreFailed) Kind() string { return "keys.store_failed" }
+
+// KeysRotated is a new signing key of ours, written to the key file and published; or, with the key that was published before, that it
+// begins to sign at once.
+type KeysRotated struct {
+	// Key and Former are the ids of the key that is new and of the one that signs until From.
+	Key, Former string
+	From        time.Time
+}
+
+// Kind is "keys.rotated".
+func (KeysRotated) Kind() string { return "keys.rotated" }

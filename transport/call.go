@@ -55,7 +55,7 @@ func Path(segments ...string) string {
 	return b.String()
 }
 
-// Do sends call to dest and waits for the reply. The error, if any, is or wraps a *Failure.
+// Do sends call to dest and waits for the reply. The error, if any, is or wraps a *Failure; it does not name dest.
 func (c *Client) Do(ctx context.Context, dest ident.ServerName, call Call) (Answer, error) {
 	if call.Body == nil && (call.Method == http.MethodPut || call.Method == http.MethodPost) {
 		call.Body = []byte("{}")
@@ -77,7 +77,10 @@ func (c *Client) Do(ctx context.Context, dest ident.ServerName, call Call) (Answ
 	failure.Phase = x.phase()
 	sent.Status, sent.Class, sent.Error = failure.Status, string(failure.Class), failure.Error()
 	c.trace.Emit(sent)
-	return Answer{}, fmt.Errorf("%s %s of %s: %w", call.Method, call.Path, dest, failure)
+	if failure.Status == 0 { // for want of an answer it does not matter what was asked, and whom, the caller says
+		return Answer{}, failure
+	}
+	return Answer{}, fmt.Errorf("%s %s: %w", call.Method, call.Path, failure)
 }
 
 // exchange is one run of Do, on its goroutine.

@@ -73,7 +73,7 @@ func (c *Circuit) enter(dest ident.ServerName, now time.Time) error {
 		return nil
 	}
 	if r.probing || now.Before(r.until) {
-		return &Failure{Class: ClassResting, Err: fmt.Errorf("it did not answer %d times; it is asked again after %s", r.silences, r.until.UTC().Format(time.TimeOnly))}
+		return &Failure{Class: ClassResting, Err: fmt.Errorf("it did not answer (in a row: %d); it is asked again after %s UTC", r.silences, r.until.UTC().Format(time.TimeOnly))}
 	}
 	r.probing = true
 	c.resting[dest] = r

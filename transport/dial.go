@@ -107,6 +107,8 @@ func (d *dialer) find(ctx context.Context, host string, direct, fresh bool) (dns
 	defer cancel()
 	found, err := d.hosts.Addresses(ctx, host, fresh)
 	switch {
+	case errors.Is(err, dns.ErrNoAddress):
+		return found, &classified{ClassDNS, err} // which names the host
 	case err != nil:
 		return found, &classified{ClassDNS, fmt.Errorf("look up %s: %w", host, err)}
 	case direct && found.Canonical != found.Host:

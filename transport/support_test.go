@@ -102,7 +102,7 @@ func (d *fakeDNS) Addresses(_ context.Context, host string, _ bool) (dns.Address
 	}
 	texts := d.hosts[host]
 	if len(texts) == 0 {
-		return dns.Addresses{}, dns.ErrNoAddress
+		return dns.Addresses{}, fmt.Errorf("%s %w", host, dns.ErrNoAddress)
 	}
 	found := dns.Addresses{Host: host, Canonical: cmp.Or(d.alias[host], host)}
 	for _, text := range texts {

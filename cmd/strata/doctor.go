@@ -75,7 +75,7 @@ func (c *doctorCmd) examine(ctx context.Context, w *world) (report doctor.Report
 	var known *control.Error
 	if errors.As(err, &known) && known.Kind == control.Unreachable {
 		running = false
-		report, err = c.examineAlone(ctx, l)
+		report, err = c.examineAlone(ctx, w, l)
 	}
 	if err != nil || c.Server != "" {
 		return report, err
@@ -104,7 +104,7 @@ func (c *doctorCmd) ownKeys(ctx context.Context, w *world) (found control.OwnKey
 }
 
 // examineAlone looks without the running server.
-func (c *doctorCmd) examineAlone(ctx context.Context, l loaded) (doctor.Report, error) {
+func (c *doctorCmd) examineAlone(ctx context.Context, w *world, l loaded) (doctor.Report, error) {
 	config := doctor.Config{Server: c.Server}
 	if c.Server == "" {
 		if l.settings.ServerName == "" {
@@ -124,7 +124,14 @@ func (c *doctorCmd) examineAlone(ctx context.Context, l loaded) (doctor.Report, 
 	if c.Server != "" {
 		config.Policy = policy.Check(ident.ServerName(c.Server))
 	}
-	settings, err := l.settings.network(nil)
+	keyLog, err := openKeyLog(w)
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	if keyLog != nil {
+		defer keyLog.Close() // every line is written as it comes
+	}
+	settings, err := l.settings.network(keyLog)
 	if err != nil {
 		return doctor.Report{}, err
 	}

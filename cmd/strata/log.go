@@ -58,7 +58,7 @@ func levelOf(e trace.Event) slog.Level {
 		return slog.LevelError
 	case trace.MessagingHandshakeFailed, trace.MessagingCallbackFailed, trace.TransactionParked:
 		return slog.LevelWarn
-	case trace.MessagingJoined:
+	case trace.MessagingJoined, trace.KeysRotated:
 		return slog.LevelInfo
 	case trace.PDUJudged:
 		if e.Outcome == "rejected" || e.Outcome == "soft-failed" {

@@ -23,6 +23,10 @@
 // published as expired at that moment. The plan is a value, derived from the key file (keyfile.go), so that a restart in the middle
 // changes nothing. Whoever signs asks Own, a signing.Signer, each time.
 //
+// One key signs a request at any time, though a header for each would be permitted: whoever has our document from before the
+// rotation knows the key that signs during the overlap, and when the other takes over no document without it is valid any more. After a
+// rotation without overlap peers meet a key id that they do not know, and fetch; the former key, which was stolen, must prove nothing.
+//
 // # Notaries
 //
 //	KeysVia(notary, queries) ─► Keys ─► what is still missing ─► POST /_matrix/key/v2/query ─► told, in memory

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 	"github.com/strata-matrix/strata/transport/signing"
@@ -40,6 +41,7 @@ type OwnConfig struct {
 	Path string // of the key file that holds the plan, "" if none does
 	// Validity is how long a published document is valid, at least MinValidity; 0 is DefaultValidity.
 	Validity time.Duration
+	Trace    trace.Sink
 }
 
 // Own is a server's own keys: it says which one signs now, publishes them, and has them rotated. Any number of goroutines may
@@ -49,6 +51,7 @@ type Own struct {
 	old      []OldKey
 	path     string
 	validity time.Duration
+	trace    trace.Sink
 
 	rotating sync.Mutex
 	plan     atomic.Pointer[Plan] // with old among its old keys
@@ -66,7 +69,7 @@ type publication struct {
 
 // NewOwn makes the keys of a server. The error says what is wrong with the plan.
 func NewOwn(cfg OwnConfig) (*Own, error) {
-	own := &Own{server: cfg.Server, old: cfg.Old, path: cfg.Path, validity: cfg.Validity}
+	own := &Own{server: cfg.Server, old: cfg.Old, path: cfg.Path, validity: cfg.Validity, trace: trace.OrDiscard(cfg.Trace)}
 	if own.validity == 0 {
 		own.validity = DefaultValidity
 	}
@@ -122,7 +125,13 @@ func (own *Own) Rotate(overlap time.Duration) error {
 	if err != nil {
 		return err
 	}
-	return own.adopt(next)
+	former := own.SigningKey().ID
+	if err := own.adopt(next); err != nil {
+		return err
+	}
+	latest := next.Keys[len(next.Keys)-1]
+	own.trace.Emit(trace.KeysRotated{Key: string(latest.ID), Former: string(former), From: time.UnixMilli(latest.From)})
+	return nil
 }
 
 func samePlanned(a, b PlannedKey) bool {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -85,7 +86,10 @@ func TestRotationIsSeenByPeers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		own, err := NewOwn(OwnConfig{Server: "a.example", Plan: plan, Path: path})
+		var told []trace.Event
+		own, err := NewOwn(OwnConfig{
+			Server: "a.example", Plan: plan, Path: path, Trace: trace.SinkFunc(func(e trace.Event) { told = append(told, e) }),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -95,6 +99,9 @@ func TestRotationIsSeenByPeers(t *testing.T) {
 		}
 		second := own.At(time.Now())[1].ID
 		switched := time.Now().Add(DefaultOverlap)
+		if want := (trace.KeysRotated{Key: string(second), Former: string(first), From: switched}); len(told) != 1 || told[0] != trace.Event(want) {
+			t.Errorf("traced %+v, want %+v", told, want)
+		}
 		for range 26 * 60 {
 			now := time.Now()
 			doc, err := ParseDocument("a.example", own.Published(now), now.UnixMilli())
