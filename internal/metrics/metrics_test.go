@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -222,6 +223,10 @@ func TestHandler(t *testing.T) {
 
 // The figures of a real server.
 func TestLookAt(t *testing.T) {
+	synctest.Test(t, testLookAt)
+}
+
+func testLookAt(t *testing.T) {
 	dir := t.TempDir()
 	m := New(Config{})
 	server, err := messaging.Open(t.Context(), messaging.Config{ServerName: "one.example", DataDir: dir, NoSync: true, Trace: m, RoundTripper: nobody{}})
@@ -242,6 +247,7 @@ func TestLookAt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	synctest.Wait() // the outbox knows of it
 	got := gather(t, m.gatherer(LookAt(server, filepath.Join(dir, "strata.db"))))
 	if got[prefix+"queue_items{class=edu}"] != 1 || got[prefix+"queue_items{class=pdu}"] != 0 {
 		t.Errorf("the queue: %v EDUs, %v PDUs; want 1, 0", got[prefix+"queue_items{class=edu}"], got[prefix+"queue_items{class=pdu}"])
