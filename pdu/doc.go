@@ -67,7 +67,7 @@
 //	missing references   search search_run ask quarantine removal; a state from elsewhere: statefetch given placement
 //	history asked for    gaps backfill backfill_place backfill_ahead tenure near
 //	redactions           redaction
-//	judging again        again again_ask again_heads policy_again
+//	judging again        again again_ask again_heads policy_again rejudge
 //	own events           own
 //	joins                adopt adoption handover; partial rooms: partial partial_answer completion
 //	serving              routes history walk sight chain near access turnstile

@@ -9,6 +9,9 @@
 //	                           (read-only)                  Rooms         Room     Timeline  State
 //	                                                        Graph         Heads    Gaps
 //	                                                        Queues        Queue    QueueShape
+//	                                                        Peers         Peer     PeerErrors  PeerTimeline
+//
+//	TransactionFile ── as a file, elsewhere too ──► Verify  Explain  Diff
 //
 // It reads the store and nothing else, in short views of a few indexed rows: a running server hardly notices, and a stopped one
 // can be looked into in the same way. Each result is true of one moment; two parts of one answer can be moments apart.
