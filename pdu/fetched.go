@@ -48,7 +48,7 @@ func (e *Engine) examine(ctx context.Context, f *Fetched, id ident.EventID) erro
 	refuse := func(check, rule, detail string) {
 		f.Checks = append(f.Checks, Check{ID: check, Rule: rule, Detail: detail})
 	}
-	room, version, ok := peek(f.PDU)
+	room, version, ok := event.Peek(f.PDU)
 	if !ok {
 		refuse("P-25", "P-25", "not a JSON object with a room id")
 		return nil

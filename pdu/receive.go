@@ -74,7 +74,7 @@ func (i *intake) take(ctx context.Context, wires ...[]byte) error {
 	err := turns.Do(ctx, func() {
 		for n, wire := range wires {
 			list[n].wire = wire
-			list[n].id, list[n].version, list[n].known = peek(wire)
+			list[n].id, list[n].version, list[n].known = event.Peek(wire)
 		}
 	})
 	if err != nil {
@@ -121,10 +121,10 @@ func (i *intake) admit(ctx context.Context, r reading) (err error) {
 		i.drop(Verdict{}, Check{ID: "P-25", Rule: "P-25", Detail: "not a JSON object with a room id"})
 		return nil
 	case r.version == nil:
-		i.drop(Verdict{Event: eventIDField(r.wire), Room: r.id}, Check{ID: "P-25", Rule: "T-09", Detail: "unknown room"})
+		i.drop(Verdict{Event: event.PeekID(r.wire), Room: r.id}, Check{ID: "P-25", Rule: "T-09", Detail: "unknown room"})
 		return nil
 	case r.refusal != nil:
-		i.drop(Verdict{Event: eventIDField(r.wire), Room: r.id}, *r.refusal)
+		i.drop(Verdict{Event: event.PeekID(r.wire), Room: r.id}, *r.refusal)
 		return nil
 	}
 	if r.room == nil { // a create event of room version 12 names its room only by its own hash

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -198,7 +199,7 @@ func (s *search) servers(w *sought) []ident.ServerName {
 func (s *search) takeIn(ctx context.Context, from ident.ServerName, how Arrival, events [][]byte) error {
 	i := &intake{e: s.e, origin: from, arrival: how, now: nowMS(), results: map[ident.EventID]string{}}
 	events = slices.DeleteFunc(slices.Clone(events), func(wire []byte) bool {
-		id, _, _ := peek(wire)
+		id, _, _ := event.Peek(wire)
 		return id != s.head.id && id != "" // not what was asked for
 	})
 	if err := i.take(ctx, events...); err != nil {

@@ -57,11 +57,11 @@ func FuzzPeek(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, wire []byte) {
-		room, version, ok := peek(wire)
+		room, version, ok := event.Peek(wire)
 		if !ok && version != nil || ok && room == "" && version == nil {
-			t.Errorf("peek(%q) = %q, %v, %v", wire, room, version, ok)
+			t.Errorf("Peek(%q) = %q, %v, %v", wire, room, version, ok)
 		}
-		_ = eventIDField(wire)
+		_ = event.PeekID(wire)
 		for _, id := range event.Versions() {
 			v, _ := event.VersionOf(id)
 			if parsed, refusal := parseFormat(v, wire); (parsed == nil) == (refusal == nil) {
