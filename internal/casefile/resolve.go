@@ -14,6 +14,9 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
+// maxTraced is how many ids the conflicts of a trace name at most, one for each slot and state set: some 300 MB of text.
+const maxTraced = 5_000_000
+
 // Resolution is the state that the state sets of a file resolve to.
 type Resolution struct {
 	RoomVersion string `json:"room_version"`
@@ -64,6 +67,9 @@ func Resolve(file []byte, trace bool) (*Resolution, error) {
 	}
 	r := &Resolution{RoomVersion: p.version.ID, Resolved: []Slot{}, Redacted: p.redacted}
 	if trace {
+		if n := len(res.Trace.Conflicted) * len(sets); n > maxTraced {
+			return nil, fmt.Errorf("there is too much to trace: %d slots differ between %d state_sets", len(res.Trace.Conflicted), len(sets))
+		}
 		r.Trace = p.trace(res.Trace, states)
 	}
 	for _, key := range slices.SortedFunc(maps.Keys(res.State), compareKeys) {

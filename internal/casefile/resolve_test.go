@@ -277,3 +277,21 @@ func FuzzResolve(f *testing.F) {
 		}
 	})
 }
+
+// The conflicts of a trace name an event for each slot and state set, so that a small file could make a huge one.
+func TestTooMuchToTrace(t *testing.T) {
+	events := littleRoom()
+	var lists []string
+	for i := range 2_600 {
+		id := fmt.Sprintf("n%d", i)
+		events = append(events, pdu(id, "m.room.topic", id, `{}`, "c", "m"))
+		lists = append(lists, fmt.Sprintf(`["$c:a","$m:a","$%s:a"]`, id))
+	}
+	file := roomFile("2", strings.Join(events, ","), "["+strings.Join(lists, ",")+"]", "")
+	if _, err := casefile.Resolve(file, false); err != nil {
+		t.Errorf("without a trace: %v", err)
+	}
+	if _, err := casefile.Resolve(file, true); err == nil || !strings.Contains(err.Error(), "too much to trace") {
+		t.Errorf("with a trace: %v", err)
+	}
+}
