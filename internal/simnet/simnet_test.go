@@ -45,13 +45,14 @@ var fixedSeeds = []uint64{1, 5, 10}
 
 const (
 	byChance = "chance" // the scenario that each seed makes up
+	shortly  = 3        // of so many scenarios one is run by go test -short
 	maxTexts = 3        // violations of one invariant that are printed: the first few tell
 )
 
 func TestScenarios(t *testing.T) {
 	for _, seed := range chosenSeeds() {
 		for i, name := range scenarios(t) {
-			if *scenario == name || *scenario == "" {
+			if *scenario == name || *scenario == "" && !(testing.Short() && i%shortly != 0) {
 				t.Run(fmt.Sprintf("%s/%d", name, seed), func(t *testing.T) { play(t, name, simnet.Seed(seed), versionOf(seed, i)) })
 			}
 		}
@@ -60,6 +61,9 @@ func TestScenarios(t *testing.T) {
 
 // Seeds that once found a fault.
 func TestRegressions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the scenarios exercise the same code")
+	}
 	for _, r := range []struct {
 		fault, scenario string
 		seed            uint64
