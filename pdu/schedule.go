@@ -142,11 +142,11 @@ func (e *Engine) schedule(id ident.RoomID) *work {
 func (e *Engine) takeTurns(id ident.RoomID) {
 	defer e.running.Done()
 	for ok := true; ok; id, ok = e.nextReady() {
-		todo, more := e.takeWork(id)
+		due, more := e.takeWork(id)
 		if !more {
 			continue
 		}
-		e.turn(id, todo)
+		e.turn(id, due)
 		e.mu.Lock()
 		e.plan.ready = append(e.plan.ready, id)
 		e.mu.Unlock()
@@ -154,21 +154,21 @@ func (e *Engine) takeTurns(id ident.RoomID) {
 }
 
 // takeWork takes what the room has to do; more is false, and the turn over, when there is nothing.
-func (e *Engine) takeWork(id ident.RoomID) (todo work, more bool) {
+func (e *Engine) takeWork(id ident.RoomID) (due work, more bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	w := e.plan.rooms[id]
 	n := min(len(w.tasks), maxTasks)
-	todo = work{tasks: w.tasks[:n:n], staged: w.staged && !e.plan.closed}
+	due = work{tasks: w.tasks[:n:n], staged: w.staged && !e.plan.closed}
 	if !e.plan.closed {
-		todo.handed = w.handed // to be taken in the turn
+		due.handed = w.handed // to be taken in the turn
 	}
 	w.tasks, w.staged = w.tasks[n:], false
-	if n == 0 && !todo.staged && len(todo.handed) == 0 {
+	if n == 0 && !due.staged && len(due.handed) == 0 {
 		delete(e.plan.rooms, id)
 		return work{}, false
 	}
-	return todo, true
+	return due, true
 }
 
 func (e *Engine) nextReady() (ident.RoomID, bool) {

@@ -14,19 +14,19 @@ import (
 )
 
 // turn does a room's work: first what callers wait for, then the staged events. Each part is one batch and one commit.
-func (e *Engine) turn(id ident.RoomID, todo work) {
-	for len(todo.tasks) > 0 {
+func (e *Engine) turn(id ident.RoomID, due work) {
+	for len(due.tasks) > 0 {
 		n := 1
-		for !todo.tasks[0].alone && n < len(todo.tasks) && !todo.tasks[n].alone {
+		for !due.tasks[0].alone && n < len(due.tasks) && !due.tasks[n].alone {
 			n++
 		}
-		e.runTasks(id, todo.tasks[:n])
-		todo.tasks = todo.tasks[n:]
+		e.runTasks(id, due.tasks[:n])
+		due.tasks = due.tasks[n:]
 	}
-	if !todo.staged && len(todo.handed) == 0 {
+	if !due.staged && len(due.handed) == 0 {
 		return
 	}
-	if err := e.workStaged(id, todo.staged); err != nil && e.stopped.Err() == nil && !errors.Is(err, persistence.ErrClosed) {
+	if err := e.workStaged(id, due.staged); err != nil && e.stopped.Err() == nil && !errors.Is(err, persistence.ErrClosed) {
 		e.trace.Emit(trace.PDURoomFailed{Room: string(id), Err: err})
 		e.wakeAt(id, time.Now().Add(retryFailure))
 	}
@@ -246,9 +246,9 @@ func (b *batch) waitersOf(ids ...ident.EventID) (list []persistence.Staging, err
 // judgeStaged judges events so that each comes after those that it references.
 func (b *batch) judgeStaged(staged []persistence.Staging) error {
 	ids := make([]ident.EventID, len(staged))
-	todo := make(map[ident.EventID]persistence.Staging, len(staged))
+	due := make(map[ident.EventID]persistence.Staging, len(staged))
 	for i, s := range staged {
-		ids[i], todo[s.ID] = s.ID, s
+		ids[i], due[s.ID] = s.ID, s
 	}
 	if err := b.load(ids); err != nil {
 		return err
@@ -268,28 +268,28 @@ func (b *batch) judgeStaged(staged []persistence.Staging) error {
 		return err
 	}
 	for _, id := range ids {
-		if err := b.judgeAfterReferences(id, todo); err != nil {
+		if err := b.judgeAfterReferences(id, due); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// judgeAfterReferences judges one event of todo, those of its references that are in todo before it. It recurs at most once
-// for each event in todo.
-func (b *batch) judgeAfterReferences(id ident.EventID, todo map[ident.EventID]persistence.Staging) error {
-	s, ok := todo[id]
+// judgeAfterReferences judges one event of due, those of its references that are in due before it. It recurs at most once
+// for each event in due.
+func (b *batch) judgeAfterReferences(id ident.EventID, due map[ident.EventID]persistence.Staging) error {
+	s, ok := due[id]
 	if !ok {
 		return nil
 	}
-	delete(todo, id)
+	delete(due, id)
 	r, err := b.stored(id)
 	if err != nil {
 		return err
 	}
 	for _, references := range [][]ident.EventID{r.event.AuthEvents(), r.event.PrevEvents()} {
 		for _, reference := range references {
-			if err := b.judgeAfterReferences(reference, todo); err != nil {
+			if err := b.judgeAfterReferences(reference, due); err != nil {
 				return err
 			}
 		}
