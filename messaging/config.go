@@ -68,6 +68,12 @@ type Config struct {
 	// Version of the software, as other servers are told.
 	Version string
 
+	// Core is what the homeserver itself has and does: profiles, devices, media. What it leaves out is answered as the specification
+	// says of a feature that is not there.
+	Core Core
+	// Annex is the homeserver's own tables in the file of DataDir; see Server.Store.
+	Annex persistence.Annex
+
 	// Retry says when servers that failed are tried again. The zero value is transaction.DefaultRetryPolicy.
 	Retry transaction.RetryPolicy
 	// Backlog says how much waits for servers that do not answer. The zero value is transaction.DefaultBacklog.

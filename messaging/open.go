@@ -29,7 +29,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	cfg.Trace = trace.OrDiscard(cfg.Trace)
 	alive, end := context.WithCancelCause(context.Background())
 	s := &Server{
-		self: self, tls: cfg.TLS, trace: cfg.Trace, alive: alive, end: end,
+		self: self, core: cfg.Core, tls: cfg.TLS, trace: cfg.Trace, alive: alive, end: end,
 		joining:    turns{taken: map[ident.RoomID]chan struct{}{}},
 		subscribed: map[string]bool{},
 	}
@@ -52,7 +52,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	}
 	s.store, err = persistence.Open(ctx, persistence.Options{
 		Path: filepath.Join(cfg.DataDir, storeFile), ServerName: string(s.self),
-		NoSync: cfg.NoSync, CommitPoint: cfg.CommitPoint, Trace: trace.Tee(cfg.Trace, trace.SinkFunc(s.watchStore)),
+		Annex: cfg.Annex, NoSync: cfg.NoSync, CommitPoint: cfg.CommitPoint, Trace: trace.Tee(cfg.Trace, trace.SinkFunc(s.watchStore)),
 	})
 	if err != nil {
 		return err

@@ -38,6 +38,7 @@ var (
 // locks, subscribed and closers' end by mu.
 type Server struct {
 	self    ident.ServerName
+	core    Core
 	own     *keys.Own
 	ring    *keys.Ring
 	tls     *tls.Config
@@ -66,7 +67,7 @@ type Server struct {
 // Name is the server's name.
 func (s *Server) Name() ident.ServerName { return s.self }
 
-// Store is the server's file, for those who inspect it.
+// Store is the server's file, for those who inspect it, and for a homeserver's own tables in it (Config.Annex).
 func (s *Server) Store() *persistence.Store { return s.store }
 
 // Engine is the server's rooms, for those who inspect them.

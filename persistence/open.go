@@ -43,6 +43,7 @@ type Options struct {
 	// goroutine stops as if the process had been killed, and every waiting and later call gets an error that wraps ErrClosed
 	// and this one. For simulations.
 	CommitPoint func(Point) error
+	Annex       Annex      // the linking program's own tables; not looked at with ReadOnly
 	Trace       trace.Sink // may be nil
 }
 
@@ -208,7 +209,10 @@ func prepareToWrite(conn *connection, version int, steps [][]string, options Opt
 			return explain(err)
 		}
 	}
-	return migrate(conn, version, steps, options.ServerName)
+	if err := migrate(conn, version, steps, options.ServerName); err != nil {
+		return err
+	}
+	return conn.annex(options.Annex)
 }
 
 // unlock gives the lock back; there is none when a reader found no lock file.

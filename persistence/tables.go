@@ -38,6 +38,7 @@ var schema = []string{
 	retentionSchema,
 	pullsSchema,
 	subscriptionsSchema,
+	annexesSchema,
 }
 
 // migrations takes a file from version n to n+1 with migrations[n]. The file's version is in its header's user version field.
