@@ -42,6 +42,8 @@ pdu/policy              < pdu/event+
 pdu/visibility          < pdu/event+
 pdu                     < transport/jsonstream pdu/resolve+ pdu/acl pdu/policy pdu/visibility pdu/state transport+ transaction persistence trace
 messaging               < pdu+
+homeserver/api          < transport/ident trace
+homeserver/stream       < persistence+
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+

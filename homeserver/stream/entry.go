@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package stream
+
+import (
+	"fmt"
+
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Schema is the table of this package, a step of the homeserver's annex.
+const Schema = `
+CREATE TABLE hs_stream (
+	position INTEGER PRIMARY KEY,
+	kind     INTEGER NOT NULL,
+	room     TEXT    NOT NULL, -- '' where it is about no room
+	user     TEXT    NOT NULL, -- whom it is about, or for; '' for all of the room
+	device   TEXT    NOT NULL  -- '' for all of the user's
+) STRICT;`
+
+// Kind is what changed.
+type Kind int
+
+// The values are stored.
+const (
+	AccountData Kind = 1  // User's own; Room says whose room's, or none
+	Receipt     Kind = 2  // User's, in Room
+	Typing      Kind = 3  // in Room
+	Presence    Kind = 4  // User's
+	ToDevice    Kind = 5  // a message for User's Device
+	DeviceList  Kind = 6  // User's devices or cross-signing keys
+	KeyCount    Kind = 7  // one-time or fallback keys of User's Device
+	Invite      Kind = 8  // of User to Room, or its end, where we are not in the room
+	Knock       Kind = 9  // of User on Room, or its end, where we are not in the room
+	Counts      Kind = 10 // unread counts of User in Room
+	Filter      Kind = 11 // who User ignores
+	Forgotten   Kind = 12 // Room, by User
+	Profile     Kind = 13 // User's
+)
+
+// Entry is a change other than a room's event.
+type Entry struct {
+	Position persistence.Position // of Append, and as read
+	Kind     Kind
+	Room     ident.RoomID
+	User     ident.UserID
+	Device   string
+}
+
+// Append enters a change and gives its position. It belongs to the job that makes the change.
+func Append(tx *persistence.Tx, e Entry) (persistence.Position, error) {
+	at, err := tx.NextPosition()
+	if err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(`INSERT INTO hs_stream (position, kind, room, user, device) VALUES (?, ?, ?, ?, ?)`,
+		at, int64(e.Kind), string(e.Room), string(e.User), e.Device)
+	if err != nil {
+		return 0, fmt.Errorf("append to the stream: %w", err)
+	}
+	return at, nil
+}
+
+// Since gives up to limit entries after a position, in order.
+func Since(tx *persistence.Tx, after persistence.Position, limit int) (list []Entry, err error) {
+	const query = `SELECT position, kind, room, user, device FROM hs_stream WHERE position > ? ORDER BY position LIMIT ?`
+	err = tx.Query(query, []any{after, limit}, func(r persistence.Row) error {
+		var e Entry
+		err := r.Scan(&e.Position, &e.Kind, &e.Room, &e.User, &e.Device)
+		list = append(list, e)
+		return err
+	})
+	return list, err
+}
