@@ -43,7 +43,9 @@ pdu/visibility          < pdu/event+
 pdu                     < transport/jsonstream pdu/resolve+ pdu/acl pdu/policy pdu/visibility pdu/state transport+ transaction persistence trace
 messaging               < pdu+
 homeserver/api          < transport/ident trace
+homeserver/api/apitest  < homeserver/api+
 homeserver/stream       < persistence+
+homeserver/accountdata  < homeserver/api+ homeserver/stream+
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+
