@@ -51,7 +51,7 @@ func (k oneKey) Keys(_ context.Context, queries []keys.Query) map[keys.Query]ed2
 func BenchmarkReceive(b *testing.B) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	open := func(name ident.ServerName) (*pdu.Engine, *persistence.Store) {
+	open := func(name ident.ServerName) *pdu.Engine {
 		store, err := persistence.Open(ctx, persistence.Options{Path: filepath.Join(b.TempDir(), "store"), ServerName: string(name)})
 		if err != nil {
 			b.Fatal(err)
@@ -63,9 +63,9 @@ func BenchmarkReceive(b *testing.B) {
 			b.Fatal(err)
 		}
 		go func() { _ = engine.Run(ctx) }()
-		return engine, store
+		return engine
 	}
-	engine, store := open("a.example")
+	engine := open("a.example")
 	room, ids, err := engine.CreateRoom(ctx, "10", alice, []byte(`{}`), []pdu.Draft{
 		member(alice, alice, "join"), stateDraft(alice, "m.room.power_levels", `{"users":{"@alice:a.example":100}}`),
 	})
@@ -100,7 +100,7 @@ func BenchmarkReceive(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := store.Update(ctx, staged.Stage); err != nil {
+		if err := staged.Keep(ctx, func(*persistence.Tx) error { return nil }); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -4,11 +4,10 @@ package pdu
 
 import (
 	"cmp"
-	"encoding/json"
+	"context"
 	"fmt"
 	"time"
 
-	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -16,21 +15,40 @@ import (
 
 // commit stores what the batch decided, in one job, and publishes it. A batch is of no use after it, whether it succeeds or not.
 func (b *batch) commit() error {
-	if err := b.finish(); err != nil {
-		return err
+	return b.e.commit(b.ctx, []*batch{b}, func(*persistence.Tx) error { return nil })
+}
+
+// commit is that of several batches in one job, with what also stores.
+func (e *Engine) commit(ctx context.Context, batches []*batch, also func(*persistence.Tx) error) error {
+	for _, b := range batches {
+		if err := b.finish(); err != nil {
+			return err
+		}
+		if err := b.redact(); err != nil {
+			return fmt.Errorf("redactions in %s: %w", b.id, err)
+		}
 	}
-	if err := b.redact(); err != nil {
-		return fmt.Errorf("redactions in %s: %w", b.id, err)
-	}
-	released := 0
-	err := b.e.store.Update(b.ctx, func(tx *persistence.Tx) (err error) {
-		tx.AfterCommit(b.publish)
-		released, err = b.write(tx)
-		return err
+	released := make([]int, len(batches))
+	err := e.store.Update(ctx, func(tx *persistence.Tx) (err error) {
+		for i, b := range batches {
+			tx.AfterCommit(b.publish)
+			if released[i], err = b.write(tx); err != nil {
+				return fmt.Errorf("events of %s: %w", b.id, err)
+			}
+		}
+		return also(tx)
 	})
 	if err != nil {
-		return fmt.Errorf("store events of %s: %w", b.id, err)
+		return fmt.Errorf("store what was judged: %w", err)
 	}
+	for i, b := range batches {
+		b.conclude(released[i])
+	}
+	return nil
+}
+
+// conclude sets going what follows from a batch that is stored.
+func (b *batch) conclude(released int) {
 	b.tell()
 	b.e.askPolicyServer(b.id, b.unsigned)
 	b.e.mergeLater(&b.head)
@@ -41,7 +59,6 @@ func (b *batch) commit() error {
 	if released > 0 || b.adopted || b.head.membership == Left {
 		b.e.wake(b.id)
 	}
-	return nil
 }
 
 // write stores everything; released is the number of quarantined events that can be judged now.
@@ -88,7 +105,7 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 func (b *batch) writeEvents(tx *persistence.Tx) error {
 	var given []ident.EventID
 	for _, r := range b.order {
-		if r.nid == 0 && r.event.Sender().Server() != b.e.self {
+		if r.nid == 0 && !b.isOwn(r) {
 			given = append(given, r.event.ID())
 		}
 		if err := b.writeEvent(tx, r); err != nil {
@@ -96,6 +113,11 @@ func (b *batch) writeEvents(tx *persistence.Tx) error {
 		}
 	}
 	return tx.ForgetDropped(given)
+}
+
+// isOwn says whether an event is of this server, and was not brought by another.
+func (b *batch) isOwn(r *record) bool {
+	return r.event.Sender().Server() == b.e.self && b.settled[r.event.ID()].verdict.Via != arrivedInTransaction
 }
 
 // writeEvent stores what became of an event, and gives it its position if it is to be delivered and has none.
@@ -138,7 +160,8 @@ func (b *batch) settleEvent(tx *persistence.Tx, r *record, row persistence.Event
 	return tx.SettleEvent(row)
 }
 
-// addEvent stores an event that was not stored when the turn began. It may have been staged since: then it is settled.
+// addEvent stores an event that was not stored when the turn began. It may have been staged since: then it is settled, but when it was
+// judged at once, since it may have been another copy.
 func (b *batch) addEvent(tx *persistence.Tx, r *record, row persistence.Event) error {
 	if err := b.setArrival(tx, &row); err != nil {
 		return err
@@ -150,6 +173,9 @@ func (b *batch) addEvent(tx *persistence.Tx, r *record, row persistence.Event) e
 	r.nid, row.NID = nid, nid
 	if added {
 		return nil
+	}
+	if b.settled[row.ID].verdict.Via == arrivedInTransaction {
+		return fmt.Errorf("%s was staged while it was judged", row.ID)
 	}
 	if err := tx.SettleEvent(row); err != nil {
 		return err
@@ -253,33 +279,6 @@ func (b *batch) writeStaging(tx *persistence.Tx) error {
 		}
 	}
 	return nil
-}
-
-// writeVerdict keeps the record of what was not plainly accepted. An event that was quarantined keeps one too.
-func writeVerdict(tx *persistence.Tx, j judged) error {
-	if j.verdict.Outcome == Accepted && !j.verdict.Redacted && !j.waited {
-		return nil
-	}
-	row, err := verdictRow(j.verdict)
-	if err != nil {
-		return err
-	}
-	return tx.PutVerdict(row)
-}
-
-func verdictRow(v Verdict) (persistence.Verdict, error) {
-	for i := range v.Checks {
-		v.Checks[i].Detail = auth.Shortened(v.Checks[i].Detail)
-	}
-	checks, err := json.Marshal(v.Checks)
-	if err != nil {
-		return persistence.Verdict{}, fmt.Errorf("encode checks on %s: %w", v.Event, err)
-	}
-	return persistence.Verdict{
-		Event: v.Event, Room: v.Room, Outcome: int(v.Outcome), Redacted: v.Redacted, Checks: checks, Causes: v.Causes,
-		Origin: v.Origin, Arrival: int(v.Via), Txn: v.Txn, ReceivedAt: v.ReceivedAt, JudgedAt: v.JudgedAt,
-		Searches: v.Searches, Note: v.SearchNote,
-	}, nil
 }
 
 // release lets those go on that waited for what the batch judged.

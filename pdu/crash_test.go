@@ -35,48 +35,61 @@ func (s *server) crashAt(nth int) {
 
 // A crash at any commit point of receiving loses nothing that was promised, and gives no event two positions.
 func TestCrashWhileReceiving(t *testing.T) {
-	const points = 8 // staging and judging are two commits of two points each; then nothing is left to crash at
-	for nth := range points {
-		t.Run(fmt.Sprint(nth), func(t *testing.T) {
-			inBubble(t, func(t *testing.T, n *network) {
-				a, b := n.start("a.example"), n.start("b.example")
-				room := a.createPublic("12", alice)
-				b.join(room, bob, a)
-				n.deliver()
-				var pdus [][]byte
-				var want []ident.EventID
-				for i := range 3 {
-					e := b.send(room, text(bob, fmt.Sprint(i)))
-					pdus, want = append(pdus, e.JSON()), append(want, e.ID())
-				}
-				topic := b.send(room, member(bob, bob, "leave"))
-				pdus, want = append(pdus, topic.JSON()), append(want, topic.ID())
-				n.hold()
-				want = append(a.delivered(), want...)
-
-				a.crashAt(nth)
-				_, err := a.tryReceive("b.example", pdus...)
-				synctest.Wait()
-				a.restart()
-				synctest.Wait()
-				if err != nil { // no reply went out: the sender tries again
-					a.receive("b.example", pdus...)
-				}
-				if diff := cmp.Diff(want, a.delivered()); diff != "" {
-					t.Errorf("delivered: %s", diff)
-				}
-				if diff := cmp.Diff([]ident.EventID{topic.ID()}, a.extremities(room)); diff != "" {
-					t.Errorf("extremities: %s", diff)
-				}
-				if diff := cmp.Diff(b.state(room), a.state(room)); diff != "" {
-					t.Errorf("state: %s", diff)
-				}
-				if got, err := a.engine.Servers(t.Context(), room); err != nil || !slices.Equal(got, []ident.ServerName{"a.example"}) {
-					t.Errorf("servers: %v, %v", got, err)
-				}
-			})
-		})
+	for _, way := range []struct {
+		name   string
+		points int
+		copies int // of the first event: what comes more than once is staged
+	}{
+		{"judged at once", 4, 1}, // one commit of two points; then nothing is left to crash at
+		{"staged", 8, 2},         // staging and judging are two
+	} {
+		for nth := range way.points {
+			t.Run(fmt.Sprint(way.name, nth), func(t *testing.T) { crashWhileReceiving(t, nth, way.copies) })
+		}
 	}
+}
+
+func crashWhileReceiving(t *testing.T, nth, copies int) {
+	inBubble(t, func(t *testing.T, n *network) {
+		a, b := n.start("a.example"), n.start("b.example")
+		room := a.createPublic("12", alice)
+		b.join(room, bob, a)
+		n.deliver()
+		var pdus [][]byte
+		var want []ident.EventID
+		for i := range 3 {
+			e := b.send(room, text(bob, fmt.Sprint(i)))
+			pdus, want = append(pdus, e.JSON()), append(want, e.ID())
+		}
+		topic := b.send(room, member(bob, bob, "leave"))
+		pdus, want = append(pdus, topic.JSON()), append(want, topic.ID())
+		n.hold()
+		for range copies - 1 {
+			pdus = append(pdus, pdus[0])
+		}
+		want = append(a.delivered(), want...)
+
+		a.crashAt(nth)
+		_, err := a.tryReceive("b.example", pdus...)
+		synctest.Wait()
+		a.restart()
+		synctest.Wait()
+		if err != nil { // no reply went out: the sender tries again
+			a.receive("b.example", pdus...)
+		}
+		if diff := cmp.Diff(want, a.delivered()); diff != "" {
+			t.Errorf("delivered: %s", diff)
+		}
+		if diff := cmp.Diff([]ident.EventID{topic.ID()}, a.extremities(room)); diff != "" {
+			t.Errorf("extremities: %s", diff)
+		}
+		if diff := cmp.Diff(b.state(room), a.state(room)); diff != "" {
+			t.Errorf("state: %s", diff)
+		}
+		if got, err := a.engine.Servers(t.Context(), room); err != nil || !slices.Equal(got, []ident.ServerName{"a.example"}) {
+			t.Errorf("servers: %v, %v", got, err)
+		}
+	})
 }
 
 // A crash at any commit point of sending, creating or joining leaves all of it or nothing.

@@ -3,7 +3,7 @@
 // Package pdu is the engine that keeps rooms: it takes in events of other servers, judges them, makes events of its own, and
 // knows the state of every room at each of its events.
 //
-//	ReceivePDUs ──► P-25 format ──► P-26 signatures, hash ──► staged, in the job that keeps the reply
+//	ReceivePDUs ──► P-25 format ──► P-26 signatures, hash ──► judged at once (atonce.go), or staged: in the job that keeps the reply
 //	                     │ malformed, unsigned: dropped                │
 //	                     ▼                                             ▼           one turn at a time per room
 //	               record of why                    references known? ──no──► quarantined ──► search ──┐
@@ -20,7 +20,8 @@
 // A room belongs to whoever has its turn: a goroutine that is started when the room has work and ends when it has none (see
 // schedule.go). In a turn, callers come first and then what is staged; everything that is decided is gathered in a batch and
 // stored in one job (see batch.go, commit.go). The memory holds nothing that the store does not: after a crash the staged
-// events are judged, and nothing else is to be done.
+// events are judged, and nothing else is to be done. Who brings events to rooms that nobody works on takes their turns, and stores what
+// is judged with the reply (see atonce.go).
 //
 // Every event that is not plainly accepted leaves a Verdict with the checks in order, the rule that decided and the events that each
 // check looked at (see explain.go); what ended as it did because of an event is found from it (see dependents.go). An event whose
@@ -60,7 +61,7 @@
 //
 // Where things are:
 //
-//	receipt              receive stage_format stage_signature unverified arrival; what a further copy says: restore
+//	receipt              receive atonce stage_format stage_signature unverified arrival; what a further copy says: restore
 //	a room's work        engine schedule appointments turn batch commit; what is read and kept in memory: room rooms read memory
 //	judging              judge stage_authevents stage_statebefore stage_current stage_policy; policy; verdicts: verdict explain dependents
 //	state                resolution alarm; the graph's ends: extremities

@@ -12,6 +12,7 @@ import (
 
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transaction"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -50,7 +51,7 @@ func TestVerdictsExplainThemselves(t *testing.T) {
 			Origin: "b.example", TxnID: "T-1", PDUs: [][]byte{rejected.JSON(), atState.JSON(), late.JSON()},
 		})
 		if err == nil {
-			err = a.store.Update(t.Context(), staged.Stage)
+			err = staged.Keep(t.Context(), func(*persistence.Tx) error { return nil })
 		}
 		if err != nil {
 			t.Fatal(err)

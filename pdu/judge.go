@@ -155,7 +155,9 @@ func (b *batch) settle(own *record, v Verdict, s persistence.Staging) {
 	id := own.event.ID()
 	b.settled[id] = judged{v, s.Waited || b.waits[id] != nil}
 	delete(b.waits, id)
-	b.unstaged = append(b.unstaged, unstaging{own.nid, s.Waited})
+	if own.nid != 0 {
+		b.unstaged = append(b.unstaged, unstaging{own.nid, s.Waited})
+	}
 }
 
 func (b *batch) newVerdict(r *record, s persistence.Staging) Verdict {

@@ -17,8 +17,9 @@ import (
 )
 
 // ReceivePDUs takes in the PDUs of a transaction: each is parsed once, the signatures of all are verified together, and what
-// is good is staged in the job that keeps the reply. It implements transaction.PDUReceiver. A PDU that is refused is an entry
-// in the results, never a failure of the transaction (T-04, T-05); one whose id cannot be told has none (T-08, T-09).
+// is good is judged at once or staged, in the job that keeps the reply (see atonce.go). It implements transaction.PDUReceiver. A PDU
+// that is refused is an entry in the results, never a failure of the transaction (T-04, T-05); one whose id cannot be told has none
+// (T-08, T-09).
 func (e *Engine) ReceivePDUs(ctx context.Context, in transaction.Inbound) (transaction.Staged, error) {
 	i := &intake{e: e, origin: in.Origin, txn: in.TxnID, arrival: arrivedInTransaction, now: nowMS(), results: map[ident.EventID]string{}}
 	if err := i.take(ctx, in.PDUs...); err != nil {
@@ -27,7 +28,7 @@ func (e *Engine) ReceivePDUs(ctx context.Context, in transaction.Inbound) (trans
 	if err := i.check(ctx); err != nil {
 		return transaction.Staged{}, err
 	}
-	return transaction.Staged{Results: i.results, Stage: i.stage}, nil
+	return transaction.Staged{Results: i.results, Keep: i.keep}, nil
 }
 
 // intake takes events in from another server. It belongs to the goroutine that received them.
@@ -42,6 +43,9 @@ type intake struct {
 	results map[ident.EventID]string // an id with a good copy has a good result, whatever else came under it
 	dropped []Verdict
 	again   bool // the events are those that were kept unverified
+
+	waiting map[int64]bool        // rooms, by number, in which events wait for others
+	judged  map[ident.RoomID]bool // rooms in which nothing needs to be staged
 }
 
 // incoming is one event that is being taken in.
@@ -189,6 +193,7 @@ func (i *intake) check(ctx context.Context) error {
 // for it without being verified again. Those for which a room has no space are refused.
 func (i *intake) recognise(ctx context.Context) error {
 	full := map[int64]bool{}
+	i.waiting = map[int64]bool{}
 	var ids []ident.EventID
 	for _, in := range i.arrived {
 		if r, ok := i.e.cache.record(in.event.ID()); ok && r.inGraph {
@@ -223,6 +228,9 @@ func (i *intake) recognise(ctx context.Context) error {
 			}
 			if _, counted := full[in.room.nid]; !counted {
 				if full[in.room.nid], err = i.isFull(tx, in.room.nid); err != nil {
+					return err
+				}
+				if _, i.waiting[in.room.nid], err = tx.NextRetry(in.room.nid); err != nil {
 					return err
 				}
 			}
@@ -290,11 +298,11 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		return err
 	}
 	for _, in := range i.arrived {
-		if in.bad {
+		if in.bad || i.judged[in.room.id] && !in.skip {
 			continue
 		}
 		r := &record{nid: in.nid, room: in.room.nid, event: in.event, redacted: in.event.HashMismatch()}
-		isNew, wanted, err := i.keep(tx, r, in.skip, origin)
+		isNew, wanted, err := i.add(tx, r, in.skip, origin)
 		if err != nil {
 			return err
 		}
@@ -308,9 +316,7 @@ func (i *intake) stage(tx *persistence.Tx) error {
 		if !wanted {
 			continue
 		}
-		s := persistence.Staging{
-			Event: r.nid, ID: in.event.ID(), Room: r.room, Origin: i.origin, Arrival: int(i.arrival), Txn: i.txn, ReceivedAt: i.now,
-		}
+		s := i.staging(r)
 		stagings = append(stagings, s)
 		if isNew && i.arrival == arrivedInTransaction {
 			handed[in.room.id] = append(handed[in.room.id], s)
@@ -344,8 +350,14 @@ func (i *intake) stage(tx *persistence.Tx) error {
 	return nil
 }
 
-// keep stores an event that is not stored yet; wanted says that it is to be judged, which it was not meanwhile.
-func (i *intake) keep(tx *persistence.Tx, r *record, skip bool, origin int64) (isNew, wanted bool, err error) {
+func (i *intake) staging(r *record) persistence.Staging {
+	return persistence.Staging{
+		Event: r.nid, ID: r.event.ID(), Room: r.room, Origin: i.origin, Arrival: int(i.arrival), Txn: i.txn, ReceivedAt: i.now,
+	}
+}
+
+// add stores an event that is not stored yet; wanted says that it is to be judged, which it was not meanwhile.
+func (i *intake) add(tx *persistence.Tx, r *record, skip bool, origin int64) (isNew, wanted bool, err error) {
 	if skip {
 		return false, false, nil
 	}

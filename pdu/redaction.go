@@ -64,7 +64,7 @@ func (b *batch) gatherRedactions() error {
 		if names, ok := r.event.Redacts(); ok && r.outcome == Accepted && r.inGraph && r.position == 0 {
 			b.effects = append(b.effects, effect{redaction: r, names: names})
 		}
-		if isNew := r.nid == 0 && r.past == live && r.event.Sender().Server() == b.e.self; r.valid() && !isNew {
+		if isNew := r.nid == 0 && r.past == live && b.isOwn(r); r.valid() && !isNew {
 			arrived = append(arrived, r.event.ID())
 		}
 	}

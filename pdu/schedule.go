@@ -41,6 +41,9 @@ type work struct {
 	handed []persistence.Staging // events that were staged since somebody last looked; the store has them too
 }
 
+// none says that there is nothing to do.
+func (w *work) none() bool { return len(w.tasks) == 0 && !w.staged && len(w.handed) == 0 }
+
 // task is a call that runs in a room's turn.
 type task struct {
 	ctx   context.Context
@@ -135,6 +138,44 @@ func (e *Engine) schedule(id ident.RoomID) *work {
 	e.running.Add(1)
 	go e.takeTurns(id)
 	return w
+}
+
+// takeIdle takes the turns of those rooms that nobody works on, as far as there are turns, for the caller to work on them itself. It
+// does not wait for any: so a caller may have several.
+func (e *Engine) takeIdle(ids []ident.RoomID) (taken []ident.RoomID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range ids {
+		if !e.plan.started || e.plan.closed || e.plan.turns >= maxTurns || e.plan.rooms[id] != nil {
+			continue
+		}
+		e.plan.rooms[id] = &work{}
+		e.plan.turns++
+		e.running.Add(1)
+		taken = append(taken, id)
+	}
+	return taken
+}
+
+// giveBack ends turns of takeIdle. What the rooms have got to do meanwhile has its place in the line.
+func (e *Engine) giveBack(taken []ident.RoomID) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range taken {
+		if e.plan.rooms[id].none() {
+			delete(e.plan.rooms, id)
+		} else {
+			e.plan.ready = append(e.plan.ready, id)
+		}
+		if len(e.plan.ready) == 0 {
+			e.plan.turns--
+			e.running.Done()
+			continue
+		}
+		next := e.plan.ready[0]
+		e.plan.ready = e.plan.ready[1:]
+		go e.takeTurns(next)
+	}
 }
 
 // takeTurns works on one room after the other until none is ready. A room that has more to do waits in line for it: busy rooms

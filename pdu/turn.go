@@ -105,15 +105,18 @@ func (e *Engine) workStaged(id ident.RoomID, look bool) error {
 }
 
 func (b *batch) judgeTogether(staged []persistence.Staging, waiting bool) error {
-	if err := b.judgeStaged(staged); err != nil {
+	if err := b.judgeAll(staged, waiting); err != nil {
 		return err
 	}
-	if waiting {
-		if err := b.judgeWaiting(); err != nil {
-			return err
-		}
-	}
 	return b.commit()
+}
+
+// judgeAll judges events, and if there are any that wait, those that waited for them.
+func (b *batch) judgeAll(staged []persistence.Staging, waiting bool) error {
+	if err := b.judgeStaged(staged); err != nil || !waiting {
+		return err
+	}
+	return b.judgeWaiting()
 }
 
 // judgeSingly judges events that could not be judged together, each for itself: one that cannot be judged, for instance because

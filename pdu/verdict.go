@@ -3,8 +3,12 @@
 package pdu
 
 import (
+	"encoding/json"
+	"fmt"
 	"slices"
 
+	"github.com/strata-matrix/strata/pdu/auth"
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -113,4 +117,31 @@ func (v Verdict) Steps() []Step {
 		steps[i] = Step{check, true}
 	}
 	return steps
+}
+
+// writeVerdict keeps the record of what was not plainly accepted. An event that was quarantined keeps one too.
+func writeVerdict(tx *persistence.Tx, j judged) error {
+	if j.verdict.Outcome == Accepted && !j.verdict.Redacted && !j.waited {
+		return nil
+	}
+	row, err := verdictRow(j.verdict)
+	if err != nil {
+		return err
+	}
+	return tx.PutVerdict(row)
+}
+
+func verdictRow(v Verdict) (persistence.Verdict, error) {
+	for i := range v.Checks {
+		v.Checks[i].Detail = auth.Shortened(v.Checks[i].Detail)
+	}
+	checks, err := json.Marshal(v.Checks)
+	if err != nil {
+		return persistence.Verdict{}, fmt.Errorf("encode checks on %s: %w", v.Event, err)
+	}
+	return persistence.Verdict{
+		Event: v.Event, Room: v.Room, Outcome: int(v.Outcome), Redacted: v.Redacted, Checks: checks, Causes: v.Causes,
+		Origin: v.Origin, Arrival: int(v.Via), Txn: v.Txn, ReceivedAt: v.ReceivedAt, JudgedAt: v.JudgedAt,
+		Searches: v.Searches, Note: v.SearchNote,
+	}, nil
 }

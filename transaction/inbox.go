@@ -32,8 +32,9 @@ type Staged struct {
 	// Results has an entry for each PDU whose id could be told: "" when it is taken in, else what is wrong with it (T-04).
 	Results map[ident.EventID]string
 
-	// Stage makes what was taken in durable. It runs in the job that keeps the reply: a reply is a promise.
-	Stage func(*persistence.Tx) error
+	// Keep makes what was taken in durable in one job with what reply stores: a reply is a promise. reply may run twice, in jobs of
+	// which the first has failed. nil when there is nothing to be kept.
+	Keep func(ctx context.Context, reply func(*persistence.Tx) error) error
 }
 
 // PDUReceiver takes the PDUs of a transaction. Nothing that a PDU holds is an error here; an error means that the
@@ -206,12 +207,11 @@ func (i *Inbox) process(ctx context.Context, key receiptKey, txn inboundTransact
 	if err != nil {
 		return nil, err
 	}
-	err = i.cfg.Store.Update(ctx, func(tx *persistence.Tx) error {
-		if staged.Stage != nil {
-			if err := staged.Stage(tx); err != nil {
-				return err
-			}
-		}
+	keep := staged.Keep
+	if keep == nil {
+		keep = i.cfg.Store.Update
+	}
+	err = keep(ctx, func(tx *persistence.Tx) error {
 		if err := i.cfg.EDUs.keep(tx, edus); err != nil {
 			return fmt.Errorf("keep EDUs: %w", err)
 		}

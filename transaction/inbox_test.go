@@ -21,6 +21,7 @@ import (
 
 // room is the layer above: it counts what it is given.
 type room struct {
+	store  *persistence.Store // nil: nothing of it is kept
 	mu     sync.Mutex
 	calls  int
 	staged int
@@ -38,7 +39,18 @@ func (r *room) ReceivePDUs(ctx context.Context, in transaction.Inbound) (transac
 	for range in.PDUs {
 		results["$x"] = r.result
 	}
-	return transaction.Staged{Results: results, Stage: func(*persistence.Tx) error { r.staged++; return nil }}, r.err
+	staged := transaction.Staged{Results: results}
+	if r.store != nil {
+		staged.Keep = r.keep
+	}
+	return staged, r.err
+}
+
+func (r *room) keep(ctx context.Context, reply func(*persistence.Tx) error) error {
+	return r.store.Update(ctx, func(tx *persistence.Tx) error {
+		r.staged++
+		return reply(tx)
+	})
 }
 
 func openStore(t *testing.T, options persistence.Options) *persistence.Store {
@@ -78,6 +90,7 @@ func TestInboxKeepsTheReply(t *testing.T) {
 	for restart := range 2 {
 		store := openStore(t, persistence.Options{Path: file})
 		heard := 0
+		above.store = store
 		inbox := transaction.NewInbox(transaction.InboxConfig{
 			Self: "us.example", Store: store, PDUs: above, Heard: func(ident.ServerName) { heard++ },
 		})
@@ -120,7 +133,7 @@ func TestInboxConcurrentDuplicateWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := openStore(t, persistence.Options{})
 		defer store.Close()
-		above := &room{delay: time.Second}
+		above := &room{store: store, delay: time.Second}
 		inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: above})
 		var wg sync.WaitGroup
 		for range 5 {
@@ -141,7 +154,7 @@ func TestInboxConcurrentDuplicateWaits(t *testing.T) {
 func TestInboxFailureIsNotKept(t *testing.T) {
 	store := openStore(t, persistence.Options{})
 	defer store.Close()
-	above := &room{err: errors.New("no keys")}
+	above := &room{store: store, err: errors.New("no keys")}
 	inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: above})
 	if _, err := send(t, inbox, "a.example", "t1", onePDU); err == nil {
 		t.Error("a failure was acknowledged")
@@ -236,7 +249,7 @@ func TestInboxSurvivesHangingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := openStore(t, persistence.Options{})
 		defer store.Close()
-		above := &room{delay: time.Second}
+		above := &room{store: store, delay: time.Second}
 		inbox := transaction.NewInbox(transaction.InboxConfig{Self: "us.example", Store: store, PDUs: above})
 		handle := func(ctx context.Context) error {
 			_, err := inbox.Routes()[0].Handle(ctx, inboundRequest(t, "a.example", "t1", onePDU))
