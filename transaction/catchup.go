@@ -21,8 +21,8 @@ type Rooms interface {
 }
 
 // Backlog is how much of what is queued waits for servers that do not take it, one event after the other. Of what is older they get,
-// when they are back, the present of each room, from where they can find the rest themselves, what concerns their own users, and
-// every EDU. It is the same for all servers: the log that they are behind on is one.
+// when they are back, the present of each room that they are in, from where they can find the rest themselves, of other rooms what
+// concerns their own users, and every EDU. It is the same for all servers: the log that they are behind on is one.
 type Backlog struct {
 	Items int           // the newest so many, whomever they are for
 	Age   time.Duration // and none that is older

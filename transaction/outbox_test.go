@@ -62,10 +62,12 @@ func (p *peers) Do(ctx context.Context, to ident.ServerName, call transport.Call
 	p.mu.Lock()
 	delay := p.delay
 	p.mu.Unlock()
-	select {
-	case <-time.After(delay):
-	case <-ctx.Done():
-		return transport.Answer{}, ctx.Err()
+	if delay > 0 { // the race detector does not survive many timers of a bubble that are due already
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return transport.Answer{}, ctx.Err()
+		}
 	}
 	if p.answer == nil {
 		return transport.Answer{Status: 200, Body: []byte(`{"pdus":{}}`)}, nil

@@ -23,10 +23,12 @@ type oracle struct {
 
 func (o *oracle) Do(ctx context.Context, _ ident.ServerName, _ Call) (Answer, error) {
 	o.asked.Add(1)
-	select {
-	case <-time.After(o.takes):
-	case <-ctx.Done():
-		return Answer{}, &Failure{Class: ClassCanceled, Err: ctx.Err()}
+	if o.takes > 0 { // the race detector does not survive many timers of a bubble that are due already
+		select {
+		case <-time.After(o.takes):
+		case <-ctx.Done():
+			return Answer{}, &Failure{Class: ClassCanceled, Err: ctx.Err()}
+		}
 	}
 	return Answer{Status: 200}, o.err
 }

@@ -30,7 +30,8 @@ type pair struct {
 	bob     *Client
 }
 
-func newPair(t *testing.T) *pair {
+// newPair starts both, Strata with these settings beside the usual ones.
+func newPair(t *testing.T, settings ...string) *pair {
 	t.Helper()
 	ca, err := NewCA(t.TempDir())
 	if err != nil {
@@ -38,7 +39,7 @@ func newPair(t *testing.T) *pair {
 	}
 	dir := t.TempDir()
 	p := &pair{
-		strata:  StartStrata(t, filepath.Join(dir, "strata"), ca),
+		strata:  startStrata(t, filepath.Join(dir, "strata"), ca, "debug", settings...),
 		synapse: StartSynapse(t, filepath.Join(dir, "synapse"), ca).(*Peer),
 	}
 	p.alice = p.strata.NewMember(t, "alice").(*strataMember)

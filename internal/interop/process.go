@@ -95,7 +95,13 @@ func (s *service) start(t *testing.T) {
 // Stop ends the server in an orderly way.
 func (s *service) Stop() { s.now.stop() }
 
-// Restart starts the server again that was stopped, and returns when it answers.
+// Kill ends the server at once.
+func (s *service) Kill() {
+	_ = s.now.child.Kill() // an error means that it has ended
+	<-s.now.ended
+}
+
+// Restart starts the server again that was stopped or killed, and returns when it answers.
 func (s *service) Restart(t *testing.T) {
 	t.Helper()
 	s.start(t)

@@ -48,7 +48,8 @@ func StartStrata(t *testing.T, dir string, ca *CA) Server {
 	return startStrata(t, dir, ca, "debug")
 }
 
-func startStrata(t *testing.T, dir string, ca *CA, logLevel string) *Strata {
+// startStrata is StartStrata with other settings, as variables: STRATA_NAME=value.
+func startStrata(t *testing.T, dir string, ca *CA, logLevel string, settings ...string) *Strata {
 	t.Helper()
 	s, err := newSite(dir, ca)
 	if err != nil {
@@ -68,6 +69,7 @@ func startStrata(t *testing.T, dir string, ca *CA, logLevel string) *Strata {
 	strata := &Strata{binary: binary, dir: dir, name: s.Name, admin: fmt.Sprintf("http://127.0.0.1:%d", s.ClientPort)}
 	strata.service = &service{
 		dir: dir,
+		env: settings,
 		argv: []string{
 			binary, "serve", "--config", filepath.Join(dir, "strata.toml"), "--server-name", s.Name, "--data-dir", dir,
 			"--listen", fmt.Sprintf("127.0.0.1:%d", s.FederationPort),
@@ -133,6 +135,11 @@ func (m *strataMember) CreateRoom(ctx context.Context, version string) (string, 
 // Join implements [Member].
 func (m *strataMember) Join(ctx context.Context, roomID, via string) error {
 	return m.strata.run(ctx, new(any), "room", "join", roomID, "--via", via, "--as", m.userID)
+}
+
+// Leave has it leave a room.
+func (m *strataMember) Leave(ctx context.Context, roomID string) error {
+	return m.strata.run(ctx, new(any), "room", "leave", roomID, "--as", m.userID)
 }
 
 // Send implements [Member].
