@@ -46,6 +46,7 @@ homeserver/api          < transport/ident trace
 homeserver/api/apitest  < homeserver/api+
 homeserver/stream       < persistence+
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
+homeserver/push         < homeserver/accountdata+ transport/canonicaljson
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+
