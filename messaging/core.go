@@ -14,6 +14,8 @@ import (
 type Core struct {
 	// Profiles answers for the profiles of our users (E-29). Without it each is empty.
 	Profiles Profiles
+	// Media is our content, which other servers may have (E-34, E-35).
+	Media Media
 }
 
 // Profiles is a homeserver's profiles.

@@ -29,6 +29,9 @@
 // A join asks for no members: the room is usable at once, pdu fetches the rest, and meanwhile joins and leaves of further users go over
 // a server that knows all (M-10, M-12). One that came to nothing, though a server has taken it or may have, is taken back.
 //
+// Content of other servers is opened, never held: DownloadMedia gives a reader that is bounded in size and time. Ours is the
+// homeserver's to keep; other servers get it through Core.Media.
+//
 // Not here: accounts, profiles, client sync (a homeserver's core has them); invitations, knocking and EDUs; how events are judged,
 // server ACLs kept and policy servers asked (pdu), and how events are delivered (transaction).
 package messaging

@@ -49,4 +49,28 @@ const (
 	// The wait before a callback that failed gets its event again doubles from one failure to the next.
 	callbackRetryFirst = time.Second
 	callbackRetryMax   = time.Minute
+
+	// defaultMediaWait is how long an upload is waited for when nothing is said (E-34), maxPeerWait how long at most for a server: its
+	// place among those that are worked on is taken meanwhile. maxPeerWaits of them may wait for one server, of DefaultOriginRequests.
+	defaultMediaWait = 20 * time.Second
+	maxPeerWait      = 20 * time.Second
+	maxPeerWaits     = 2
+
+	// defaultMaxMedia is the cap of content of other servers in bytes. Synapse and its large installations have 50 to 200 MiB.
+	defaultMaxMedia = 100 << 20
+
+	// mediaTimeout is for a whole download: defaultMaxMedia at 350 KiB in a second.
+	mediaTimeout = 5 * time.Minute
+
+	// maxPartsHead is what may stand before the content in a multipart reply, and as much after it: two headers and the metadata.
+	maxPartsHead = 64 << 10
+
+	// maxBoundary is that of RFC 2046 §5.1.1.
+	maxBoundary = 70
+
+	// maxMediaHeader is the longest media type or disposition that is handed on, in bytes: a file name of 255 characters, escaped.
+	maxMediaHeader = 4 << 10
+
+	// maxThumbnailSide is what larger sides of thumbnails are taken for.
+	maxThumbnailSide = 1 << 16
 )

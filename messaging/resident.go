@@ -26,13 +26,13 @@ const maxEventBody = 256 << 10
 // The first versions of send_join and send_leave are gone from the specification and not served.
 func (s *Server) routes() []transport.Route {
 	const v1, v2 = "/_matrix/federation/v1/", "/_matrix/federation/v2/"
-	return []transport.Route{
+	return append(s.mediaRoutes(), []transport.Route{
 		{Method: http.MethodGet, Pattern: v1 + "make_join/:roomID/:userID", Handle: s.makeJoin},
 		{Method: http.MethodPut, Pattern: v2 + "send_join/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptJoin},
 		{Method: http.MethodGet, Pattern: v1 + "make_leave/:roomID/:userID", Handle: s.makeLeave},
 		{Method: http.MethodPut, Pattern: v2 + "send_leave/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptLeave},
 		{Method: http.MethodGet, Pattern: v1 + "query/profile", Handle: s.queryProfile},
-	}
+	}...)
 }
 
 // makeJoin answers with the join that the room would take (M-05, M-13).

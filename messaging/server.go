@@ -58,7 +58,8 @@ type Server struct {
 	closing sync.Once
 	closed  error
 
-	joining turns // at the door of each room, one at a time
+	joining  turns    // at the door of each room, one at a time
+	awaiting awaiting // requests of other servers for what has not been uploaded
 
 	mu         sync.Mutex
 	subscribed map[string]bool // names that are running

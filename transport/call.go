@@ -4,6 +4,7 @@ package transport
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,6 +89,7 @@ type exchange struct {
 	client *Client
 	dest   ident.ServerName
 	call   Call
+	accept string // media types, "" for JSON
 	step   string
 
 	connected, written atomic.Bool // set by net/http's goroutines
@@ -224,7 +226,7 @@ func (x *exchange) request(ctx context.Context) (*http.Request, error) {
 		return nil, fmt.Errorf("path %q is not escaped", call.Path)
 	}
 	request.Header.Set("User-Agent", c.userAgent)
-	request.Header.Set("Accept", "application/json")
+	request.Header.Set("Accept", cmp.Or(x.accept, "application/json"))
 	if call.Body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}

@@ -51,10 +51,12 @@ type Request struct {
 type Reply struct {
 	Status int    // 0 is 200
 	Body   []byte // JSON; nil is {}
+	// Type is the Content-Type, "" for JSON. With another one there is a Stream.
+	Type string
 
 	// Stream, when it is not nil, writes the body piece by piece in place of Body, so that a large one is never held whole. It runs
-	// after Handle, on the same goroutine. When it fails, what it has written must be no valid JSON: then the peer knows that it has
-	// not got all.
+	// after Handle, on the same goroutine, unless the reply is thrown away. When it fails, what it has written must not be a whole body
+	// of its type: then the peer knows that it has not got all.
 	Stream func(w io.Writer) error
 }
 

@@ -3,6 +3,7 @@
 package transport
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"errors"
@@ -195,7 +196,7 @@ func (s *Server) write(w http.ResponseWriter, reply Reply) int {
 		reply.Body = []byte("{}")
 	}
 	header := w.Header()
-	header.Set("Content-Type", "application/json")
+	header.Set("Content-Type", cmp.Or(reply.Type, "application/json"))
 	if reply.Stream != nil {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.limits.WriteTime))
 		w.WriteHeader(reply.Status)

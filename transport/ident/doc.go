@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package ident holds Matrix identifiers: server names, user, room and event ids, aliases and key ids.
+// Package ident holds Matrix identifiers: server names, user, room, event and media ids, aliases and key ids.
 //
 // A value of one of these types is made by its Parse function from anything that came from outside; a conversion is for
 // literals and for what the store gives back. After that every layer may rely on the grammar.

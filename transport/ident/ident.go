@@ -34,6 +34,17 @@ type RoomAlias string
 // KeyID names a signing key, "ed25519:version".
 type KeyID string
 
+// MediaID names content within the server that has it: "mxc://server/id".
+type MediaID string
+
+// ParseMediaID accepts 1 to 255 of A-Z a-z 0-9 _ - (M-83): what is accepted is no path to anywhere else.
+func ParseMediaID(s string) (MediaID, error) {
+	if s == "" || len(s) > MaxLength || !isBase64URL(s) {
+		return "", invalid("media id", s, "not 1 to 255 of A-Z a-z 0-9 _ -")
+	}
+	return MediaID(s), nil
+}
+
 // ParseUserID accepts every user id that an event may carry, the historical ones included: any code points but ':' and NUL
 // in the localpart, which may be empty.
 func ParseUserID(s string) (UserID, error) {

@@ -102,6 +102,18 @@ func TestParseEventIDAndKeyID(t *testing.T) {
 	}
 }
 
+// M-83: an id of media is no path.
+func TestParseMediaID(t *testing.T) {
+	for text, good := range map[string]bool{
+		"abc_DEF-09": true, "-": true, strings.Repeat("a", 255): true, strings.Repeat("a", 256): false, "": false, "..": false, "a/b": false, "a.b": false,
+		"a%2fb": false, "a b": false, "é": false, "a\x00": false, "a\\b": false, "a@b": false, "a[b": false,
+	} {
+		if id, err := ident.ParseMediaID(text); (err == nil) != good || good && string(id) != text {
+			t.Errorf("ParseMediaID(%q) = %q, %v", text, id, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"@a:b", "!a:b", "!:", "$x", "#a:[::1]:80", "a:80", "[::1", "\xff"} {
 		f.Add(s)
