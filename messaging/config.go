@@ -71,6 +71,9 @@ type Config struct {
 	// Core is what the homeserver itself has and does: profiles, devices, media. What it leaves out is answered as the specification
 	// says of a feature that is not there.
 	Core Core
+	// CoreOf makes it in place of Core, for one that needs the server: its file, its engine, its calls. The server that it is given
+	// has all layers and answers nobody yet; calls of it have to wait until Open has returned.
+	CoreOf func(*Server) (Core, error)
 	// Annex is the homeserver's own tables in the file of DataDir; see Server.Store.
 	Annex persistence.Annex
 
@@ -127,6 +130,9 @@ func (c Config) validate() (ident.ServerName, error) {
 	}
 	if c.TLS != nil && len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
 		fault("TLS: has no certificate")
+	}
+	if c.Core != (Core{}) && c.CoreOf != nil {
+		fault("Core and CoreOf are both given")
 	}
 	if err := errors.Join(faults...); err != nil {
 		return "", fmt.Errorf("configuration: %w", err)

@@ -87,6 +87,11 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
+	if cfg.CoreOf != nil {
+		if s.core, err = cfg.CoreOf(s); err != nil {
+			return fmt.Errorf("core: %w", err)
+		}
+	}
 	inbox := transaction.NewInbox(transaction.InboxConfig{
 		Self: s.self, Store: s.store, PDUs: s.engine, Rooms: s.engine, Trace: cfg.Trace,
 		Heard: func(server ident.ServerName) { outbox.Heard(server); asked.Heard(server) },

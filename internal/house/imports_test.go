@@ -47,6 +47,8 @@ homeserver/api/apitest  < homeserver/api+
 homeserver/stream       < persistence+
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
 homeserver/push         < homeserver/accountdata+ transport/canonicaljson
+homeserver/accounts     < homeserver/api+ homeserver/stream+ golang.org/x/crypto/argon2
+homeserver              < messaging+ homeserver/accounts+
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package homeserver
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+
+	"github.com/strata-matrix/strata/homeserver/accounts"
+	"github.com/strata-matrix/strata/messaging"
+)
+
+// Config is what a homeserver is made of. The zero value of all but Messaging is the sensible default.
+type Config struct {
+	// Messaging is the server's name, files and ways to other servers. Core, CoreOf and Annex are the homeserver's own.
+	Messaging messaging.Config
+	// Accounts says who may have one. By default nobody can register, and nothing is limited.
+	Accounts accounts.Policy
+	// PasswordCost is what hashing a password takes; the zero value is accounts.DefaultCost.
+	PasswordCost accounts.Cost
+	// PublicBaseURL is where clients reach this server, told to those that know its name only; "" for what this server cannot tell.
+	PublicBaseURL string
+}
+
+// complete puts defaults in and finds what is wrong.
+func (c *Config) complete() error {
+	if c.PasswordCost == (accounts.Cost{}) {
+		c.PasswordCost = accounts.DefaultCost()
+	}
+	if c.Messaging.CoreOf != nil || c.Messaging.Core != (messaging.Core{}) || c.Messaging.Annex.Name != "" {
+		return errors.New("configuration: Messaging: Core, CoreOf and Annex are the homeserver's own")
+	}
+	if c.PublicBaseURL != "" {
+		if base, err := url.Parse(c.PublicBaseURL); err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
+			return fmt.Errorf("configuration: PublicBaseURL: %q is no URL of a server", c.PublicBaseURL)
+		}
+	}
+	return nil
+}

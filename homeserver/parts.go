@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package homeserver
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/strata-matrix/strata/homeserver/accounts"
+	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/homeserver/stream"
+	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/persistence"
+)
+
+// annex is the tables of all parts.
+func annex() persistence.Annex {
+	return persistence.Annex{Name: "hs", Steps: []string{strings.Join([]string{
+		stream.Schema,
+		accounts.Schema,
+	}, "\n")}}
+}
+
+// parts are what a homeserver is made of, complete.
+type parts struct {
+	core   messaging.Core // what other servers ask for
+	routes []api.Route    // what clients ask for
+	tokens api.Tokens
+	loops  []loop // what is done meanwhile
+}
+
+// loop runs until its context ends; an error ends the server.
+type loop struct {
+	name string
+	run  func(context.Context) error
+}
+
+// assemble makes all parts, each of what stands before it.
+func assemble(cfg Config, server *messaging.Server) (parts, error) {
+	self, store := server.Name(), server.Store()
+	passwords := accounts.NewPasswords(cfg.PasswordCost)
+	interactive := accounts.NewInteractive(accounts.InteractiveConfig{
+		Self: self, Store: store, Passwords: passwords, Rate: cfg.Accounts.Logins,
+	})
+	users := accounts.New(accounts.Config{
+		Self: self, Store: store, Passwords: passwords, Interactive: interactive, Policy: cfg.Accounts,
+		Witnesses: []accounts.Witness{},
+	})
+	return parts{
+		core: messaging.Core{},
+		routes: slices.Concat(
+			discovery(cfg),
+			users.Routes(),
+		),
+		tokens: users,
+		loops:  []loop{},
+	}, nil
+}
