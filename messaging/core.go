@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -16,10 +17,23 @@ type Core struct {
 	Profiles Profiles
 	// Media is our content, which other servers may have (E-34, E-35).
 	Media Media
+	// Invites is told of invitations and knocks (E-16, E-20, E-21). Without it nobody of ours can be invited from outside.
+	Invites Invites
 }
 
 // Profiles is a homeserver's profiles.
 type Profiles interface {
 	// Profile gives the fields of a user of ours, in JSON by their names; found is false when there is no such user.
 	Profile(ctx context.Context, user ident.UserID) (fields map[string]json.RawMessage, found bool, err error)
+}
+
+// Invites is what a homeserver has to do with users of ours who stand outside of a room that this server is not in. In a room that it is
+// in, an invitation or a knock is an event like any other, and comes by Subscribe.
+type Invites interface {
+	// MayInvite says whether a user of ours takes an invitation: nil, ErrInviteRefused also when there is no such user, or
+	// ErrInviteBlocked (M-37). It is asked about invitations by our own users too.
+	MayInvite(ctx context.Context, inviter, invitee ident.UserID, room ident.RoomID) error
+	// Changed tells how a user of ours stands to a room from now on. It runs in the job that makes it so, and what it stores is durable
+	// with it: no network and no waiting in there. The same is told once.
+	Changed(tx *persistence.Tx, s Standing) error
 }

@@ -110,7 +110,7 @@ func (room CreateRoom) states(version *event.Version) []State {
 		rule = "public"
 	}
 	first := []State{
-		{Type: "m.room.member", Key: string(room.Creator), Content: membershipContent("join")},
+		{Type: "m.room.member", Key: string(room.Creator), Content: map[string]string{"membership": "join"}},
 		{Type: "m.room.power_levels", Content: room.powerLevels(version)},
 		{Type: "m.room.join_rules", Content: map[string]string{"join_rule": rule}},
 		{Type: "m.room.history_visibility", Content: map[string]string{"history_visibility": "shared"}},
@@ -123,10 +123,6 @@ func (room CreateRoom) states(version *event.Version) []State {
 		last = append(last, State{Type: "m.room.topic", Content: map[string]string{"topic": room.Topic}})
 	}
 	return slices.Concat(first, room.State, last)
-}
-
-func membershipContent(membership string) map[string]any {
-	return map[string]any{"membership": membership}
 }
 
 // powerLevels are those of a room in which the creator moderates. They are integers whatever the version would accept (P-36).

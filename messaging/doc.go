@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package messaging is Strata as a homeserver's core links it: rooms that are shared with other servers. Open gives a Server, which
-// is the whole stack in one value; its calls send, join and leave, its subscriptions call back with every accepted event.
+// is the whole stack in one value; its calls send, invite, join and leave, its subscriptions call back with every accepted event.
 //
 //	              the homeserver's core
-//	  CreateRoom  Send  Join  Leave        ▲ Subscribe: in order, at least once
-//	      │                                │ from a durable cursor
+//	  CreateRoom  Send  Invite             ▲ Subscribe: in order, at least once, from a durable cursor
+//	      │       Join  Leave              │ Core: asked of, and told of invitations in the job that keeps them
 //	┌─────▼──────────── Server ────────────┴──────────┐
 //	│  join, leave over others   resident's side      │     make_join  send_join
-//	│  (joiner's side)           of both              │◄──  make_leave send_leave
+//	│  (joiner's side),          of both,             │◄──  make_leave send_leave
+//	│  inviter's side            invited one's side   │     invite
 //	│        │                        │               │
 //	│  pdu.Engine ── judged, stored, current state    │
 //	│        │                        ▲               │
@@ -32,6 +33,9 @@
 // Content of other servers is opened, never held: DownloadMedia gives a reader that is bounded in size and time. Ours is the
 // homeserver's to keep; other servers get it through Core.Media.
 //
-// Not here: accounts, profiles, client sync (a homeserver's core has them); invitations, knocking and EDUs; how events are judged,
+// An invitation is signed by both servers before the room gets it. Of a user of ours who is invited to a room that this server is not
+// in, the store knows only that (outside.go): what the room shows of itself is given to the homeserver, stripped, and kept there.
+//
+// Not here: accounts, profiles, client sync (a homeserver's core has them); knocking and EDUs; how events are judged,
 // server ACLs kept and policy servers asked (pdu), and how events are delivered (transaction).
 package messaging

@@ -6,12 +6,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -25,9 +27,17 @@ import (
 // here and has conditions that the user does not meet, or nobody here may authorise; otherwise the failures of all
 // servers that were asked, in which errors.As finds the first *transport.Failure with its errcode.
 func (s *Server) Join(ctx context.Context, user ident.UserID, room ident.RoomID, via []ident.ServerName) error {
-	err := s.newcomer(user)
+	return s.JoinWith(ctx, user, room, nil, via)
+}
+
+// JoinWith is Join with what the member event is to say beside its membership: a display name, a reason; nil for nothing.
+func (s *Server) JoinWith(ctx context.Context, user ident.UserID, room ident.RoomID, content any, via []ident.ServerName) error {
+	h, err := newHandshake(room, user, "join", content)
 	if err == nil {
-		err = s.call(ctx, func(ctx context.Context) error { return s.join(ctx, user, room, via) })
+		err = s.newcomer(user)
+	}
+	if err == nil {
+		err = s.call(ctx, func(ctx context.Context) error { return s.join(ctx, h, via) })
 	}
 	if err != nil {
 		return fmt.Errorf("join %s as %s: %w", room, user, err)
@@ -36,25 +46,22 @@ func (s *Server) Join(ctx context.Context, user ident.UserID, room ident.RoomID,
 }
 
 // join waits for the room's turn: of two users who join at the same time, the second finds the room here.
-func (s *Server) join(ctx context.Context, user ident.UserID, room ident.RoomID, via []ident.ServerName) error {
-	if _, err := ident.ParseRoomID(string(room)); err != nil {
-		return err
-	}
-	release, err := s.joining.take(ctx, room)
+func (s *Server) join(ctx context.Context, h handshake, via []ident.ServerName) error {
+	release, err := s.joining.take(ctx, h.room)
 	if err != nil {
 		return err
 	}
 	defer release()
-	switch info, err := s.engine.Room(ctx, room); {
+	switch info, err := s.engine.Room(ctx, h.room); {
 	case err == nil && info.Membership == pdu.Joined:
-		if known, err := s.knowsMember(ctx, info, user); err != nil || !known {
-			return errors.Join(err, s.overResident(ctx, handshake{room: room, user: user, membership: "join"}, via))
+		if known, err := s.knowsMember(ctx, info, h.user); err != nil || !known {
+			return errors.Join(err, s.overResident(ctx, h, via))
 		}
-		return s.joinHere(ctx, user, info)
+		return s.joinHere(ctx, h, info)
 	case err != nil && !errors.Is(err, pdu.ErrUnknownRoom):
 		return err
 	}
-	return s.joinAnew(ctx, handshake{room: room, user: user, membership: "join"}, via)
+	return s.joinAnew(ctx, h, via)
 }
 
 // joinAnew joins a room that this server is not in. While one server after the other is asked the room stays known, so that what
@@ -70,7 +77,7 @@ func (s *Server) joinAnew(ctx context.Context, h handshake, via []ident.ServerNa
 		return err
 	})
 	if err == nil {
-		return nil
+		return s.store.Update(ctx, func(tx *persistence.Tx) error { return tx.ForgetOutsiders(h.room) })
 	}
 	// The room is not joined whether or not the caller still waits.
 	abandoned := s.engine.AbandonJoin(context.WithoutCancel(ctx), h.room)
@@ -110,27 +117,27 @@ func (s *Server) takeBack(ctx context.Context, h handshake, via ident.ServerName
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.alive, cancel)()
-	h.membership = "leave"
-	if err := s.leaveOver(ctx, h, via); err != nil {
+	h.membership, h.content = "leave", map[string]any{"membership": "leave"}
+	if _, err := s.leaveOver(ctx, h, via); err != nil {
 		s.traceFailed(h, via, err)
 	}
 }
 
 // joinHere joins a room that this server is in.
-func (s *Server) joinHere(ctx context.Context, user ident.UserID, room pdu.RoomInfo) error {
-	content := membershipContent("join")
-	authoriser, err := s.authoriser(ctx, room, user)
+func (s *Server) joinHere(ctx context.Context, h handshake, room pdu.RoomInfo) error {
+	content := maps.Clone(h.content)
+	authoriser, err := s.authoriser(ctx, room, h.user)
 	if err != nil {
 		return err
 	}
 	if authoriser != "" {
 		content[authoriserKey] = authoriser
 	}
-	encoded, err := encodeContent(content)
+	draft, err := draftOf(h.user, h.user, content)
 	if err != nil {
 		return err
 	}
-	_, err = s.sendDraft(ctx, room.ID, memberDraft(user, encoded))
+	_, err = s.sendDraft(ctx, room.ID, draft)
 	return err
 }
 
@@ -138,12 +145,24 @@ func (s *Server) joinHere(ctx context.Context, user ident.UserID, room pdu.RoomI
 type handshake struct {
 	room       ident.RoomID
 	user       ident.UserID
-	membership string // "join" or "leave"
+	membership string         // "join", "knock" or "leave"
+	content    map[string]any // of the member event
+}
+
+func newHandshake(room ident.RoomID, user ident.UserID, membership string, wanted any) (handshake, error) {
+	if _, err := ident.ParseRoomID(string(room)); err != nil {
+		return handshake{}, err
+	}
+	content, err := memberContent(wanted, membership)
+	return handshake{room: room, user: user, membership: membership, content: content}, err
 }
 
 // overOthers tries a handshake with one server after another (M-01).
 func (s *Server) overOthers(ctx context.Context, h handshake, via []ident.ServerName, try func(context.Context, handshake, ident.ServerName) error) error {
-	candidates := s.candidates(ctx, h.room, via)
+	candidates, err := s.candidates(ctx, h, via)
+	if err != nil {
+		return err
+	}
 	if len(candidates) == 0 {
 		return ErrNoServer
 	}
@@ -168,11 +187,19 @@ func (s *Server) traceFailed(h handshake, via ident.ServerName, err error) {
 	})
 }
 
-// candidates are the servers to ask: those named, then those that were in the room when we last were.
-func (s *Server) candidates(ctx context.Context, room ident.RoomID, via []ident.ServerName) []ident.ServerName {
-	known, err := s.engine.Servers(ctx, room)
+// candidates are the servers to ask: those named, then those that the user's invitation came from, or that took their knock, and those
+// that were in the room when we last were.
+func (s *Server) candidates(ctx context.Context, h handshake, via []ident.ServerName) ([]ident.ServerName, error) {
+	known, err := s.engine.Servers(ctx, h.room)
+	if err != nil && !errors.Is(err, pdu.ErrUnknownRoom) {
+		return nil, err
+	}
+	stood, outside, err := s.outsider(ctx, h)
 	if err != nil {
-		known = nil // a room that was never here
+		return nil, err
+	}
+	if outside {
+		known = append([]ident.ServerName{stood.Via, stood.Sender.Server()}, known...)
 	}
 	seen := map[ident.ServerName]bool{s.self: true}
 	var candidates []ident.ServerName
@@ -184,7 +211,7 @@ func (s *Server) candidates(ctx context.Context, room ident.RoomID, via []ident.
 			}
 		}
 	}
-	return candidates
+	return candidates, nil
 }
 
 // joinOver joins over one server: make_join, our event, send_join, and everything of the reply verified before the room counts

@@ -8,17 +8,28 @@ import (
 	"fmt"
 
 	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // Leave makes a user of this server leave a room, or reject an invitation or take back a knock. Where the room is here that is an
-// event like any other. Else a server in via is asked to take the leave (M-23), in turn until one does.
+// event like any other. Else a server in via, or the one that the invitation came from, is asked to take the leave (M-23), in turn until
+// one does. When none does, an invitation or a knock ends here all the same (M-25): the others may still count on it.
 //
 // Errors are those of Join.
 func (s *Server) Leave(ctx context.Context, user ident.UserID, room ident.RoomID, via ...ident.ServerName) error {
-	err := s.ours(user)
+	return s.LeaveWith(ctx, user, room, nil, via)
+}
+
+// LeaveWith is Leave with what the member event is to say beside its membership: a reason; nil for nothing.
+func (s *Server) LeaveWith(ctx context.Context, user ident.UserID, room ident.RoomID, content any, via []ident.ServerName) error {
+	h, err := newHandshake(room, user, "leave", content)
 	if err == nil {
-		err = s.call(ctx, func(ctx context.Context) error { return s.leave(ctx, user, room, via) })
+		err = s.ours(user)
+	}
+	if err == nil {
+		err = s.call(ctx, func(ctx context.Context) error { return s.leave(ctx, h, via) })
 	}
 	if err != nil {
 		return fmt.Errorf("leave %s as %s: %w", room, user, err)
@@ -26,30 +37,73 @@ func (s *Server) Leave(ctx context.Context, user ident.UserID, room ident.RoomID
 	return nil
 }
 
-func (s *Server) leave(ctx context.Context, user ident.UserID, room ident.RoomID, via []ident.ServerName) error {
-	switch info, err := s.engine.Room(ctx, room); {
+func (s *Server) leave(ctx context.Context, h handshake, via []ident.ServerName) error {
+	switch info, err := s.engine.Room(ctx, h.room); {
 	case err == nil && info.Membership == pdu.Joined:
-		if known, err := s.knowsMember(ctx, info, user); err != nil || !known {
-			return errors.Join(err, s.overResident(ctx, handshake{room: room, user: user, membership: "leave"}, via))
+		if known, err := s.knowsMember(ctx, info, h.user); err != nil || !known {
+			return errors.Join(err, s.overResident(ctx, h, via))
 		}
-		content, err := encodeContent(membershipContent("leave"))
-		if err != nil {
-			return err
-		}
-		_, err = s.sendDraft(ctx, room, memberDraft(user, content))
-		return err
+		return s.sendOwn(ctx, h)
 	case err != nil && !errors.Is(err, pdu.ErrUnknownRoom):
 		return err
 	}
-	return s.overOthers(ctx, handshake{room: room, user: user, membership: "leave"}, via, s.leaveOver)
+	return s.leaveOutside(ctx, h, via)
 }
 
-// leaveOver leaves over one server: make_leave, our event, send_leave.
-func (s *Server) leaveOver(ctx context.Context, h handshake, via ident.ServerName) error {
-	leave, err := s.makeEvent(ctx, h, via)
+// leaveOutside leaves a room that this server is not in.
+func (s *Server) leaveOutside(ctx context.Context, h handshake, via []ident.ServerName) error {
+	stood, outside, err := s.outsider(ctx, h)
 	if err != nil {
 		return err
 	}
+	asking := ctx
+	if outside {
+		var cancel context.CancelFunc
+		asking, cancel = context.WithTimeout(ctx, rejectPatience)
+		defer cancel()
+	}
+	left := Standing{Room: h.room, Version: stood.Version, User: h.user, Membership: "leave", Sender: h.user}
+	err = s.overOthers(asking, h, via, func(ctx context.Context, h handshake, via ident.ServerName) error {
+		leave, err := s.leaveOver(ctx, h, via)
+		if err == nil {
+			left.Version, left.Event = leave.Version().ID, leave
+		}
+		return err
+	})
+	if err != nil && (!outside || ctx.Err() != nil) {
+		return err
+	}
+	return s.store.Update(ctx, func(tx *persistence.Tx) error { return s.endOutside(tx, stood.Event, left) })
+}
+
+// endOutside ends an invitation or a knock, unless another has taken its place, and tells the homeserver.
+func (s *Server) endOutside(tx *persistence.Tx, ended ident.EventID, now Standing) error {
+	current, _, err := tx.Outsider(now.User, now.Room)
+	if err != nil || current.Event != ended {
+		return err
+	}
+	if err := tx.ForgetOutsider(now.User, now.Room); err != nil {
+		return err
+	}
+	return s.tellStanding(tx, now)
+}
+
+// leaveOver leaves over one server: make_leave, our event, send_leave.
+func (s *Server) leaveOver(ctx context.Context, h handshake, via ident.ServerName) (*event.Event, error) {
+	leave, err := s.makeEvent(ctx, h, via)
+	if err != nil {
+		return nil, err
+	}
 	_, err = s.sendMembership(ctx, h, via, leave)
+	return leave, err
+}
+
+// sendOwn sends a user's own member event to a room that is here.
+func (s *Server) sendOwn(ctx context.Context, h handshake) error {
+	draft, err := draftOf(h.user, h.user, h.content)
+	if err != nil {
+		return err
+	}
+	_, err = s.sendDraft(ctx, h.room, draft)
 	return err
 }

@@ -27,8 +27,27 @@ const (
 	// takeBackTimeout is for telling a server that a join which it has taken came to nothing.
 	takeBackTimeout = 30 * time.Second
 
+	// rejectPatience is how long other servers are asked to take the rejection of an invitation before it ends here only.
+	rejectPatience = 30 * time.Second
+
 	// maxCandidates is how many servers one join or leave asks. A room's alias names a handful.
 	maxCandidates = 10
+
+	// maxInviteBody is the cap in bytes of an invitation with what it shows of the room, and of what a room shows to who knocks: some ten
+	// events of mostly a few hundred bytes.
+	maxInviteBody = 1 << 20
+
+	// maxPreview is how many events a room may show to those outside: the specification names seven, and the inviter.
+	maxPreview = 50
+
+	// previewPatience is how long the keys are waited for that those are signed with: the inviter waits a minute for the answer.
+	previewPatience = 20 * time.Second
+
+	// maxInvitesVia is how many invitations of a user by one server are kept that were not answered.
+	maxInvitesVia = 200
+
+	// maxCosignatures is how many signatures are taken from a server that is to sign an invitation: one for each of its keys.
+	maxCosignatures = 8
 
 	// maxAllow is how many conditions of a restricted room are looked at (M-13). An event of 64 KiB holds some 800.
 	maxAllow = 1000

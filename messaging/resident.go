@@ -22,7 +22,8 @@ import (
 // unsigned.
 const maxEventBody = 256 << 10
 
-// routes are the endpoints of this package: a resident's side of joining and leaving (E-14, E-15, E-18, E-19), and profiles (E-29).
+// routes are the endpoints of this package: a resident's side of joining and leaving (E-14, E-15, E-18, E-19), invitations of our users
+// (E-20, E-21), and profiles (E-29).
 // The first versions of send_join and send_leave are gone from the specification and not served.
 func (s *Server) routes() []transport.Route {
 	const v1, v2 = "/_matrix/federation/v1/", "/_matrix/federation/v2/"
@@ -31,6 +32,8 @@ func (s *Server) routes() []transport.Route {
 		{Method: http.MethodPut, Pattern: v2 + "send_join/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptJoin},
 		{Method: http.MethodGet, Pattern: v1 + "make_leave/:roomID/:userID", Handle: s.makeLeave},
 		{Method: http.MethodPut, Pattern: v2 + "send_leave/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptLeave},
+		{Method: http.MethodPut, Pattern: v1 + "invite/:roomID/:eventID", MaxBody: maxInviteBody, Handle: s.acceptInviteV1},
+		{Method: http.MethodPut, Pattern: v2 + "invite/:roomID/:eventID", MaxBody: maxInviteBody, Handle: s.acceptInvite},
 		{Method: http.MethodGet, Pattern: v1 + "query/profile", Handle: s.queryProfile},
 	}...)
 }
@@ -55,7 +58,7 @@ func (s *Server) makeJoin(ctx context.Context, r *transport.Request) (transport.
 			Message: "the room's version is not among those offered", Extra: map[string]any{"room_version": room.Version.ID},
 		}
 	}
-	content := membershipContent("join")
+	content := map[string]any{"membership": "join"}
 	authoriser, err := s.authoriser(ctx, room, user)
 	if err != nil {
 		return transport.Reply{}, err
@@ -76,16 +79,16 @@ func (s *Server) makeLeave(ctx context.Context, r *transport.Request) (transport
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	return s.template(ctx, room.ID, user, membershipContent("leave"))
+	return s.template(ctx, room.ID, user, map[string]any{"membership": "leave"})
 }
 
 // template has the engine make the unsigned event. What the rules of the room refuse, it refuses.
 func (s *Server) template(ctx context.Context, room ident.RoomID, user ident.UserID, content map[string]any) (transport.Reply, error) {
-	encoded, err := encodeContent(content)
+	draft, err := draftOf(user, user, content)
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	template, version, err := s.engine.Template(ctx, room, memberDraft(user, encoded))
+	template, version, err := s.engine.Template(ctx, room, draft)
 	if err != nil {
 		return transport.Reply{}, err
 	}

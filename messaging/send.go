@@ -83,9 +83,3 @@ func encodeContent(content any) ([]byte, error) {
 	}
 	return encoded, nil
 }
-
-// memberDraft is the draft of a user's own member event.
-func memberDraft(user ident.UserID, content []byte) pdu.Draft {
-	key := string(user)
-	return pdu.Draft{Type: "m.room.member", StateKey: &key, Content: content, Sender: user}
-}

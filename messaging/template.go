@@ -5,6 +5,7 @@ package messaging
 import (
 	"errors"
 	"fmt"
+	"maps"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
@@ -13,6 +14,9 @@ import (
 
 // authoriserKey is the member of a join's content that names who let the user into a restricted room (P-45).
 const authoriserKey = "join_authorised_via_users_server"
+
+// thirdPartyKey is the member of an invitation's content that names the third-party invite which it redeems (P-46).
+const thirdPartyKey = "third_party_invite"
 
 // accept verifies the answer to a make_join or make_leave and takes over what a resident may decide: where the event stands in
 // the room, and who authorised it. Everything else we say ourselves, since it is we who sign it (M-03, M-04): a template with
@@ -40,7 +44,7 @@ func (h handshake) accept(body []byte, via, self ident.ServerName) (*event.Versi
 	if offered.Depth < 1 || offered.Depth > version.MaxDepth {
 		return nil, event.Proto{}, fmt.Errorf("the event's depth is %d (P-05)", offered.Depth)
 	}
-	content, err := h.content(version, template, via, self)
+	content, err := h.contentOf(version, template, via, self)
 	if err != nil {
 		return nil, event.Proto{}, err
 	}
@@ -89,10 +93,10 @@ func (h handshake) verify(template canonicaljson.Value) error {
 	return nil
 }
 
-// content is ours but for the user who authorises a restricted join: one of the server that answers, for only it can sign for
+// contentOf is ours but for the user who authorises a restricted join: one of the server that answers, for only it can sign for
 // them (M-14).
-func (h handshake) content(version *event.Version, template canonicaljson.Value, via, self ident.ServerName) ([]byte, error) {
-	content := membershipContent(h.membership)
+func (h handshake) contentOf(version *event.Version, template canonicaljson.Value, via, self ident.ServerName) ([]byte, error) {
+	content := maps.Clone(h.content)
 	authoriser := template.Get("content").Get(authoriserKey)
 	if h.membership == "join" && version.Restricted && authoriser.Kind() != canonicaljson.Invalid {
 		text, _ := authoriser.Text()

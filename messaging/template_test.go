@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	joining = handshake{room: "!r:a.example", user: "@bob:b.example", membership: "join"}
+	joining = handshake{room: "!r:a.example", user: "@bob:b.example", membership: "join", content: map[string]any{"membership": "join"}}
 
 	// What Synapse answers a make_join of room version 10 with, but for ids.
 	makeJoinAnswer = `{"room_version":"10","event":{"auth_events":["$create","$power","$rules"],"content":{"membership":"join",

@@ -197,12 +197,11 @@ func (b *batch) proto(d Draft) (event.Proto, state.Root, error) {
 	return p, before, nil
 }
 
-// accept judges an event that someone waits for, adds it to the room and queues it for the other servers but from, who has
-// it. Unless the event is accepted, nothing is changed.
-func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
+// judgeOwn judges an event that someone waits for, and changes nothing. *NotAllowed when it is not accepted.
+func (b *batch) judgeOwn(e *event.Event, from ident.ServerName) (*record, Verdict, error) {
 	own := &record{room: b.head.nid, event: e, redacted: e.HashMismatch()}
 	if r, err := b.record(e.ID()); err != nil {
-		return nil, err
+		return nil, Verdict{}, err
 	} else if r != nil {
 		own.nid, own.rewritten = r.nid, r.by == "" // it was staged on another way
 		if b.restored[e.ID()] = r.reduced() && !own.redacted; r.by != "" {
@@ -217,10 +216,20 @@ func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
 		v.Origin, v.Via = from, arrivedAsRequest
 	}
 	if err := b.judge(own, &v); err != nil {
-		return nil, err
+		return nil, Verdict{}, err
 	}
 	if own.outcome != Accepted {
-		return nil, errors.Join(b.explain(own, &v), &NotAllowed{v})
+		return nil, Verdict{}, errors.Join(b.explain(own, &v), &NotAllowed{v})
+	}
+	return own, v, nil
+}
+
+// accept judges an event that someone waits for, adds it to the room and queues it for the other servers but from, who has
+// it. Unless the event is accepted, nothing is changed.
+func (b *batch) accept(e *event.Event, from ident.ServerName) (*record, error) {
+	own, v, err := b.judgeOwn(e, from)
+	if err != nil {
+		return nil, err
 	}
 	if err := b.countMembers(); err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ var schema = []string{
 	keysSchema,
 	sightingsSchema,
 	roomsSchema,
+	outsidersSchema,
 	gapsSchema,
 	eventsSchema,
 	timelineSchema,

@@ -144,6 +144,19 @@ func VerifySignatures(ctx context.Context, events []*Event, source KeySource) []
 	return verdicts
 }
 
+// VerifySignatureOf verifies what one server signed, whether the event needs it or not; otherwise as VerifySignatures.
+func VerifySignatureOf(ctx context.Context, server ident.ServerName, e *Event, source KeySource) error {
+	w := borrow()
+	message, root := w.redacted(e, false)
+	var b batch
+	c := b.claim(e, server, root.Get("signatures").Get(string(server)), message)
+	w.giveBack()
+	if err := b.verify(ctx, source); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoKey, err)
+	}
+	return b.judgeClaim(c)
+}
+
 // verification is one event's part of a batch.
 type verification struct {
 	all, any []claim

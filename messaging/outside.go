@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package messaging
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Standing is how a user of ours stands to a room that this server is not in. Once it is in the room, the state of that says so, and
+// nothing is told of those who were outside.
+type Standing struct {
+	Room       ident.RoomID
+	Version    string // of the room
+	User       ident.UserID
+	Membership string       // "invite", "knock", "leave" or "ban"
+	Sender     ident.UserID // who made it so: the user, or who invited or removed them
+
+	// Event is the member event, nil of a leave that no server of the room could be told (M-25).
+	Event *event.Event
+	// State is what the room shows of itself, for an invitation or a knock: stripped events (M-35), the last of which is the member event.
+	State []json.RawMessage
+}
+
+// strip is what clients see of an event of a room that they are not in (M-35).
+func strip(e *event.Event) json.RawMessage {
+	key, _ := e.StateKey()
+	return stripped(e.Content(), string(e.Sender()), e.Type(), key)
+}
+
+func stripped(content canonicaljson.Value, sender, eventType, key string) json.RawMessage {
+	text := append([]byte(`{"content":`), content.Canonical()...)
+	text = canonicaljson.AppendString(append(text, `,"sender":`...), sender)
+	text = canonicaljson.AppendString(append(text, `,"state_key":`...), key)
+	text = canonicaljson.AppendString(append(text, `,"type":`...), eventType)
+	return append(text, '}')
+}
+
+// standOutside stores that a user is invited or knocks, and tells the homeserver in the same job. What comes again is not told again.
+func (s *Server) standOutside(ctx context.Context, e *event.Event, via ident.ServerName, state []json.RawMessage) error {
+	member, _ := e.Membership()
+	user, _ := e.StateKey()
+	now := persistence.Outsider{
+		User: ident.UserID(user), Room: e.RoomID(), Version: e.Version().ID, Membership: member.Membership, Event: e.ID(),
+		Sender: e.Sender(), Via: via, Since: time.Now().UnixMilli(),
+	}
+	err := s.store.Update(ctx, func(tx *persistence.Tx) error {
+		before, _, err := tx.Outsider(now.User, now.Room)
+		if err != nil || before.Event == now.Event {
+			return err
+		}
+		if err := s.mayStand(tx, now); err != nil {
+			return err
+		}
+		if err := tx.PutOutsider(now); err != nil {
+			return err
+		}
+		return s.tellStanding(tx, Standing{
+			Room: now.Room, Version: now.Version, User: now.User, Membership: now.Membership, Sender: now.Sender, Event: e,
+			State: append(state, strip(e)),
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("store %s of %s to %s: %w", now.Membership, now.User, now.Room, err)
+	}
+	return nil
+}
+
+// mayStand refuses an invitation of a server that has invited the user to too many rooms.
+func (s *Server) mayStand(tx *persistence.Tx, o persistence.Outsider) error {
+	if o.Membership != "invite" {
+		return nil
+	}
+	n, err := tx.InvitedVia(o.User, o.Via, maxInvitesVia)
+	if err == nil && n >= maxInvitesVia {
+		return forbidden("%s has not answered %d invitations of yours", o.User, n)
+	}
+	return err
+}
+
+// outsider is how the user of a handshake stands to its room, if they stand outside of it.
+func (s *Server) outsider(ctx context.Context, h handshake) (o persistence.Outsider, found bool, err error) {
+	err = s.store.View(ctx, func(tx *persistence.Tx) error {
+		o, found, err = tx.Outsider(h.user, h.room)
+		return err
+	})
+	return o, found, err
+}
+
+func (s *Server) tellStanding(tx *persistence.Tx, standing Standing) error {
+	if s.core.Invites == nil {
+		return nil
+	}
+	return s.core.Invites.Changed(tx, standing)
+}
