@@ -28,7 +28,8 @@
 // asked about at the time some accept and others do not.
 //
 // Honest servers may ail: take transactions slowly, or without being able to say so, answer nonsense, or never take certain events,
-// which then have to come to them in another way.
+// which then have to come to them in another way. They may be stock, and not know how to be asked for what somebody missed: whoever is
+// back after long asks all of them, and what it is given on demand is held to the same rules as what is sent.
 //
 // A scenario is a page of text; see Parse for its language. One of them is made up anew by each seed (see ByChance). At its end the network becomes calm, everything under way ends, and
 // each server says one last thing, so that all have seen the same. Then the invariants are judged, by what the servers' files

@@ -149,19 +149,23 @@ func (u uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	n := u.network
 	m.fate, m.replays = n.draw(m)
-	defer n.links.Begin(m.from, m.to, r.Method, r.URL.Path, m.body)()
+	defer n.links.Begin(m.from, m.to, r.Method, r.URL, m.body)()
 	replies := make(chan reply, 1)
 	n.fly(func() { n.carry(m, replies) })
 	if m.fate.Again > 0 {
 		n.fly(func() {
 			time.Sleep(m.fate.There + m.fate.Again)
-			n.timeline.Add(m.from, "%s, the second time: %s", m, n.serve(m).String())
+			answer := n.serve(m)
+			n.links.Give(m.to, m.from, answer.given)()
+			n.timeline.Add(m.from, "%s, the second time: %s", m, answer)
 		})
 	}
 	for _, after := range m.replays {
 		n.flights.Go(func() { // nobody waits for it
 			time.Sleep(m.fate.There + after)
-			n.timeline.Add(m.from, "%s, replayed: %s", m, n.serve(m).String())
+			answer := n.serve(m)
+			n.links.Give(m.to, m.from, answer.given)()
+			n.timeline.Add(m.from, "%s, replayed: %s", m, answer)
 		})
 	}
 	select {
@@ -176,6 +180,7 @@ func (u uplink) RoundTrip(r *http.Request) (*http.Response, error) {
 type reply struct {
 	response *http.Response
 	err      error
+	given    []byte // what the server says to one who asks for what it missed
 }
 
 func (r reply) String() string {
@@ -230,6 +235,7 @@ func (n *Network) carry(m *message, replies chan<- reply) {
 		return
 	}
 	answer := n.serve(m)
+	defer n.links.Give(m.to, m.from, answer.given)()
 	time.Sleep(m.fate.Back)
 	if m.fate.Unanswered || !n.connected(m.from, m.to) {
 		lose("reply " + answer.String())
@@ -277,7 +283,11 @@ func (n *Network) handle(life *Life, m *message) reply {
 	if a.open {
 		response.Body, response.ContentLength = drip{m.request.Context().Done()}, -1
 	}
-	return reply{response: response}
+	answered := reply{response: response}
+	if m.request.URL.Path == pullPath && response.StatusCode == http.StatusOK {
+		answered.given = a.Body.Bytes()
+	}
+	return answered
 }
 
 // Faults is what went wrong on the links, in words.

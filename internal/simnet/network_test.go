@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -110,50 +111,101 @@ func TestFatesReplay(t *testing.T) {
 }
 
 func TestLedger(t *testing.T) {
-	const send, other = "/_matrix/federation/v1/send/", "/_matrix/federation/v1/make_join/x"
+	const send, other, pull = "/_matrix/federation/v1/send/", "/_matrix/federation/v1/make_join/x", "/_matrix/federation/unstable/io.github.strata-matrix.since/pull"
 	pdus := func(events string) []byte { return []byte(`{"pdus":[` + events + `]}`) }
+	at := func(address string) *url.URL {
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	given := func(txn, events string) []byte {
+		return []byte(`{"transaction":` + string(pdus(events)) + `,"transaction_id":"` + txn + `"}`)
+	}
 	for _, test := range []struct {
 		name string
 		do   func(l *simnet.Ledger)
 		want int
 	}{
 		{"one after the other", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(""))()
-			l.Begin("a", "b", http.MethodPut, send+"2", pdus(""))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))()
+			l.Begin("a", "b", http.MethodPut, at(send+"2"), pdus(""))()
 		}, 0},
 		{"again with the same bytes", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(""))()
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(""))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))()
 		}, 0},
 		{"again with other bytes", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(""))()
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(`{}`))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(`{}`))()
 		}, 1},
 		{"two in flight", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(""))
-			l.Begin("a", "b", http.MethodPut, send+"2", pdus(""))
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))
+			l.Begin("a", "b", http.MethodPut, at(send+"2"), pdus(""))
 		}, 1},
 		{"two in flight to two servers", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(""))
-			l.Begin("a", "c", http.MethodPut, send+"2", pdus(""))
-			l.Begin("b", "a", http.MethodPut, send+"3", pdus(""))
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))
+			l.Begin("a", "c", http.MethodPut, at(send+"2"), pdus(""))
+			l.Begin("b", "a", http.MethodPut, at(send+"3"), pdus(""))
 		}, 0},
 		{"a transaction and something else", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(""))
-			l.Begin("a", "b", http.MethodGet, other, nil)
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))
+			l.Begin("a", "b", http.MethodGet, at(other), nil)
 		}, 0},
 		{"own events out of order", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":2}`))()
-			l.Begin("a", "b", http.MethodPut, send+"2", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1}`))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":2}`))()
+			l.Begin("a", "b", http.MethodPut, at(send+"2"), pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1}`))()
 		}, 1},
 		{"an own event again, behind newer ones", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1},{"room_id":"!r","sender":"@u:a","origin_server_ts":2}`))()
-			l.Begin("a", "b", http.MethodPut, send+"2", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1}`))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1},{"room_id":"!r","sender":"@u:a","origin_server_ts":2}`))()
+			l.Begin("a", "b", http.MethodPut, at(send+"2"), pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":1}`))()
 		}, 0},
 		{"others' events, and those of another room, in any order", func(l *simnet.Ledger) {
-			l.Begin("a", "b", http.MethodPut, send+"1", pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":2},{"room_id":"!r","sender":"@u:c","origin_server_ts":1}`))()
-			l.Begin("a", "b", http.MethodPut, send+"2", pdus(`{"room_id":"!s","sender":"@u:a","origin_server_ts":1}`))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":2},{"room_id":"!r","sender":"@u:c","origin_server_ts":1}`))()
+			l.Begin("a", "b", http.MethodPut, at(send+"2"), pdus(`{"room_id":"!s","sender":"@u:a","origin_server_ts":1}`))()
 		}, 0},
+		{"pulled one after the other, the first given twice", func(l *simnet.Ledger) {
+			first := l.Give("a", "b", given("1", ""))
+			l.Give("a", "b", given("1", ""))()
+			first()
+			l.Begin("b", "a", http.MethodGet, at(pull+"?after=1"), nil)()
+			l.Give("a", "b", given("2", ""))()
+			l.Begin("b", "a", http.MethodGet, at(pull+"?after=2"), nil)()
+			l.Give("a", "b", []byte(`{}`))()
+		}, 0},
+		{"pulled, and given again although the next question is on its way", func(l *simnet.Ledger) {
+			l.Give("a", "b", given("1", ""))()
+			l.Begin("b", "a", http.MethodGet, at(pull+"?after=1"), nil)()
+			l.Give("a", "b", given("1", ""))()
+			l.Give("a", "b", given("2", ""))()
+		}, 0},
+		{"pulled with an answer that is lost, and sent", func(l *simnet.Ledger) {
+			l.Give("a", "b", given("1", "{}"))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus("{}"))()
+			l.Begin("a", "b", http.MethodPut, at(send+"2"), pdus(""))()
+		}, 0},
+		{"pulled, and sent with other bytes", func(l *simnet.Ledger) {
+			l.Give("a", "b", given("1", ""))()
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus("{}"))()
+		}, 1},
+		{"sent while it is pulled", func(l *simnet.Ledger) {
+			l.Give("a", "b", given("1", ""))
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))()
+		}, 1},
+		{"pulled while it is sent", func(l *simnet.Ledger) {
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(""))
+			l.Give("a", "b", given("1", ""))()
+		}, 1},
+		{"followed by another although nobody said that it was there", func(l *simnet.Ledger) {
+			l.Give("a", "b", given("1", ""))()
+			l.Begin("b", "a", http.MethodGet, at(pull+"?after=0"), nil)()
+			l.Give("a", "b", given("2", ""))()
+		}, 1},
+		{"pulled out of order", func(l *simnet.Ledger) {
+			l.Begin("a", "b", http.MethodPut, at(send+"1"), pdus(`{"room_id":"!r","sender":"@u:a","origin_server_ts":2}`))()
+			l.Give("a", "b", given("2", `{"room_id":"!r","sender":"@u:a","origin_server_ts":1}`))()
+		}, 1},
 	} {
 		l := simnet.NewLedger()
 		test.do(l)

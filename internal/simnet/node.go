@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -23,9 +21,6 @@ import (
 )
 
 var errCrash = errors.New("the simulation killed the process")
-
-// pullPath is where servers that were away ask for what they missed.
-const pullPath = "/_matrix/federation/unstable/io.github.strata-matrix.since/"
 
 // maxPause is the longest that a server stays down after a crash.
 const maxPause = 90 * time.Second
@@ -107,23 +102,6 @@ func (n *node) keep() {
 	}
 }
 
-// takeAway gives how much longer the coming pause is, and makes the one after it as long as usual.
-func (n *node) takeAway() time.Duration {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	away := n.away
-	n.away = 0
-	return away
-}
-
-// leave ends the present life in an orderly way and has the next begin much later.
-func (n *node) leave(away time.Duration) {
-	n.mu.Lock()
-	n.away = away
-	n.mu.Unlock()
-	n.close(false)
-}
-
 // live is one life, from opening to closing. It reports whether there is another.
 func (n *node) live() (again bool) {
 	life := &Life{}
@@ -195,17 +173,6 @@ func (n *node) run(number int, life *Life, server *messaging.Server) (again bool
 	}
 	n.world.Timeline.Add(string(n.name), "DOWN")
 	return !stay
-}
-
-// withoutPull is a server that does not know our own endpoint.
-func withoutPull(known http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, pullPath) {
-			http.Error(w, `{"errcode":"M_UNRECOGNIZED","error":"unknown endpoint"}`, http.StatusNotFound)
-			return
-		}
-		known.ServeHTTP(w, r)
-	})
 }
 
 // atCommit runs on the store's goroutine.

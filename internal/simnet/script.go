@@ -58,6 +58,7 @@ type Step struct {
 //	wait                             until everyone has done what they were told
 //	settle                           and the network is quiet
 //	expect b ban                     at the end: join, leave or ban
+//	stock b                          b knows nothing but the specification: it cannot be asked for what one missed
 //	police p                         p is a policy server, which signs what it is asked to sign; or refuses d: but not what d makes
 //
 //	a creates                        the room, of the version that the seed says
@@ -71,7 +72,7 @@ type Step struct {
 //	a veils                          the room's history from here on: who was not there is not to see it
 //	b rotates 30s                    its signing key: the new one is published so long before it signs; or now
 //	b leaves
-//	b restarts                       orderly, between two things that it does
+//	b restarts                       orderly, between two things that it does; or 2h: and is back so much later
 //
 // Users do one thing after the other, and all of them at the same time. Servers may be hostile: see parseLiar.
 func Parse(text string) (*Script, error) {
@@ -110,7 +111,7 @@ var (
 		"faults": (*Script).parseFaults, "calm": (*Script).parseCalm, "callbacks": (*Script).parseCallbacks,
 		"cut": (*Script).parseCut, "sever": (*Script).parseSever, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
 		"wait": (*Script).parseWait, "settle": (*Script).parseSettle, "expect": (*Script).parseExpect, "liar": (*Script).parseLiar,
-		"ail": (*Script).parseAil, "cure": (*Script).parseCure, "police": (*Script).parsePolice,
+		"ail": (*Script).parseAil, "cure": (*Script).parseCure, "police": (*Script).parsePolice, "stock": (*Script).parseStock,
 	}
 	userVerbs = map[string]func(*Script, []string) (func(*actor), error){
 		"creates": (*Script).parseCreates, "joins": (*Script).parseJoins, "join": (*Script).parseJoins,
@@ -367,11 +368,4 @@ func (s *Script) parseEmpowers(words []string) (func(*actor), error) {
 func (s *Script) parseLeaves(words []string) (func(*actor), error) {
 	s.Revokes = true
 	return (*actor).leave, none(words)
-}
-
-func (s *Script) parseRestarts(words []string) (func(*actor), error) {
-	return func(a *actor) {
-		a.breathe()
-		a.node.close(false)
-	}, none(words)
 }
