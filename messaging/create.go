@@ -3,6 +3,7 @@
 package messaging
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
-	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -38,13 +38,43 @@ type State struct {
 
 // CreateRoom creates a room with its creator in it, in the order that the client-server API gives (M-111): create, the creator's
 // join, power levels, join rules, history visibility, the given state, name, topic.
-func (s *Server) CreateRoom(ctx context.Context, room CreateRoom) (id ident.RoomID, err error) {
-	version, content, drafts, err := s.draftRoom(room)
+func (s *Server) CreateRoom(ctx context.Context, room CreateRoom) (ident.RoomID, error) {
+	founding, err := room.founding()
 	if err != nil {
 		return "", fmt.Errorf("create room: %w", err)
 	}
+	return s.FoundRoom(ctx, founding)
+}
+
+// Founding is a room given by its first events: what CreateRoom makes of its argument, and a homeserver of what a client asks for.
+type Founding struct {
+	Creator ident.UserID // of this server
+	Version string       // as in CreateRoom
+	// Content is that of the create event but for what the room version fills in: room_version, and creator up to version 10.
+	Content any
+	// First are the events that follow, in order, each by the creator. The creator's join is the first of them.
+	First []pdu.Draft
+}
+
+// FoundRoom creates a room of exactly these events: all of them, or there is no room. A *pdu.NotAllowed says which the rules refuse.
+func (s *Server) FoundRoom(ctx context.Context, f Founding) (id ident.RoomID, err error) {
+	version, err := foundingVersion(f.Version)
+	if err == nil {
+		err = s.newcomer(f.Creator)
+	}
+	if err != nil {
+		return "", fmt.Errorf("create room: %w", err)
+	}
+	content, err := encodeContent(f.Content)
+	if err != nil {
+		return "", fmt.Errorf("create room: %w", err)
+	}
+	drafts := slices.Clone(f.First)
+	for i := range drafts {
+		drafts[i].Sender = f.Creator
+	}
 	err = s.call(ctx, func(ctx context.Context) error {
-		id, _, err = s.engine.CreateRoom(ctx, version.ID, room.Creator, content, drafts)
+		id, _, err = s.engine.CreateRoom(ctx, version.ID, f.Creator, content, drafts)
 		return err
 	})
 	if err != nil {
@@ -53,35 +83,36 @@ func (s *Server) CreateRoom(ctx context.Context, room CreateRoom) (id ident.Room
 	return id, nil
 }
 
-// draftRoom makes the content of the create event and the drafts of what follows.
-func (s *Server) draftRoom(room CreateRoom) (*event.Version, []byte, []pdu.Draft, error) {
-	if err := s.newcomer(room.Creator); err != nil {
-		return nil, nil, nil, err
-	}
-	if room.Version == "" {
-		room.Version = DefaultRoomVersion
-	}
-	version, known := event.VersionOf(room.Version)
+func foundingVersion(name string) (*event.Version, error) {
+	version, known := event.VersionOf(cmp.Or(name, DefaultRoomVersion))
 	if !known {
-		return nil, nil, nil, fmt.Errorf("room version %q is not known", room.Version)
+		return nil, fmt.Errorf("room version %q is not known", name)
 	}
-	create, err := room.createContent(version)
+	return version, nil
+}
+
+// founding makes the content of the create event and the drafts of what follows.
+func (room CreateRoom) founding() (Founding, error) {
+	version, err := foundingVersion(room.Version)
 	if err != nil {
-		return nil, nil, nil, err
+		return Founding{}, err
 	}
-	var drafts []pdu.Draft
+	f := Founding{Creator: room.Creator, Version: version.ID}
+	if f.Content, err = room.createContent(version); err != nil {
+		return Founding{}, err
+	}
 	for _, state := range room.states(version) {
 		content, err := encodeContent(state.Content)
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("%s: %w", state.Type, err)
+			return Founding{}, fmt.Errorf("%s: %w", state.Type, err)
 		}
-		drafts = append(drafts, pdu.Draft{Type: state.Type, StateKey: &state.Key, Content: content, Sender: room.Creator})
+		f.First = append(f.First, pdu.Draft{Type: state.Type, StateKey: &state.Key, Content: content})
 	}
-	return version, create, drafts, nil
+	return f, nil
 }
 
 // createContent is the content of the create event but for what the engine fills in: room_version, and creator up to version 10.
-func (room CreateRoom) createContent(version *event.Version) ([]byte, error) {
+func (room CreateRoom) createContent(version *event.Version) (map[string]any, error) {
 	content := map[string]any{}
 	if room.LocalOnly {
 		content["m.federate"] = false
@@ -100,7 +131,7 @@ func (room CreateRoom) createContent(version *event.Version) ([]byte, error) {
 		}
 		content["additional_creators"] = room.AdditionalCreators
 	}
-	return canonicaljson.Marshal(content)
+	return content, nil
 }
 
 // states is the room's first state in order.
@@ -111,7 +142,7 @@ func (room CreateRoom) states(version *event.Version) []State {
 	}
 	first := []State{
 		{Type: "m.room.member", Key: string(room.Creator), Content: map[string]string{"membership": "join"}},
-		{Type: "m.room.power_levels", Content: room.powerLevels(version)},
+		{Type: "m.room.power_levels", Content: DefaultPowerLevels(version, room.Creator)},
 		{Type: "m.room.join_rules", Content: map[string]string{"join_rule": rule}},
 		{Type: "m.room.history_visibility", Content: map[string]string{"history_visibility": "shared"}},
 	}
@@ -125,11 +156,12 @@ func (room CreateRoom) states(version *event.Version) []State {
 	return slices.Concat(first, room.State, last)
 }
 
-// powerLevels are those of a room in which the creator moderates. They are integers whatever the version would accept (P-36).
-// Where creators have unlimited power anyway they must not be named, and only they may end the room.
-func (room CreateRoom) powerLevels(version *event.Version) map[string]any {
+// DefaultPowerLevels are those of a room in which the creator moderates, by member of the content. They are integers whatever the
+// version would accept (P-36). Where creators have unlimited power anyway they must not be named, and only they may end the room (R-22,
+//
+func DefaultPowerLevels(version *event.Version, creator ident.UserID) map[string]any {
 	const moderator, admin, creatorsOnly = 50, 100, 150
-	users := map[ident.UserID]int{room.Creator: admin}
+	users := map[ident.UserID]int{creator: admin}
 	tombstone := admin
 	if version.PrivilegedCreators {
 		users = map[ident.UserID]int{}

@@ -4,6 +4,7 @@ package messaging
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/strata-matrix/strata/pdu"
@@ -45,6 +46,16 @@ func (s *Server) Redact(ctx context.Context, room ident.RoomID, sender ident.Use
 	id, err := s.send(ctx, room, pdu.Draft{Type: "m.room.redaction", Redacts: target, Sender: sender}, content)
 	if err != nil {
 		return "", fmt.Errorf("redact %s in %s: %w", target, room, err)
+	}
+	return id, nil
+}
+
+// Submit sends an event that is given whole, as a homeserver has it from a client: Send, SendState and Redact are for everything else.
+// Errors: those of Send; an *event.FormatError for what is no event of the room's version.
+func (s *Server) Submit(ctx context.Context, room ident.RoomID, draft pdu.Draft) (ident.EventID, error) {
+	id, err := s.send(ctx, room, draft, json.RawMessage(draft.Content))
+	if err != nil {
+		return "", fmt.Errorf("send %s to %s: %w", draft.Type, room, err)
 	}
 	return id, nil
 }

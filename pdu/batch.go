@@ -47,9 +47,10 @@ type batch struct {
 	fetched  map[ident.EventID]bool    // staged events that nobody sent to us
 	moved    map[ident.ServerName]bool // servers whose number of members has changed
 	sends    []sending
-	effects  []effect                 // of redactions
-	unsigned []question               // staged events that wait for the policy server
-	answers  map[ident.EventID]answer // what it has answered
+	with     []func(*persistence.Tx) error // to be stored with own events, see Draft.Kept
+	effects  []effect                      // of redactions
+	unsigned []question                    // staged events that wait for the policy server
+	answers  map[ident.EventID]answer      // what it has answered
 	policy   policyAt
 	from     came                    // how events came that were not staged and have no verdict
 	origin   numbered                // the last of those servers, while the batch is stored

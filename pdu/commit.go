@@ -97,6 +97,11 @@ func (b *batch) write(tx *persistence.Tx) (released int, err error) {
 			return 0, err
 		}
 	}
+	for _, f := range b.with {
+		if err := f(tx); err != nil {
+			return 0, err
+		}
+	}
 	return released, b.writeHead(tx)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/strata-matrix/strata/pdu/auth"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
+	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -36,6 +37,7 @@ func (e *Engine) Send(ctx context.Context, id ident.RoomID, d Draft) (*event.Eve
 		r, err := b.accept(built, "")
 		if err == nil {
 			sent = r.event
+			b.keep(d, r)
 		}
 		return err
 	})
@@ -137,7 +139,18 @@ func (b *batch) send(d Draft) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	return b.accept(built, "")
+	r, err := b.accept(built, "")
+	if err == nil {
+		b.keep(d, r)
+	}
+	return r, err
+}
+
+// keep has a draft's Kept run with the job.
+func (b *batch) keep(d Draft, r *record) {
+	if d.Kept != nil {
+		b.with = append(b.with, func(tx *persistence.Tx) error { return d.Kept(tx, r.event) })
+	}
 }
 
 func (b *batch) build(d Draft) (*event.Event, error) {

@@ -50,6 +50,10 @@ type Draft struct {
 	Content  []byte // JSON object
 	Redacts  ident.EventID
 	Sender   ident.UserID
+
+	// Kept, when it is not nil, runs in the job that stores the event, with the event: what it writes is there if and only if the event
+	// is. An error of it undoes the whole job, other events of the room too: it is for faults of the store alone.
+	Kept func(*persistence.Tx, *event.Event) error
 }
 
 // Delivery is an accepted event with its place in the one sequence of this server. A redaction is delivered when it has taken

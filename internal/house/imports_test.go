@@ -45,6 +45,7 @@ messaging               < pdu+
 homeserver/api          < transport/ident trace
 homeserver/api/apitest  < homeserver/api+
 homeserver/stream       < persistence+
+homeserver/rooms        < messaging+ homeserver/api homeserver/stream
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
 homeserver/push         < homeserver/accountdata+ transport/canonicaljson
 homeserver/accounts     < homeserver/api+ homeserver/stream+ golang.org/x/crypto/argon2

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rooms is what clients do with rooms: they make them, enter and leave them, send, and read.
+//
+//	client ─► api.Route ─► decode ─► Rooms ─┬─► messaging.Server   events, handshakes with other servers
+//	                                        ├─► pdu.Engine         states, single events
+//	                                        └─► hs_* tables        transaction ids, what is not in a room
+//
+// Whether something is allowed is for the rules of the room, in pdu: it is tried, and a refusal is put into the words of the
+// Client-Server API in one place, refusal.go.
+//
+// What a transaction id has made is stored in the job that stores the event, so that a repetition, at the same time or after a crash,
+// is answered with the same event (CS "Transaction identifiers").
+//
+// Not here: /sync, receipts, typing, push, and everything else that is no event of a room.
+package rooms

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Schema is the tables of this package, a step of the homeserver's annex.
+const Schema = transactionsSchema + aliasesSchema + publishedSchema
+
+// Config is what Rooms is made of.
+type Config struct {
+	Server *messaging.Server
+	// Profiles gives the names and pictures that memberships carry. Nil: they carry none.
+	Profiles messaging.Profiles
+}
+
+// Rooms answers clients about rooms. Its methods may be called from any goroutine; it owns nothing but the transaction ids under way.
+type Rooms struct {
+	server   *messaging.Server
+	engine   *pdu.Engine
+	store    *persistence.Store
+	profiles messaging.Profiles
+	running  running
+}
+
+// New makes the room endpoints of a server.
+func New(cfg Config) *Rooms {
+	return &Rooms{
+		server: cfg.Server, engine: cfg.Server.Engine(), store: cfg.Server.Store(), profiles: cfg.Profiles,
+		running: running{ids: map[transaction]chan struct{}{}},
+	}
+}
+
+// Routes is the endpoints of this package.
+func (r *Rooms) Routes() []api.Route {
+	const v3 = "/_matrix/client/v3/"
+	return []api.Route{
+		{Method: "POST", Pattern: v3 + "createRoom", Handle: r.createRoom},
+		{Method: "POST", Pattern: v3 + "join/{roomIDOrAlias}", Handle: r.join},
+		{Method: "POST", Pattern: v3 + "rooms/{roomID}/join", Handle: r.join},
+		{Method: "POST", Pattern: v3 + "rooms/{roomID}/leave", Handle: r.leave},
+		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/send/{type}/{txnID}", Handle: r.send},
+		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/redact/{eventID}/{txnID}", Handle: r.redact},
+		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/state/{type}", Handle: r.putState},
+		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/state/{type}/{$}", Handle: r.putState},
+		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/state/{type}/{key}", Handle: r.putState},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/state", Handle: r.allState},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/state/{type}", Handle: r.oneState},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/state/{type}/{$}", Handle: r.oneState},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/state/{type}/{key}", Handle: r.oneState},
+	}
+}
+
+// roomOf is the room in a request's path.
+func roomOf(q *api.Request) (ident.RoomID, error) {
+	room, err := ident.ParseRoomID(q.Param("roomID"))
+	if err != nil {
+		return "", api.InvalidParam("room id: %v", err)
+	}
+	return room, nil
+}
+
+// eventOf is the event in a request's path.
+func eventOf(q *api.Request) (ident.EventID, error) {
+	id, err := ident.ParseEventID(q.Param("eventID"))
+	if err != nil {
+		return "", api.InvalidParam("event id: %v", err)
+	}
+	return id, nil
+}
+
+// memberContent is the content of a membership event of a user of ours, with the name and picture of their profile.
+func (r *Rooms) memberContent(ctx context.Context, user ident.UserID, membership, reason string) (map[string]any, error) {
+	content := map[string]any{"membership": membership}
+	if reason != "" {
+		content["reason"] = reason
+	}
+	if r.profiles == nil || user.Server() != r.server.Name() {
+		return content, nil
+	}
+	fields, _, err := r.profiles.Profile(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"displayname", "avatar_url"} {
+		var text string
+		if json.Unmarshal(fields[name], &text) == nil && text != "" {
+			content[name] = text
+		}
+	}
+	return content, nil
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import (
+	"context"
+
+	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/event"
+)
+
+// putState is PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
+func (r *Rooms) putState(ctx context.Context, q *api.Request) (api.Reply, error) {
+	room, err := roomOf(q)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	content, err := q.Object()
+	if err != nil {
+		return api.Reply{}, err
+	}
+	key := q.Param("key")
+	id, err := r.server.Submit(ctx, room, pdu.Draft{Type: q.Param("type"), StateKey: &key, Content: content, Sender: q.User})
+	return eventReply(id, refusal(err))
+}
+
+// allState is GET /rooms/{roomId}/state.
+func (r *Rooms) allState(ctx context.Context, q *api.Request) (api.Reply, error) {
+	room, err := roomOf(q)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	v, err := r.viewOf(ctx, room, q.User)
+	if err != nil {
+		return api.Reply{}, refusal(err)
+	}
+	state, err := v.all(ctx)
+	if err != nil {
+		return api.Reply{}, refusal(err)
+	}
+	return listReply(state)
+}
+
+// oneState is GET /rooms/{roomId}/state/{eventType}/{stateKey}.
+func (r *Rooms) oneState(ctx context.Context, q *api.Request) (api.Reply, error) {
+	room, err := roomOf(q)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	format := q.Query.Get("format")
+	if format != "" && format != "content" && format != "event" {
+		return api.Reply{}, api.InvalidParam("format is content or event, not %.40q", format)
+	}
+	v, err := r.viewOf(ctx, room, q.User)
+	if err != nil {
+		return api.Reply{}, refusal(err)
+	}
+	found, err := v.one(ctx, event.StateKey{Type: q.Param("type"), Key: q.Param("key")})
+	switch {
+	case err != nil:
+		return api.Reply{}, refusal(err)
+	case found == nil:
+		return api.Reply{}, api.NotFound("the room has no such state")
+	case format == "event":
+		return api.Reply{Body: appendEvent(nil, found)}, nil
+	}
+	return api.Reply{Body: found.Content().Canonical()}, nil
+}
