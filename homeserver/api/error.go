@@ -71,6 +71,7 @@ func (e *Error) write(w http.ResponseWriter) {
 		body, _ = json.Marshal(map[string]string{"errcode": e.Code, "error": e.Message}) // two strings always encode
 	}
 	w.Header().Set("Content-Type", "application/json")
+	giveTime(w, answerTime)
 	w.WriteHeader(e.Status)
 	_, _ = w.Write(body) // a client that is gone needs no answer
 }

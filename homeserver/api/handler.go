@@ -3,20 +3,31 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime/debug"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/strata-matrix/strata/trace"
 )
 
 // DefaultMaxBody is the cap of a request's body in bytes: an event is at most 64 KiB, lists of keys and filters are some times that.
 const DefaultMaxBody = 1 << 20
+
+// How long a client may take for an answer, from its first byte on: as much as a sync of many rooms takes over a slow line, and the
+// largest download.
+const (
+	answerTime = time.Minute
+	streamTime = 10 * time.Minute
+)
 
 // Config is what a handler is made of.
 type Config struct {
@@ -105,6 +116,11 @@ func (h *handler) serve(route Route, w http.ResponseWriter, r *http.Request) {
 	if reply.Status == 0 {
 		reply.Status = http.StatusOK
 	}
+	if reply.Stream != nil {
+		giveTime(w, streamTime)
+	} else {
+		giveTime(w, answerTime)
+	}
 	w.WriteHeader(reply.Status)
 	switch {
 	case reply.Stream != nil:
@@ -118,8 +134,18 @@ func (h *handler) serve(route Route, w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer checks who asks, reads what they say, and has the route answer.
-func (h *handler) answer(route Route, w http.ResponseWriter, r *http.Request) (Reply, error) {
+// giveTime bounds what is left of a request. Writers of tests have no deadlines: there is no slow client behind them.
+func giveTime(w http.ResponseWriter, d time.Duration) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(d))
+}
+
+// answer checks who asks, reads what they say, and has the route answer. A panic there is a defect of ours, of which the trace tells.
+func (h *handler) answer(route Route, w http.ResponseWriter, r *http.Request) (reply Reply, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("handler panicked: %v\n%s", fault, debug.Stack())
+		}
+	}()
 	caller, err := h.caller(route, r)
 	if err != nil {
 		return Reply{}, err
@@ -134,13 +160,18 @@ func (h *handler) answer(route Route, w http.ResponseWriter, r *http.Request) (R
 	body := http.MaxBytesReader(w, r.Body, limit)
 	if route.Raw {
 		request.Reader = body
-	} else if request.Body, err = readBody(body); err != nil {
+	} else if request.Body, err = readBody(r.Method, body); err != nil {
 		return Reply{}, err
 	}
 	return route.Handle(r.Context(), request)
 }
 
-func readBody(body io.Reader) ([]byte, error) {
+// readBody reads a body, which is a JSON object if there is one: there are no others in the Client-Server API. That of a GET means
+// nothing.
+func readBody(method string, body io.Reader) ([]byte, error) {
+	if method == http.MethodGet {
+		return nil, nil
+	}
 	read, err := io.ReadAll(body)
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
 		return nil, &Error{
@@ -151,10 +182,19 @@ func readBody(body io.Reader) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{Status: http.StatusBadRequest, Code: "M_NOT_JSON", Message: "the body did not come whole"}
 	}
+	switch {
+	case len(read) == 0:
+		return nil, nil
+	case !utf8.Valid(read) || !json.Valid(read):
+		return nil, &Error{Status: http.StatusBadRequest, Code: "M_NOT_JSON", Message: "the body is not JSON"}
+	case bytes.TrimLeft(read, " \t\r\n")[0] != '{':
+		return nil, BadJSON("the body is not a JSON object")
+	}
 	return read, nil
 }
 
-// caller tells who asks. Tokens in the query are not taken (S-37): they end up in logs.
+// caller tells who asks. Tokens in the query are not taken (S-37): they end up in logs. On an open route a token that is not valid is
+// as good as none: a client that refreshes sends along what has expired.
 func (h *handler) caller(route Route, r *http.Request) (Caller, error) {
 	scheme, token, ok := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !ok || !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -163,7 +203,11 @@ func (h *handler) caller(route Route, r *http.Request) (Caller, error) {
 		}
 		return Caller{}, &Error{Status: http.StatusUnauthorized, Code: "M_MISSING_TOKEN", Message: "an access token is needed, as Authorization: Bearer"}
 	}
-	return h.tokens.Caller(r.Context(), token)
+	caller, err := h.tokens.Caller(r.Context(), token)
+	if refusal := (*Error)(nil); route.Open && errors.As(err, &refusal) {
+		return Caller{}, nil
+	}
+	return caller, err
 }
 
 // refusal is the error that the client gets. What it is not told, the trace is.

@@ -38,6 +38,9 @@ func TestHandler(t *testing.T) {
 		{Method: "PUT", Pattern: "/_matrix/client/v3/rooms/{roomID}/state/{type}/{key}", Handle: echo},
 		{Method: "PUT", Pattern: "/_matrix/client/v3/rooms/{roomID}/state/{type}/{$}", Handle: echo},
 		{Method: "GET", Pattern: "/_matrix/client/versions", Open: true, Handle: echo},
+		{Method: "POST", Pattern: "/faults", Open: true, Handle: func(_ context.Context, r *api.Request) (api.Reply, error) {
+			return api.Reply{Body: r.Body[:1]}, nil // there is none
+		}},
 		{Method: "POST", Pattern: "/fails", Open: true, Handle: func(context.Context, *api.Request) (api.Reply, error) {
 			return api.Reply{}, errors.New("secret")
 		}},
@@ -66,6 +69,12 @@ func TestHandler(t *testing.T) {
 		"a method that is not": {"POST", "/_matrix/client/versions", "", "", 405, map[string]string{"errcode": "M_UNRECOGNIZED"}},
 		"open":                 {"GET", "/_matrix/client/versions", "", "", 200, map[string]string{"user": ""}},
 		"open, with a token":   {"GET", "/_matrix/client/versions", "good", "", 200, map[string]string{"user": "@alice:a.example"}},
+		"open, with a bad one": {"GET", "/_matrix/client/versions", "bad", "", 200, map[string]string{"user": ""}},
+		"a GET with a body":    {"GET", "/_matrix/client/versions", "", "{", 200, map[string]string{"name": ""}},
+		"after the JSON":       {"PUT", state + "k", "good", `{}x`, 400, map[string]string{"errcode": "M_NOT_JSON"}},
+		"no UTF-8":             {"PUT", state + "k", "good", "{\"name\":\"\xff\"}", 400, map[string]string{"errcode": "M_NOT_JSON"}},
+		"spaces only":          {"PUT", state + "k", "good", "  ", 400, map[string]string{"errcode": "M_NOT_JSON"}},
+		"a defect of ours":     {"POST", "/faults", "", "", 500, map[string]string{"errcode": "M_UNKNOWN", "error": "internal error"}},
 		"an error of ours":     {"POST", "/fails", "", "", 500, map[string]string{"errcode": "M_UNKNOWN", "error": "internal error"}},
 	} {
 		t.Run(name, func(t *testing.T) {

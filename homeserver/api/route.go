@@ -21,7 +21,7 @@ type Route struct {
 	// Pattern is a path as http.ServeMux takes them, "/_matrix/client/v3/rooms/{roomID}/send/{type}/{txnID}"; "/{$}" at its end is a
 	// path that ends with a slash.
 	Pattern string
-	// Open lets in who has no access token. Who has one is known all the same; one that is not valid is refused.
+	// Open lets in who has no access token, or one that is not valid. Who has one is known all the same.
 	Open bool
 	// MaxBody is the cap of the body in bytes, 0 for DefaultMaxBody.
 	MaxBody int64
@@ -54,7 +54,7 @@ type Request struct {
 	Query  url.Values
 	Header http.Header
 	Remote string    // the client's address, as far as it is known
-	Body   []byte    // nil when there was none, or with Raw
+	Body   []byte    // a JSON object; nil when there was none, with GET, and with Raw
 	Reader io.Reader // with Raw: the body, bounded by MaxBody
 
 	path func(name string) string
@@ -76,10 +76,8 @@ func (r *Request) Decode(into any) error {
 		return nil
 	case errors.As(err, &mistyped):
 		return BadJSON("%s: a %s is out of place there", mistyped.Field, mistyped.Value)
-	case json.Valid(r.Body):
-		return BadJSON("%v", err)
 	}
-	return &Error{Status: http.StatusBadRequest, Code: "M_NOT_JSON", Message: "the body is not JSON: " + err.Error()}
+	return BadJSON("%v", err)
 }
 
 // Object gives the body as it came, once it is known to be a JSON object: for content that is handed on.
