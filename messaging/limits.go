@@ -61,8 +61,7 @@ const (
 	// maxSubscriptionName is in bytes.
 	maxSubscriptionName = 255
 
-	// saveCursorEvery is how often a slow subscription's cursor is made durable within a batch: what a crash can repeat is the
-	// callbacks of that time.
+	// saveCursorEvery is how often a subscription's cursor is made durable: what a crash can repeat is the callbacks of that time.
 	saveCursorEvery = time.Second
 
 	// The wait before a callback that failed gets its event again doubles from one failure to the next.

@@ -4,6 +4,7 @@ package messaging
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -21,8 +22,8 @@ type Delivery = pdu.Delivery
 // subscription of that name stood: a new name starts with the first event of the file. It returns when ctx ends, with nil, or when
 // the server does.
 //
-// Each event is delivered at least once. The subscription's place is durable, but not after each single event: after a crash, or
-// when deliver returned an error, some come again. When deliver returns an error it gets the same event again after a pause that
+// Each event is delivered at least once. The subscription's place is made durable once a second, and at the end: after a crash, or when
+// deliver returned an error, some come again. When deliver returns an error it gets the same event again after a pause that
 // grows from 1 second to 1 minute.
 //
 // Accepted means: valid, authorised and by the current state of the room not out of place. Rejected and soft-failed events are
@@ -86,6 +87,12 @@ func (r *subscription) run(ctx context.Context) error {
 		return err
 	}
 	r.saved, r.savedAt = r.at, time.Now()
+	err = r.follow(ctx)
+	return errors.Join(err, r.save(context.WithoutCancel(ctx)))
+}
+
+// follow delivers what there is and what comes.
+func (r *subscription) follow(ctx context.Context) error {
 	for {
 		news := r.server.engine.News() // before reading: what comes after the read closes it
 		batch, err := r.server.engine.Since(ctx, r.at, subscriptionBatch)
@@ -98,29 +105,44 @@ func (r *subscription) run(ctx context.Context) error {
 		if len(batch) > 0 {
 			continue
 		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := r.rest(ctx, news); err != nil {
+			return err
 		}
 	}
 }
 
-// deliverAll delivers a batch and makes the cursor durable: at the end, on the way when it takes long, and also when ctx ends.
+// rest waits for news. It makes the cursor durable when that is due: with each commit of events there would be one more of it.
+func (r *subscription) rest(ctx context.Context, news <-chan struct{}) error {
+	var due <-chan time.Time
+	if r.at != r.saved {
+		timer := time.NewTimer(time.Until(r.savedAt.Add(saveCursorEvery)))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-news:
+		return nil
+	case <-due:
+		return r.save(ctx)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// deliverAll delivers a batch, and makes the cursor durable on the way when that is due.
 func (r *subscription) deliverAll(ctx context.Context, batch []Delivery) error {
 	for _, d := range batch {
 		if err := r.deliverOne(ctx, d); err != nil {
 			return err
 		}
 		r.at = d.Position
-		last := d.Position == batch[len(batch)-1].Position
-		if !last && ctx.Err() == nil && time.Since(r.savedAt) < saveCursorEvery {
-			continue
-		}
-		if err := r.save(context.WithoutCancel(ctx)); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
+		if time.Since(r.savedAt) < saveCursorEvery {
+			continue
+		}
+		if err := r.save(ctx); err != nil {
 			return err
 		}
 	}

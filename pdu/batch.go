@@ -54,6 +54,7 @@ type batch struct {
 	policy   policyAt
 	from     came                    // how events came that were not staged and have no verdict
 	origin   numbered                // the last of those servers, while the batch is stored
+	told     []told                  // positions that were given out
 	broken   error                   // a failure half-way through a change: nothing of the batch may be stored
 	forget   bool                    // what is staged was read as of another room version, or is of no use any more
 	adopted  bool                    // the room was joined: what waited for that can be judged

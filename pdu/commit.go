@@ -132,6 +132,7 @@ func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 		if r.position, err = tx.NextPosition(); err != nil {
 			return err
 		}
+		b.told = append(b.told, told{at: r.position, room: b.id, event: r.event.ID()})
 	}
 	row := persistence.Event{
 		NID: r.nid, RoomNID: b.head.nid, ID: r.event.ID(), Outcome: int(r.outcome), Redacted: r.redacted, Past: int(r.past),
@@ -350,6 +351,7 @@ func (b *batch) row() persistence.Room {
 // publish runs on the store's goroutine when the batch is durable.
 func (b *batch) publish() {
 	b.e.cache.putRecords(b.order...)
+	b.e.recent.add(b.told)
 	b.keepResolutions()
 	for _, n := range b.nodes {
 		b.e.cache.putNode(n)

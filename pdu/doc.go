@@ -62,7 +62,7 @@
 // Where things are:
 //
 //	receipt              receive atonce stage_format stage_signature unverified arrival; what a further copy says: restore
-//	a room's work        engine schedule appointments turn batch commit; what is read and kept in memory: room rooms read memory
+//	a room's work        engine schedule appointments turn batch commit; what is read and kept in memory: room rooms read memory recent
 //	judging              judge stage_authevents stage_statebefore stage_current stage_policy; policy; verdicts: verdict explain dependents
 //	state                resolution alarm; the graph's ends: extremities
 //	missing references   search search_run ask quarantine removal; a state from elsewhere: statefetch given placement

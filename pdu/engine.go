@@ -80,6 +80,7 @@ type Engine struct {
 	ahead int // events of history that are fetched unasked
 
 	cache     *memory
+	recent    recent
 	turnstile *turnstile // of other servers' requests
 	news      *broadcast
 	stop      context.CancelCauseFunc

@@ -14,6 +14,7 @@ const (
 	chainCacheWeight      = 1 << 20  // events in auth chains of states, at 16 bytes
 	aclCacheWeight        = 256      // server access control lists, of at most 64 KiB each
 	resolutionCacheWeight = 16_384   // resolutions, of some 150 bytes
+	maxRecent             = 4096     // positions, of 40 bytes, for subscribers that are no further behind
 )
 
 // How much is done at a time.

@@ -144,6 +144,7 @@ func (b *batch) writeRestored(tx *persistence.Tx, r *record, delivered bool) (er
 		if at, err = tx.NextPosition(); err != nil {
 			return err
 		}
+		b.told = append(b.told, told{at, b.id, id, true})
 	}
 	tx.AfterCommit(func() {
 		b.e.trace.Emit(trace.PDURestored{Room: string(b.id), Event: string(id), Position: int64(at)})

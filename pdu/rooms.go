@@ -131,6 +131,9 @@ func (e *Engine) Servers(ctx context.Context, id ident.RoomID) ([]ident.ServerNa
 
 // Since gives up to limit accepted events with positions after after, in order.
 func (e *Engine) Since(ctx context.Context, after persistence.Position, limit int) ([]Delivery, error) {
+	if list, ok := e.recentSince(after, limit); ok {
+		return list, nil
+	}
 	var rows, restored []persistence.Event
 	err := e.store.View(ctx, func(tx *persistence.Tx) (err error) {
 		if rows, err = tx.EventsSince(after, limit); err != nil {
@@ -142,6 +145,10 @@ func (e *Engine) Since(ctx context.Context, after persistence.Position, limit in
 	if err != nil {
 		return nil, fmt.Errorf("read events since %d: %w", after, err)
 	}
+	anew := make(map[persistence.Position]bool, len(restored))
+	for _, row := range restored {
+		anew[row.Position] = true
+	}
 	rows = append(rows, restored...)
 	slices.SortFunc(rows, func(x, y persistence.Event) int { return cmp.Compare(x.Position, y.Position) })
 	list := make([]Delivery, 0, len(rows))
@@ -152,11 +159,28 @@ func (e *Engine) Since(ctx context.Context, after persistence.Position, limit in
 				return nil, err
 			}
 		}
-		list = append(list, Delivery{
-			Position: row.Position, Room: row.Room, Event: r.event, RedactedBy: r.by, Mismatch: r.reduced(), Restored: row.Position != r.position,
-		})
+		list = append(list, r.delivery(told{row.Position, row.Room, row.ID, anew[row.Position]}))
 	}
 	return list, nil
+}
+
+// recentSince is Since for what is in the memory, whole; ok is false when it is not.
+func (e *Engine) recentSince(after persistence.Position, limit int) (list []Delivery, ok bool) {
+	recent, ok := e.recent.since(after, limit)
+	for _, t := range recent {
+		r, found := e.cache.record(t.event)
+		if !found {
+			return nil, false
+		}
+		list = append(list, r.delivery(t))
+	}
+	return list, ok
+}
+
+func (r *record) delivery(t told) Delivery {
+	return Delivery{
+		Position: t.at, Room: t.room, Event: r.event, RedactedBy: r.by, Mismatch: r.reduced(), Restored: t.anew,
+	}
 }
 
 // News is closed when an event is accepted after the call. Take it, read Since, then wait for it.

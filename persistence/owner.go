@@ -145,7 +145,11 @@ func (o *owner) commitGroup(first *job) (crash error) {
 		if !j.claim() {
 			continue
 		}
-		if err := o.runJob(&g, j); err != nil {
+		if len(g.jobs) == 0 {
+			if !o.runFirst(&g, j) {
+				return nil
+			}
+		} else if err := o.runJob(&g, j); err != nil {
 			o.fail(&g, err)
 			return nil
 		}
@@ -188,6 +192,17 @@ func (o *owner) next(g *group) *job {
 	}
 }
 
+// runFirst runs a job that has the transaction to itself as yet: if it fails, that is rolled back, and over. It needs no savepoint, for
+// which SQLite would copy each page before it is changed.
+func (o *owner) runFirst(g *group, j *job) (ok bool) {
+	if err := o.runIn(g, j); err != nil {
+		o.rollBack()
+		j.answer <- err
+		return false
+	}
+	return true
+}
+
 // runJob runs one job inside a savepoint. A job that fails is rolled back and answered; the error returned is one that took the
 // whole transaction with it.
 func (o *owner) runJob(g *group, j *job) (lost error) {
@@ -196,23 +211,30 @@ func (o *owner) runJob(g *group, j *job) (lost error) {
 		j.answer <- err
 		return err
 	}
-	before := o.sequence.last
-	tx := &Tx{conn: o.conn, sequence: &o.sequence, writes: true}
-	if err := o.call(tx, j); err != nil {
+	if err := o.runIn(g, j); err != nil {
 		j.answer <- err
 		g.failed++
-		o.conn.forget()
-		o.sequence.last = before
 		if _, undo := o.conn.exec("ROLLBACK TO job"); undo != nil {
 			return fmt.Errorf("a job of the same commit ended it: %w", err)
 		}
-	} else {
-		g.jobs = append(g.jobs, j)
-		g.after = append(g.after, tx.after...)
 	}
 	if _, err := o.conn.exec("RELEASE job"); err != nil {
 		return fmt.Errorf("end job: %w", explain(err))
 	}
+	return nil
+}
+
+// runIn runs a job within the open transaction. If it fails, what it wrote is still to be undone.
+func (o *owner) runIn(g *group, j *job) error {
+	before := o.sequence.last
+	tx := &Tx{conn: o.conn, sequence: &o.sequence, writes: true}
+	if err := o.call(tx, j); err != nil {
+		o.conn.forget()
+		o.sequence.last = before
+		return err
+	}
+	g.jobs = append(g.jobs, j)
+	g.after = append(g.after, tx.after...)
 	return nil
 }
 
