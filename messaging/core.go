@@ -19,6 +19,18 @@ type Core struct {
 	Media Media
 	// Invites is told of invitations and knocks (E-16, E-20, E-21). Without it nobody of ours can be invited from outside.
 	Invites Invites
+
+	// Typing, Presence and Receipts hear what users of other servers do now. Each without a listener is not taken notice of.
+	Typing   Typing
+	Presence Presence
+	Receipts Receipts
+
+	// ToDevice takes messages to devices of our users (M-55), DeviceLists follows the devices of users of other servers (M-56 to M-60).
+	// Without them both are dropped.
+	ToDevice    ToDevice
+	DeviceLists DeviceLists
+	// Devices answers for the devices and keys of our users (E-31 to E-33).
+	Devices Devices
 }
 
 // Profiles is a homeserver's profiles.

@@ -36,6 +36,11 @@
 // An invitation is signed by both servers before the room gets it. Of a user of ours who is invited to a room that this server is not
 // in, the store knows only that (outside.go): what the room shows of itself is given to the homeserver, stripped, and kept there.
 //
-// Not here: accounts, profiles, client sync (a homeserver's core has them); knocking and EDUs; how events are judged,
+// What is no event goes over the same transactions (EDUs) or is asked for directly. What the homeserver has of it, it says with the
+// capabilities of Core: those that promise to keep something are called in the job that acknowledges it, with the transaction of the
+// store, and what is sent durably is queued in a job of the caller's, SendToDevice for one. Of the device lists of others Server keeps
+// track: it fetches those of which an update is missing, and tells the homeserver of changes in order.
+//
+// Not here: accounts, profiles, client sync (a homeserver's core has them); knocking; how events are judged,
 // server ACLs kept and policy servers asked (pdu), and how events are delivered (transaction).
 package messaging

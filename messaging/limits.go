@@ -58,8 +58,9 @@ const (
 	// subscriptionBatch is how many events a subscription reads at a time.
 	subscriptionBatch = 100
 
-	// maxSubscriptionName is in bytes.
+	// maxSubscriptionName is in bytes. Names that begin with ownSubscriptions are the server's own.
 	maxSubscriptionName = 255
+	ownSubscriptions    = "strata/"
 
 	// saveCursorEvery is how often a subscription's cursor is made durable: what a crash can repeat is the callbacks of that time.
 	saveCursorEvery = time.Second
@@ -91,4 +92,53 @@ const (
 
 	// maxThumbnailSide is what larger sides of thumbnails are taken for.
 	maxThumbnailSide = 1 << 16
+
+	// maxReceipts and maxPresence are how many of them one EDU may hold. Synapse sends a receipt by itself and 50 users' presence at once.
+	maxReceipts = 5000
+	maxPresence = 1000
+
+	// maxThreadID is in bytes; event ids have at most 255.
+	maxThreadID = 255
+
+	// maxStatus is in bytes, and maxInactive where numbers of milliseconds end: a status is a line, and nobody is asked about longer ago.
+	maxStatus   = 4096
+	maxInactive = 100 * 365 * 24 * time.Hour
+
+	// maxToDeviceType, maxMessageID and maxDeviceID are in bytes. Event types have at most 255. The specification allows message ids of
+	// 32 code points; who uses longer ones would lose keys for nothing.
+	maxToDeviceType = 255
+	maxMessageID    = 255
+	maxDeviceID     = 255
+
+	// maxSeenToDevice is how many messages to devices are remembered of a server, so as not to deliver one twice: of the busiest those
+	// of some hours.
+	maxSeenToDevice = 100_000
+
+	// maxToDeviceBytes is where a message to devices is split: as Synapse does it, so that no transaction is full of one.
+	maxToDeviceBytes = 64 << 10
+
+	// maxDeviceStreams is how many updates of a user's device list are remembered, to know those that others refer to (M-58).
+	maxDeviceStreams = 50
+
+	// maxDevices is how many devices a user may have: bots that never log out have thousands.
+	maxDevices = 10_000
+
+	// maxKeyUsers is how many users one question for keys may be about.
+	maxKeyUsers = 10_000
+
+	// maxKeyObject is the longest object of keys with its signatures, in bytes.
+	maxKeyObject = 64 << 10
+
+	// maxDisplayName is in bytes; Synapse takes 100 characters.
+	maxDisplayName = 1024
+
+	// How device lists are fetched of which updates are missing: so many at once, each within devicesTimeout, and again after a wait that
+	// doubles.
+	maxDeviceFetches  = 8
+	maxDevicesReply   = 32 << 20
+	devicesTimeout    = 30 * time.Second
+	devicesRetryFirst = 10 * time.Second
+	devicesRetryMax   = 6 * time.Hour
+	// maxOldLists is how many answers older than what was heard in between are passed over.
+	maxOldLists = 5
 )

@@ -79,9 +79,10 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	s.own, s.ring, s.outbox = own, ring, outbox
-	asked := transport.NewCircuit(s.client, jitter) // apart from the outbox's own back-off
+	s.asked = transport.NewCircuit(s.client, jitter) // apart from the outbox's own back-off
+	s.fetcher = newDeviceFetcher(s, jitter)
 	s.engine, err = pdu.NewEngine(pdu.EngineConfig{
-		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: asked, Outbox: outbox, Trace: cfg.Trace,
+		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: s.asked, Outbox: outbox, Trace: cfg.Trace,
 		HistoryAhead: cfg.HistoryAhead, Jitter: jitter,
 	})
 	if err != nil {
@@ -93,8 +94,8 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		}
 	}
 	inbox := transaction.NewInbox(transaction.InboxConfig{
-		Self: s.self, Store: s.store, PDUs: s.engine, Rooms: s.engine, Trace: cfg.Trace,
-		Heard: func(server ident.ServerName) { outbox.Heard(server); asked.Heard(server) },
+		Self: s.self, Store: s.store, PDUs: s.engine, EDUs: s.eduHandlers(), Rooms: s.engine, Trace: cfg.Trace,
+		Heard: func(server ident.ServerName) { outbox.Heard(server); s.asked.Heard(server) },
 	})
 	s.http, err = transport.NewServer(transport.ServerConfig{
 		ServerName: s.self, Keys: ring, Routes: slices.Concat(inbox.Routes(), outbox.Routes(), s.engine.Routes(), s.routes()),
@@ -103,14 +104,25 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	s.drive("outbox", outbox.Run)
-	s.drive("engine", s.engine.Run)
-	s.drive("puller", transaction.NewPuller(transaction.PullerConfig{
-		Self: s.self, Store: s.store, Sender: s.client, Inbox: inbox, Trace: cfg.Trace,
-	}).Run)
-	s.drive("retention", transaction.NewRetention(s.store, cfg.Trace).Run)
+	s.driveAll(inbox)
 	s.atClose(func() error { s.calls.shut(); return nil })
 	return nil
+}
+
+// driveAll sets the loops of all layers going.
+func (s *Server) driveAll(inbox *transaction.Inbox) {
+	s.drive("outbox", s.outbox.Run)
+	s.drive("engine", s.engine.Run)
+	s.drive("puller", transaction.NewPuller(transaction.PullerConfig{
+		Self: s.self, Store: s.store, Sender: s.client, Inbox: inbox, Trace: s.trace,
+	}).Run)
+	if s.core.DeviceLists != nil {
+		s.drive("device lists", s.fetcher.run)
+	}
+	if s.core.Devices != nil {
+		s.drive("introductions", func(ctx context.Context) error { return s.subscribe(ctx, introductions, s.introduce) })
+	}
+	s.drive("retention", transaction.NewRetention(s.store, s.trace).Run)
 }
 
 // connect makes the way to other servers, unless a simulation has its own.

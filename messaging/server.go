@@ -46,6 +46,8 @@ type Server struct {
 	store   *persistence.Store
 	network *transport.Network // nil in a simulation
 	client  *transport.Client
+	asked   *transport.Circuit // the client, for what is asked of other servers
+	fetcher *deviceFetcher
 	policy  transport.ServerPolicy
 	outbox  *transaction.Outbox
 	engine  *pdu.Engine

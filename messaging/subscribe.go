@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/strata-matrix/strata/pdu"
@@ -30,9 +31,13 @@ type Delivery = pdu.Delivery
 // not delivered, redactions only when they take effect, and no history: of a room that is joined over another server the first event delivered is the join itself. The
 // state that came with it can be read with Engine.
 func (s *Server) Subscribe(ctx context.Context, name string, deliver func(context.Context, Delivery) error) error {
-	if name == "" || len(name) > maxSubscriptionName {
-		return fmt.Errorf("subscribe: a name of 1 to %d bytes is needed", maxSubscriptionName)
+	if name == "" || len(name) > maxSubscriptionName || strings.HasPrefix(name, ownSubscriptions) {
+		return fmt.Errorf("subscribe: a name of 1 to %d bytes is needed that does not begin with %s", maxSubscriptionName, ownSubscriptions)
 	}
+	return s.subscribe(ctx, name, deliver)
+}
+
+func (s *Server) subscribe(ctx context.Context, name string, deliver func(context.Context, Delivery) error) error {
 	err := s.call(ctx, func(inside context.Context) error {
 		if !s.claimSubscription(name) {
 			return ErrSubscribed

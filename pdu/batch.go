@@ -46,6 +46,8 @@ type batch struct {
 	counted  state.Root                // the current state that head.servers is of
 	fetched  map[ident.EventID]bool    // staged events that nobody sent to us
 	moved    map[ident.ServerName]bool // servers whose number of members has changed
+	housed   map[ident.UserID]bool     // users of ours who have joined, true, or are joined no more
+	recounts bool                      // housed holds all
 	sends    []sending
 	with     []func(*persistence.Tx) error // to be stored with own events, see Draft.Kept
 	effects  []effect                      // of redactions
@@ -98,7 +100,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 		e: e, ctx: ctx, now: time.Now(), id: id,
 		loaded: map[ident.EventID]*record{}, fresh: map[ident.EventID]*record{}, nodes: map[state.Root]state.Node{},
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
-		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{},
+		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{}, housed: map[ident.UserID]bool{},
 		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{}, gaveUp: map[ident.EventID]bool{}, answers: map[ident.EventID]answer{},
 		restored: map[ident.EventID]bool{}, gapAt: map[ident.EventID]bool{},
 	}

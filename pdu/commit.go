@@ -321,6 +321,9 @@ func (b *batch) writeHead(tx *persistence.Tx) error {
 			return err
 		}
 	}
+	if err := b.writeResidents(tx); err != nil {
+		return err
+	}
 	if err := b.writeAlarm(tx); err != nil {
 		return err
 	}
@@ -332,6 +335,20 @@ func (b *batch) writeHead(tx *persistence.Tx) error {
 	}
 	_, err := tx.PutRoom(b.row())
 	return err
+}
+
+func (b *batch) writeResidents(tx *persistence.Tx) error {
+	if b.recounts {
+		if err := tx.ClearResidents(b.head.nid); err != nil {
+			return err
+		}
+	}
+	for user, joined := range b.housed {
+		if err := tx.SetResident(b.head.nid, user, joined); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (b *batch) row() persistence.Room {

@@ -127,6 +127,7 @@ func (b *batch) recount() {
 		b.moved[name] = true
 	}
 	b.head.servers, b.counted = map[ident.ServerName]int{}, state.Root{}
+	b.housed, b.recounts = map[ident.UserID]bool{}, true
 }
 
 // writePartial stores whether the room is partial, if that has changed.

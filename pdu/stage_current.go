@@ -214,6 +214,9 @@ func (b *batch) countMembers() error {
 			delete(servers, name)
 		}
 		b.moved[name] = true
+		if name == b.e.self {
+			b.housed[ident.UserID(c.Key.Key)] = after > 0
+		}
 	}
 	b.head.servers, b.counted = servers, b.head.current
 	return nil

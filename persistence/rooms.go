@@ -26,7 +26,8 @@ CREATE TABLE room_servers (
 	server INTEGER NOT NULL, -- servers.nid
 	joined INTEGER NOT NULL, -- members joined by the current state, never 0
 	PRIMARY KEY (room, server)
-) STRICT, WITHOUT ROWID;`
+) STRICT, WITHOUT ROWID;
+CREATE INDEX room_servers_server ON room_servers (server);`
 
 // Values of Room.Membership.
 const (

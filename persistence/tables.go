@@ -16,6 +16,7 @@ var schema = []string{
 	sightingsSchema,
 	roomsSchema,
 	outsidersSchema,
+	residentsSchema,
 	gapsSchema,
 	eventsSchema,
 	timelineSchema,
@@ -39,6 +40,8 @@ var schema = []string{
 	retentionSchema,
 	pullsSchema,
 	subscriptionsSchema,
+	toDeviceSchema,
+	deviceListsSchema,
 	annexesSchema,
 }
 

@@ -36,6 +36,27 @@ type MessagingCallbackFailed struct {
 // Kind is "messaging.callback_failed".
 func (MessagingCallbackFailed) Kind() string { return "messaging.callback_failed" }
 
+// MessagingEDURefused is an EDU that made no sense, or that its server may not send. It is dropped.
+type MessagingEDURefused struct {
+	Origin, Type string
+	Error        string
+}
+
+// Kind is "messaging.edu_refused".
+func (MessagingEDURefused) Kind() string { return "messaging.edu_refused" }
+
+// MessagingDevicesFetched is a device list that was asked for since updates of it were missing. Error is "" when it came; else it is
+// asked for again after Wait, or no more when that is 0.
+type MessagingDevicesFetched struct {
+	User    string
+	Devices int
+	Error   string
+	Wait    time.Duration
+}
+
+// Kind is "messaging.devices_fetched".
+func (MessagingDevicesFetched) Kind() string { return "messaging.devices_fetched" }
+
 // MessagingStopped is the end of a server that was not asked for: its store or a driver gave up.
 type MessagingStopped struct {
 	Error string

@@ -66,6 +66,7 @@ func everything(word string, n int) []trace.Event {
 		trace.PDUJudged{Room: word, Outcome: word, Check: word}, trace.PDURedacted{Room: word}, trace.PDUSought{Room: word},
 		trace.PDUStateAlarm{Room: word}, trace.PDUPolicyAsked{Room: word, Server: word}, trace.PDURoomFailed{Room: word},
 		trace.MessagingJoined{Room: word, Via: word}, trace.MessagingHandshakeFailed{Membership: word}, trace.MessagingCallbackFailed{Subscription: word},
+		trace.MessagingEDURefused{Origin: word, Type: word, Error: word}, trace.MessagingDevicesFetched{User: word, Error: word},
 		trace.TransportSent{Destination: word, Path: word, Class: word, Step: word}, trace.TransportServed{Origin: word, Route: word, Status: n, Code: word},
 		trace.TransportPanic{Route: word}, trace.TransportConnection{Message: word}, trace.TransportWellKnown{Host: word, Delegated: word},
 		trace.StoreCommit{Jobs: 1}, trace.StoreCommitFailed{Jobs: 1}, trace.StorePanic{Value: word}, trace.KeysFetched{Server: word, Error: word},
