@@ -9,6 +9,7 @@ import (
 
 	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/persistence"
@@ -19,6 +20,7 @@ func annex() persistence.Annex {
 	return persistence.Annex{Name: "hs", Steps: []string{strings.Join([]string{
 		stream.Schema,
 		accounts.Schema,
+		rooms.Schema,
 	}, "\n")}}
 }
 
@@ -47,11 +49,13 @@ func assemble(cfg Config, server *messaging.Server) (parts, error) {
 		Self: self, Store: store, Passwords: passwords, Interactive: interactive, Policy: cfg.Accounts,
 		Witnesses: []accounts.Witness{},
 	})
+	chats := rooms.New(rooms.Config{Server: server})
 	return parts{
 		core: messaging.Core{},
 		routes: slices.Concat(
 			discovery(cfg),
 			users.Routes(),
+			chats.Routes(),
 		),
 		tokens: users,
 		loops:  []loop{},

@@ -32,8 +32,7 @@ func (r *Rooms) createRoom(ctx context.Context, q *api.Request) (api.Reply, erro
 	return api.JSON(map[string]ident.RoomID{"room_id": room})
 }
 
-// create makes the room, in one job with its alias and its place in the directory, and then invites. An invitation that fails does not
-// undo the room.
+// create makes the room, in one job with its alias and its place in the directory, and then invites.
 func (r *Rooms) create(ctx context.Context, creator ident.UserID, w wanted) (ident.RoomID, error) {
 	p, alias, err := r.planOf(ctx, creator, w)
 	if err != nil {
@@ -62,7 +61,8 @@ func (r *Rooms) create(ctx context.Context, creator ident.UserID, w wanted) (ide
 	if err != nil {
 		return "", refusedRoom(err)
 	}
-	return room, r.inviteAll(ctx, room, creator, p.invites, w.IsDirect)
+	r.inviteAll(ctx, room, creator, p.invites, w.IsDirect)
+	return room, nil
 }
 
 // planOf checks what is wanted, and plans it.
@@ -111,7 +111,7 @@ func (w wanted) check() error {
 	case len(w.InitialState) > maxInitialState:
 		return api.InvalidParam("at most %d state events can be given", maxInitialState)
 	case len(w.InviteThirdly) > 0:
-		return &api.Error{Status: http.StatusForbidden, Code: "M_THREEPID_DENIED", Message: "this server knows no identity server to invite over"}
+		return errNoIdentityServer
 	}
 	for _, s := range w.InitialState {
 		if s.Type == "" {

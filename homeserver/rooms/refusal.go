@@ -46,6 +46,10 @@ func plainRefusal(err error) error {
 		return api.Forbidden("you are not in the room")
 	case errors.Is(err, messaging.ErrNoServer):
 		return api.NotFound("no server is known that is in the room")
+	case errors.Is(err, messaging.ErrInviteBlocked):
+		return &api.Error{Status: http.StatusForbidden, Code: "M_INVITE_BLOCKED", Message: "the user takes no invitations"}
+	case errors.Is(err, messaging.ErrInviteRefused):
+		return api.Forbidden("the user cannot be invited")
 	case errors.Is(err, pdu.ErrUnknownEvent):
 		return api.NotFound("no such event")
 	}

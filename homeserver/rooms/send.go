@@ -11,7 +11,10 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-const redactionType = "m.room.redaction"
+const (
+	memberType    = "m.room.member"
+	redactionType = "m.room.redaction"
+)
 
 // send is PUT /rooms/{roomId}/send/{eventType}/{txnId}.
 func (r *Rooms) send(ctx context.Context, q *api.Request) (api.Reply, error) {

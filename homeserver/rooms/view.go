@@ -28,7 +28,7 @@ var errOutside = api.Forbidden("you are not in the room and have not been before
 // of now; who has left, that of then.
 func (r *Rooms) viewOf(ctx context.Context, room ident.RoomID, user ident.UserID) (view, error) {
 	v := view{engine: r.engine, room: room}
-	member, err := r.slot(ctx, room, "m.room.member", string(user))
+	member, err := r.slot(ctx, room, memberType, string(user))
 	if errors.Is(err, pdu.ErrUnknownRoom) {
 		return view{}, errOutside
 	}

@@ -49,7 +49,7 @@ homeserver/rooms        < messaging+ homeserver/api homeserver/stream
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
 homeserver/push         < homeserver/accountdata+ transport/canonicaljson
 homeserver/accounts     < homeserver/api+ homeserver/stream+ golang.org/x/crypto/argon2
-homeserver              < messaging+ homeserver/accounts+
+homeserver              < messaging+ homeserver/accounts+ homeserver/rooms
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+
