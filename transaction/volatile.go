@@ -3,6 +3,8 @@
 package transaction
 
 import (
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,8 +43,16 @@ type Volatile struct {
 // volatile is one that waits. It never changes, and destinations share it.
 type volatile struct {
 	Volatile
-	edu   []byte
-	until time.Time
+	edu    []byte
+	queued time.Time
+}
+
+// until is when it is of no use any more.
+func (v *volatile) until() time.Time {
+	if v.Type == eduTyping {
+		return v.queued.Add(maxTypingAge)
+	}
+	return v.queued.Add(maxVolatileAge)
 }
 
 // EnqueueVolatile queues an EDU in memory. It goes out with what else there is, behind it, or alone; it holds up nothing, and is
@@ -52,11 +62,7 @@ func (o *Outbox) EnqueueVolatile(edu Volatile, servers []ident.ServerName) error
 	if err := checkReceipt(edu); err != nil {
 		return fmt.Errorf("queue %s: %w", edu.Type, err)
 	}
-	age := maxVolatileAge
-	if edu.Type == eduTyping {
-		age = maxTypingAge
-	}
-	v := &volatile{Volatile: edu, until: time.Now().Add(age)}
+	v := &volatile{Volatile: edu, queued: time.Now()}
 	v.edu = append(append(append(v.edu, `{"content":`...), edu.Content...), `,"edu_type":`...)
 	v.edu = append(canonicaljson.AppendString(v.edu, edu.Type), '}')
 	if !o.mail.volatile(v, servers) {
@@ -152,10 +158,47 @@ func (d *destination) dropVolatile(taken []*volatile) {
 // is over.
 func (b *batch) addVolatile(edus []*volatile, now time.Time) (done []*volatile) {
 	for _, v := range edus {
-		if now.Before(v.until) && !b.take(persistence.Outbound{Kind: persistence.KindEDU, Content: v.edu}) {
+		if now.Before(v.until()) && !b.take(persistence.Outbound{Kind: persistence.KindEDU, Content: v.edu}) {
 			break
 		}
 		done = append(done, v)
 	}
 	return done
+}
+
+// VolatileWaiting is how many EDUs of one type that nobody keeps wait for a destination.
+type VolatileWaiting struct {
+	Type   string
+	Items  int
+	Oldest time.Time // when that one was queued
+}
+
+// Volatile tells what waits for a destination that a restart forgets, by type; what is of no use any more, it leaves out. Run must be
+// running.
+func (o *Outbox) Volatile(ctx context.Context, server ident.ServerName) (list []VolatileWaiting, err error) {
+	err = o.order(ctx, func() {
+		if d, known := o.destinations[server]; known {
+			list = countVolatile(d.volatile, time.Now())
+		}
+	})
+	return list, err
+}
+
+func countVolatile(edus []*volatile, now time.Time) (list []VolatileWaiting) {
+	for _, v := range edus {
+		if !now.Before(v.until()) {
+			continue
+		}
+		n := slices.IndexFunc(list, func(w VolatileWaiting) bool { return w.Type == v.Type })
+		if n < 0 {
+			n = len(list)
+			list = append(list, VolatileWaiting{Type: v.Type, Oldest: v.queued})
+		}
+		list[n].Items++
+		if v.queued.Before(list[n].Oldest) {
+			list[n].Oldest = v.queued
+		}
+	}
+	slices.SortFunc(list, func(a, b VolatileWaiting) int { return cmp.Compare(a.Type, b.Type) })
+	return list
 }

@@ -103,8 +103,17 @@ func TestVolatileEDUsOfAServerThatIsDown(t *testing.T) {
 			}
 			return transport.Answer{Status: 200, Body: []byte(`{}`)}, nil
 		}
+		waiting := func(want ...transaction.VolatileWaiting) {
+			t.Helper()
+			if got, err := b.outbox.Volatile(t.Context(), "a.example"); err != nil || !slices.Equal(got, want) {
+				t.Errorf("in memory wait %v, %v; want %v", got, err, want)
+			}
+		}
+		waiting()
 		b.typing("first", 0, "a.example")
 		synctest.Wait()
+		waiting() // it is part of a transaction
+		begun := time.Now()
 		for i := range 60 {
 			b.typing(fmt.Sprint("k", i), i, "a.example")
 		}
@@ -115,9 +124,12 @@ func TestVolatileEDUsOfAServerThatIsDown(t *testing.T) {
 		if n := dropped.Load(); n != 10 {
 			t.Errorf("%d were dropped, want those beyond 50", n)
 		}
+		waiting(transaction.VolatileWaiting{Type: "m.typing", Items: 50, Oldest: begun})
 		time.Sleep(135 * time.Second)
+		waiting() // they are of no use any more
 		b.typing("late", 0, "a.example")
 		synctest.Wait()
+		waiting(transaction.VolatileWaiting{Type: "m.typing", Items: 1, Oldest: time.Now()})
 		up.Store(true)
 		time.Sleep(time.Hour)
 		got := edusOf(t, b.peers.answered("a.example"))

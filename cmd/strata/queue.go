@@ -145,7 +145,7 @@ type queueShowCmd struct {
 func (queueShowCmd) Help() string {
 	return `What waits, the oldest first; FROZEN is what is in the transaction that goes out next, the same until it is answered. Then
 what the server refused, which the queue went on without, with its own words and when it is tried again; then the latest attempts
-that failed. EDUs that are of use only now (typing, presence, receipts) wait in memory and are not shown.
+that failed. EDUs that are of use only now (typing, presence, receipts) wait in memory; a running server tells how many of each type do.
 
   strata queue show example.org
   strata queue show example.org --json | jq '.refused[] | {event_id, message}'`
@@ -166,7 +166,7 @@ func (c *queueShowCmd) Run(ctx context.Context, w *world) error {
 	})
 }
 
-func showQueue(o *output, q inspect.QueueDetail) {
+func showQueue(o *output, q control.QueueDetail) {
 	rows := [][]string{
 		{"destination", q.Destination}, {"state", q.State}, {"items", fmt.Sprintf("%d PDU, %d EDU, of %d rooms", q.PDUs, q.EDUs, q.Rooms)},
 		{"oldest", o.when(q.Oldest)}, {"parked", strconv.Itoa(q.Parked)}, {"next", nextOf(o, q.Queue)},
@@ -179,6 +179,9 @@ func showQueue(o *output, q inspect.QueueDetail) {
 	}
 	if q.Hold != nil {
 		rows = append(rows, []string{"held", fmt.Sprintf("by the rule %s since %s: %s", q.Hold.Pattern, o.when(q.Hold.Since), orDash(q.Hold.Reason))})
+	}
+	for _, v := range q.Volatile {
+		rows = append(rows, []string{"in memory", fmt.Sprintf("%d of %s, since %s", v.Items, v.Type, o.when(v.Oldest))})
 	}
 	o.pairs(rows)
 	var waiting, refused, tries [][]string

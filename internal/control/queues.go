@@ -19,7 +19,7 @@ import (
 var (
 	opQueues       = operation[inspect.Filter, []inspect.Queue]{"queue/ls"}
 	opQueueShape   = operation[inspect.Filter, inspect.QueueShape]{"queue/shape"}
-	opQueue        = operation[inspect.Filter, inspect.QueueDetail]{"queue/show"}
+	opQueue        = operation[inspect.Filter, QueueDetail]{"queue/show"}
 	opQueueHistory = operation[inspect.Filter, []inspect.Transaction]{"queue/history"}
 	opHoldRules    = operation[inspect.Filter, []inspect.HoldRule]{"queue/rules"}
 	opRetryQueues  = operation[RetryQueues, Done]{"queue/retry"}
@@ -27,6 +27,20 @@ var (
 	opUnholdQueues = operation[HoldQueues, Done]{"queue/unhold"}
 	opDropQueued   = operation[DropQueued, Done]{"queue/drop"}
 )
+
+// QueueDetail is what waits for a server, with what only the running server knows.
+type QueueDetail struct {
+	inspect.QueueDetail
+	// Volatile is what a restart forgets: typing, presence, receipts. The filter does not apply to it.
+	Volatile []VolatileEDUs `json:"volatile"`
+}
+
+// VolatileEDUs is how many EDUs of one type wait in memory.
+type VolatileEDUs struct {
+	Type   string `json:"type"`
+	Items  int    `json:"items"`
+	Oldest int64  `json:"oldest_ts"`
+}
 
 // RetryQueues has queues tried before their time, spread evenly over a time in ms. Parked also tries what is parked for them.
 type RetryQueues struct {
@@ -64,7 +78,7 @@ type Done struct {
 func (h *handler) routeQueues(mux *http.ServeMux) {
 	answer(mux, opQueues, h.look.Queues)
 	answer(mux, opQueueShape, h.look.QueueShape)
-	answer(mux, opQueue, h.look.Queue)
+	answer(mux, opQueue, h.queue)
 	answer(mux, opQueueHistory, h.look.QueueHistory)
 	answer(mux, opHoldRules, h.look.HoldRules)
 	answer(mux, opRetryQueues, h.retryQueues)
@@ -84,7 +98,7 @@ func (c *Client) QueueShape(ctx context.Context, q inspect.Filter) (inspect.Queu
 }
 
 // Queue shows one queue.
-func (c *Client) Queue(ctx context.Context, q inspect.Filter) (inspect.QueueDetail, error) {
+func (c *Client) Queue(ctx context.Context, q inspect.Filter) (QueueDetail, error) {
 	return ask(ctx, c, opQueue, q)
 }
 
@@ -116,6 +130,19 @@ func (c *Client) UnholdQueues(ctx context.Context, order HoldQueues) (Done, erro
 // DropQueued takes something out of the queues for good.
 func (c *Client) DropQueued(ctx context.Context, order DropQueued) (Done, error) {
 	return ask(ctx, c, opDropQueued, order)
+}
+
+func (h *handler) queue(ctx context.Context, q inspect.Filter) (QueueDetail, error) {
+	found, err := h.look.Queue(ctx, q)
+	detail := QueueDetail{QueueDetail: found, Volatile: []VolatileEDUs{}}
+	if err != nil || h.server == nil {
+		return detail, err
+	}
+	waiting, err := h.server.Outbox().Volatile(ctx, ident.ServerName(q.Server))
+	for _, w := range waiting {
+		detail.Volatile = append(detail.Volatile, VolatileEDUs{w.Type, w.Items, w.Oldest.UnixMilli()})
+	}
+	return detail, err
 }
 
 // maxSpread bounds over how long retries are spread: the longest pause is a day.
