@@ -58,12 +58,17 @@ func (checkClockCmd) Help() string {
 	return `What strata doctor finds of the clock. It is unknown when there is nobody to compare with: trusted_key_servers, or --notary.` + checkHelp + `clock --notary matrix.org`
 }
 
-type checkQueueCmd struct{ limitFlags }
+type checkQueueCmd struct {
+	limitFlags
+	OldestWarning  *duration `placeholder:"SPAN" help:"Warn when something has waited for so long, such as 6h; nothing does otherwise."`
+	OldestCritical *duration `placeholder:"SPAN" help:"Be critical when something has waited for so long."`
+}
 
 // Help implements kong.HelpProvider.
 func (checkQueueCmd) Help() string {
 	return `The share of servers that failed and are tried again later, of all that anything was ever sent to. Servers come and go: it warns at
-0.7 and is critical at 0.95, and counts from three servers on.` + checkHelp + `queue --warning 0.5`
+0.7 and is critical at 0.95, and counts from three servers on. What has waited longest is told too; for a server that is away for
+ever something waits for ever, so that its age counts only if you say from where on.` + checkHelp + `queue --warning 0.5 --oldest-warning 2d`
 }
 
 type checkLagCmd struct{ limitFlags }
@@ -162,6 +167,10 @@ func judgeReport(report doctor.Report, name, step string, codes []string) checke
 
 // Run implements the command.
 func (c *checkQueueCmd) Run(ctx context.Context, w *world) error {
+	oldest := figure{Name: "oldest", Unit: "s", Warning: c.OldestWarning.seconds(), Critical: c.OldestCritical.seconds()}
+	if oldest.Warning != nil && oldest.Critical != nil && *oldest.Warning > *oldest.Critical {
+		return usage("--oldest-warning is more than --oldest-critical")
+	}
 	return c.measure(ctx, w, "queue", 0.7, 0.95, func(s control.Status, limits figure) checked {
 		const few = 3 // of which each is too large a share
 		limits.Name = "waiting_ratio"
@@ -169,10 +178,15 @@ func (c *checkQueueCmd) Run(ctx context.Context, w *world) error {
 			limits.Value = float64(s.Waiting) / float64(s.Servers)
 		}
 		result := limits.judge("queue")
+		oldest.Value = since(s.OldestQueued)
+		result.worsen(oldest.state())
 		result.say(fmt.Sprintf("%d of %d servers failed and are tried again later, %d are held; %d PDUs and %d EDUs wait",
 			s.Waiting, s.Servers, s.Held, s.QueuedPDUs, s.QueuedEDUs))
+		if s.OldestQueued > 0 {
+			result.say("the oldest since " + w.out.when(s.OldestQueued))
+		}
 		result.Values = append(result.Values, figure{Name: "waiting", Value: float64(s.Waiting)}, figure{Name: "servers", Value: float64(s.Servers)},
-			figure{Name: "items", Value: float64(s.QueuedPDUs + s.QueuedEDUs)})
+			figure{Name: "items", Value: float64(s.QueuedPDUs + s.QueuedEDUs)}, oldest)
 		return result
 	})
 }
@@ -181,14 +195,20 @@ func (c *checkQueueCmd) Run(ctx context.Context, w *world) error {
 func (c *checkLagCmd) Run(ctx context.Context, w *world) error {
 	return c.measure(ctx, w, "lag", 60, 600, func(s control.Status, limits figure) checked {
 		limits.Name, limits.Unit = "oldest", "s"
-		if s.OldestReady > 0 {
-			limits.Value = max(0, time.Since(time.UnixMilli(s.OldestReady)).Seconds())
-		}
+		limits.Value = since(s.OldestReady)
 		result := limits.judge("lag")
 		result.say(fmt.Sprintf("%d events are to be judged, the first for %.1f s; %d wait for what they refer to", s.Ready, limits.Value, s.Quarantined))
 		result.Values = append(result.Values, figure{Name: "ready", Value: float64(s.Ready)}, figure{Name: "quarantined", Value: float64(s.Quarantined)})
 		return result
 	})
+}
+
+// since is the seconds since a time in ms, none since 0.
+func since(ms int64) float64 {
+	if ms == 0 {
+		return 0
+	}
+	return max(0, time.Since(time.UnixMilli(ms)).Seconds())
 }
 
 // Run implements the command.

@@ -57,16 +57,20 @@ func (c *checked) say(text string) {
 	c.Text += text
 }
 
-// judge makes a result of a figure with both limits.
-func (f figure) judge(name string) checked {
-	result := checked{Check: name, Values: []figure{f}}
+// state is what a figure comes to by the limits that it has.
+func (f figure) state() state {
 	switch {
-	case f.Value >= *f.Critical:
-		result.State = stateCritical
-	case f.Value >= *f.Warning:
-		result.State = stateWarning
+	case f.Critical != nil && f.Value >= *f.Critical:
+		return stateCritical
+	case f.Warning != nil && f.Value >= *f.Warning:
+		return stateWarning
 	}
-	return result
+	return stateOK
+}
+
+// judge makes a result of a figure.
+func (f figure) judge(name string) checked {
+	return checked{Check: name, State: f.state(), Values: []figure{f}}
 }
 
 // unanswered is the result when nothing could be found out: critical when that is because the server does not answer.

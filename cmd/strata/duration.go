@@ -49,6 +49,15 @@ func (d duration) MarshalText() ([]byte, error) {
 	return []byte(strconv.FormatInt(int64(time.Duration(d)/best.span), 10) + best.name), nil
 }
 
+// seconds is the figure of a flag that may be left out.
+func (d *duration) seconds() *float64 {
+	if d == nil {
+		return nil
+	}
+	s := time.Duration(*d).Seconds()
+	return &s
+}
+
 func parseDuration(s string) (time.Duration, error) {
 	number, span := s, time.Millisecond
 	for _, unit := range units {

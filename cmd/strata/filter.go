@@ -17,20 +17,29 @@ type filterFlags struct {
 	Class string `group:"Filter" placeholder:"CLASS" help:"Only those whose last attempt failed so: dns, dial, tls, timeout … (docs/operating.md)."`
 	State string `group:"Filter" placeholder:"STATE" help:"Only those in this state."`
 	Room  string `group:"Filter" placeholder:"ROOM" help:"Only what is of this room."`
+	stretchFlags
+	Limit int `group:"Filter" short:"n" default:"50" help:"Print at most so many."`
+}
+
+// stretchFlags select a stretch of time.
+type stretchFlags struct {
 	Since string `group:"Filter" placeholder:"TIME" help:"Only what is from since then: 10m, 2h, 3d ago, or 2026-01-31T12:00:00Z."`
 	Until string `group:"Filter" placeholder:"TIME" help:"Only what is from before."`
-	Limit int    `group:"Filter" short:"n" default:"50" help:"Print at most so many."`
+}
+
+// stretch gives both ends in ms, 0 where there is none.
+func (f stretchFlags) stretch(now time.Time) (since, until int64, err error) {
+	if since, err = parseMoment(f.Since, now); err == nil {
+		until, err = parseMoment(f.Until, now)
+	}
+	return since, until, err
 }
 
 func (f filterFlags) filter(server string) (inspect.Filter, error) {
 	q := inspect.Filter{Server: server, Class: f.Class, State: f.State, RoomID: f.Room, Limit: f.Limit}
 	err := checkLimit(f.Limit)
-	now := time.Now()
 	if err == nil {
-		q.Since, err = parseMoment(f.Since, now)
-	}
-	if err == nil {
-		q.Until, err = parseMoment(f.Until, now)
+		q.Since, q.Until, err = f.stretch(time.Now())
 	}
 	return q, err
 }

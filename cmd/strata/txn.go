@@ -27,13 +27,12 @@ type txnCmd struct {
 
 type txnLsCmd struct {
 	reachFlags
+	stretchFlags
 	Peer   string `placeholder:"PATTERN" help:"Only those to or from servers that match: a name, with * for any characters and ? for one."`
 	Class  string `placeholder:"CLASS" help:"Only those whose last attempt ended so: ok, dns, dial, tls, timeout … (docs/operating.md)."`
 	State  string `placeholder:"STATE" help:"Only those that are pending, answered or withdrawn."`
 	Room   string `placeholder:"ROOM" help:"Only those with an event of this room."`
 	Dir    string `enum:"in,out,both" default:"both" placeholder:"in|out" help:"Only those of one direction."`
-	Since  string `placeholder:"TIME" help:"Only those that began since: 10m, 2h, 3d ago, or 2026-01-31T12:00:00Z."`
-	Until  string `placeholder:"TIME" help:"Only those that began until."`
 	Before int64  `placeholder:"POSITION" help:"Only those before this position: to go on where an earlier answer ended."`
 	Limit  int    `short:"n" default:"50" help:"At most so many."`
 }
@@ -41,7 +40,7 @@ type txnLsCmd struct {
 // Help implements kong.HelpProvider.
 func (txnLsCmd) Help() string {
 	return `Outbound transactions are pending until the peer has answered; DUR, CLASS and STATUS are those of the last attempt. FAILED
-is how many PDUs of an inbound one were refused; of outbound ones "txn show" tells.
+is how many PDUs of an inbound one were refused; of outbound ones "txn show" tells. --since and --until are about their beginning.
 
   strata txn ls --peer example.org --since 1h
   strata txn ls --dir out --json | jq '.[] | select(.state == "pending")'`
@@ -54,12 +53,8 @@ func (c *txnLsCmd) Run(ctx context.Context, w *world) error {
 		q.Direction = c.Dir
 	}
 	err := checkLimit(c.Limit)
-	now := time.Now()
 	if err == nil {
-		q.Since, err = parseMoment(c.Since, now)
-	}
-	if err == nil {
-		q.Until, err = parseMoment(c.Until, now)
+		q.Since, q.Until, err = c.stretch(time.Now())
 	}
 	if err != nil {
 		return err
