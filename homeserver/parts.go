@@ -49,9 +49,9 @@ func assemble(cfg Config, server *messaging.Server) (parts, error) {
 		Self: self, Store: store, Passwords: passwords, Interactive: interactive, Policy: cfg.Accounts,
 		Witnesses: []accounts.Witness{},
 	})
-	chats := rooms.New(rooms.Config{Server: server})
+	chats := rooms.New(rooms.Config{Server: server, Known: accounts.Known})
 	return parts{
-		core: messaging.Core{},
+		core: messaging.Core{Invites: chats},
 		routes: slices.Concat(
 			discovery(cfg),
 			users.Routes(),

@@ -72,6 +72,11 @@ func (profiles) Profile(_ context.Context, user ident.UserID) (map[string]json.R
 	return map[string]json.RawMessage{"displayname": name}, true, err
 }
 
+// isKnown: there is everybody but one.
+func isKnown(_ *persistence.Tx, user ident.UserID) (bool, error) {
+	return user.Localpart() != "nobody", nil
+}
+
 func (n *network) open(name string) *host {
 	n.t.Helper()
 	seed := make([]byte, 32)
@@ -80,23 +85,28 @@ func (n *network) open(name string) *host {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	server, err := messaging.Open(context.Background(), messaging.Config{
+	h := &host{t: n.t}
+	h.server, err = messaging.Open(context.Background(), messaging.Config{
 		ServerName: name, DataDir: n.t.TempDir(), Key: key, RoundTripper: n, NoSync: true,
 		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, rooms.Schema}},
+		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
+			h.rooms = rooms.New(rooms.Config{Server: server, Profiles: profiles{}, Known: isKnown})
+			return messaging.Core{Invites: h.rooms}, nil
+		},
 	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() {
-		if err := server.Close(); err != nil {
+		if err := h.server.Close(); err != nil {
 			n.t.Error(err)
 		}
 	})
 	n.mu.Lock()
-	n.handlers[name] = server.Handler()
+	n.handlers[name] = h.server.Handler()
 	n.mu.Unlock()
-	r := rooms.New(rooms.Config{Server: server, Profiles: profiles{}})
-	return &host{Client: apitest.New(n.t, r.Routes()), t: n.t, server: server, rooms: r}
+	h.Client = apitest.New(n.t, h.rooms.Routes())
+	return h
 }
 
 // inBubble runs f with two servers on virtual time.

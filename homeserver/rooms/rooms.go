@@ -14,13 +14,15 @@ import (
 )
 
 // Schema is the tables of this package, a step of the homeserver's annex.
-const Schema = transactionsSchema + aliasesSchema + publishedSchema
+const Schema = transactionsSchema + aliasesSchema + publishedSchema + outsideSchema
 
 // Config is what Rooms is made of.
 type Config struct {
 	Server *messaging.Server
 	// Profiles gives the names and pictures that memberships carry. Nil: they carry none.
 	Profiles messaging.Profiles
+	// Known says whether there is a user of ours.
+	Known func(*persistence.Tx, ident.UserID) (bool, error)
 }
 
 // Rooms answers clients about rooms. Its methods may be called from any goroutine; it owns nothing but the transaction ids under way.
@@ -29,13 +31,14 @@ type Rooms struct {
 	engine   *pdu.Engine
 	store    *persistence.Store
 	profiles messaging.Profiles
+	known    func(*persistence.Tx, ident.UserID) (bool, error)
 	running  running
 }
 
 // New makes the room endpoints of a server.
 func New(cfg Config) *Rooms {
 	return &Rooms{
-		server: cfg.Server, engine: cfg.Server.Engine(), store: cfg.Server.Store(), profiles: cfg.Profiles,
+		server: cfg.Server, engine: cfg.Server.Engine(), store: cfg.Server.Store(), profiles: cfg.Profiles, known: cfg.Known,
 		running: running{ids: map[transaction]chan struct{}{}},
 	}
 }

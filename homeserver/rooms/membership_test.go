@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/strata-matrix/strata/homeserver/rooms"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// membership is how a user stands to a room by the state of a server, with the whole content.
+func (h *host) membership(as, room, user string) (content map[string]any) {
+	h.t.Helper()
+	status, answer := h.Do(h.t, as, "GET", in(room, "state/m.room.member/"+user), "")
+	if status != 200 {
+		h.t.Fatalf("membership of %s: %d %s", user, status, answer)
+	}
+	if err := json.Unmarshal(answer, &content); err != nil {
+		h.t.Fatal(err)
+	}
+	return content
+}
+
+// standsOutside is how a user stands to a room that the server is not in.
+func (h *host) standsOutside(room, user string) (o rooms.Outside) {
+	h.t.Helper()
+	err := h.server.Store().View(h.t.Context(), func(tx *persistence.Tx) (err error) {
+		o, _, err = rooms.OutsideOf(tx, ident.UserID(user), ident.RoomID(room), tx.LastPosition())
+		return err
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return o
+}
+
+func user(id string) string { return `{"user_id":"` + id + `"}` }
+
+func TestInviteOverFederation(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, b *host) {
+		room := a.room(alice, `{"name":"N"}`)
+		a.ok(alice, "POST", in(room, "invite"), `{"user_id":"@bob:b.example","reason":"come"}`, "")
+		if got := a.membership(alice, room, bob); got["membership"] != "invite" || got["reason"] != "come" {
+			t.Errorf("bob is %v, want invited with the reason", got)
+		}
+		stands := b.standsOutside(room, bob)
+		var shown []struct {
+			Type    string            `json:"type"`
+			Key     string            `json:"state_key"`
+			Content map[string]string `json:"content"`
+		}
+		if err := json.Unmarshal(stands.Shown, &shown); err != nil || stands.Membership != "invite" || stands.Sender != alice {
+			t.Fatalf("bob's invitation is kept as %+v, %v", stands, err)
+		}
+		named := false
+		for _, e := range shown {
+			named = named || e.Type == "m.room.name" && e.Content["name"] == "N"
+		}
+		if last := shown[len(shown)-1]; !named || last.Key != bob {
+			t.Errorf("the room shows %s, want its name, and the invitation at the end", stands.Shown)
+		}
+		b.ok(bob, "POST", in(room, "join"), `{"reason":"here"}`, "room_id") // whoever invited knows the room
+		if got := b.membership(bob, room, bob); got["membership"] != "join" || got["displayname"] != "BOB" || got["reason"] != "here" {
+			t.Errorf("bob is %v, want joined with name and reason", got)
+		}
+		settle()
+		a.ok(alice, "POST", in(room, "kick"), `{"user_id":"@bob:b.example","reason":"out"}`, "")
+		settle()
+		if got := b.membership(bob, room, bob); got["membership"] != "leave" || got["reason"] != "out" {
+			t.Errorf("bob is %v, want kicked", got)
+		}
+	})
+}
+
+func TestInvitationIsRejected(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, b *host) {
+		room := a.room(alice, `{"invite":["@bob:b.example"]}`)
+		if got := b.standsOutside(room, bob).Membership; got != "invite" {
+			t.Fatalf("bob stands outside as %q, want invited", got)
+		}
+		b.ok(bob, "POST", in(room, "leave"), ``, "")
+		settle()
+		if got := b.standsOutside(room, bob).Membership; got != "leave" {
+			t.Errorf("bob stands outside as %q, want left", got)
+		}
+		if got := a.membership(alice, room, bob); got["membership"] != "leave" {
+			t.Errorf("bob is %v, want left", got)
+		}
+	})
+}
+
+// What kick, ban and unban are for: "the target user is not in the room" is no kick, and a kick takes back no ban.
+func TestModeration(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, _ *host) {
+		room := a.room(alice, `{"preset":"public_chat"}`)
+		act := func(as, what, body string, status int, code string) {
+			t.Helper()
+			if got, answer := a.Do(t, as, "POST", in(room, what), body); got != status || status != 200 && textOf(t, answer, "errcode") != code {
+				t.Errorf("%s: %d %s, want %d %s", what, got, answer, status, code)
+			}
+		}
+		act(alice, "kick", user(carol), 403, "M_FORBIDDEN") // not there
+		act(alice, "unban", user(carol), 403, "M_FORBIDDEN")
+		act(carol, "join", ``, 200, "")
+		act(carol, "join", ``, 200, "") // stays as it is
+		if order, _ := a.firstState(room); order[len(order)-2] == "m.room.member" {
+			t.Error("joining twice has made two events")
+		}
+		act(carol, "kick", user(alice), 403, "M_FORBIDDEN") // no power
+		act(carol, "ban", user(alice), 403, "M_FORBIDDEN")
+		act(alice, "ban", user(carol), 200, "")
+		act(carol, "join", ``, 403, "M_FORBIDDEN")
+		act(alice, "kick", user(carol), 403, "M_FORBIDDEN")
+		act(alice, "invite", user(carol), 403, "M_FORBIDDEN")
+		act(alice, "unban", user(carol), 200, "")
+		act(carol, "leave", ``, 200, "") // has left
+		act("@dan:a.example", "leave", ``, 404, "M_NOT_FOUND")
+		act(alice, "invite", user("@nobody:a.example"), 403, "M_FORBIDDEN")
+		act(alice, "invite", user("@nobody:b.example"), 403, "M_FORBIDDEN")
+		act(alice, "invite", user("@dan:down.example"), 502, "M_UNKNOWN")
+		act(alice, "invite", `{}`, 400, "M_MISSING_PARAM")
+		act(alice, "invite", `{"user_id":7}`, 400, "M_BAD_JSON")
+		act(alice, "invite", user("carol"), 400, "M_INVALID_PARAM")
+		act(alice, "invite", `{"medium":"email","address":"a@b","id_server":"c"}`, 403, "M_THREEPID_DENIED")
+	})
+}
