@@ -17,7 +17,7 @@ type Core struct {
 	Profiles Profiles
 	// Media is our content, which other servers may have (E-34, E-35).
 	Media Media
-	// Invites is told of invitations and knocks (E-16, E-20, E-21). Without it nobody of ours can be invited from outside.
+	// Invites is told of invitations and knocks (E-20, E-21). Without it nobody of ours can be invited from outside.
 	Invites Invites
 
 	// Typing, Presence and Receipts hear what users of other servers do now. Each without a listener is not taken notice of.
@@ -46,6 +46,6 @@ type Invites interface {
 	// ErrInviteBlocked (M-37). It is asked about invitations by our own users too.
 	MayInvite(ctx context.Context, inviter, invitee ident.UserID, room ident.RoomID) error
 	// Changed tells how a user of ours stands to a room from now on. It runs in the job that makes it so, and what it stores is durable
-	// with it: no network and no waiting in there. The same is told once.
+	// with it: no network and no waiting in there. A job that fails is as if it had not been, and may run again.
 	Changed(tx *persistence.Tx, s Standing) error
 }

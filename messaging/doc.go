@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package messaging is Strata as a homeserver's core links it: rooms that are shared with other servers. Open gives a Server, which
-// is the whole stack in one value; its calls send, invite, join and leave, its subscriptions call back with every accepted event.
+// is the whole stack in one value; its calls send, invite, knock, join and leave, its subscriptions call back with every accepted event.
 //
 //	              the homeserver's core
 //	  CreateRoom  Send  Invite             ▲ Subscribe: in order, at least once, from a durable cursor
-//	      │       Join  Leave              │ Core: asked of, and told of invitations in the job that keeps them
+//	      │       Join  Knock  Leave       │ Core: asked of, and told of invitations in the job that keeps them
 //	┌─────▼──────────── Server ────────────┴──────────┐
-//	│  join, leave over others   resident's side      │     make_join  send_join
-//	│  (joiner's side),          of both,             │◄──  make_leave send_leave
+//	│  join, knock and leave     resident's side      │     make_join  send_join
+//	│  over others,              of all three,        │◄──  make_leave send_leave  make_knock  send_knock
 //	│  inviter's side            invited one's side   │     invite
 //	│        │                        │               │
 //	│  pdu.Engine ── judged, stored, current state    │
@@ -34,13 +34,14 @@
 // homeserver's to keep; other servers get it through Core.Media.
 //
 // An invitation is signed by both servers before the room gets it. Of a user of ours who is invited to a room that this server is not
-// in, the store knows only that (outside.go): what the room shows of itself is given to the homeserver, stripped, and kept there.
+// in, or knocks there, the store knows only that (outside.go): what the room shows of itself is given to the homeserver, stripped, and
+// kept there. It ends by a leave over a server of the room, or here alone (M-25), or by the word of who invited (retraction.go).
 //
 // What is no event goes over the same transactions (EDUs) or is asked for directly. What the homeserver has of it, it says with the
 // capabilities of Core: those that promise to keep something are called in the job that acknowledges it, with the transaction of the
 // store, and what is sent durably is queued in a job of the caller's, SendToDevice for one. Of the device lists of others Server keeps
 // track: it fetches those of which an update is missing, and tells the homeserver of changes in order.
 //
-// Not here: accounts, profiles, client sync (a homeserver's core has them); knocking; how events are judged,
+// Not here: accounts, profiles, client sync (a homeserver's core has them); how events are judged,
 // server ACLs kept and policy servers asked (pdu), and how events are delivered (transaction).
 package messaging

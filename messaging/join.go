@@ -194,7 +194,7 @@ func (s *Server) candidates(ctx context.Context, h handshake, via []ident.Server
 	if err != nil && !errors.Is(err, pdu.ErrUnknownRoom) {
 		return nil, err
 	}
-	stood, outside, err := s.outsider(ctx, h)
+	stood, outside, err := s.outsider(ctx, h.user, h.room)
 	if err != nil {
 		return nil, err
 	}
@@ -257,8 +257,8 @@ func (s *Server) makeEvent(ctx context.Context, h handshake, via ident.ServerNam
 		Method: http.MethodGet,
 		Path:   transport.Path("_matrix", "federation", "v1", "make_"+h.membership, string(h.room), string(h.user)),
 	}
-	if h.membership == "join" {
-		call.Query = url.Values{"ver": event.Versions()} // M-02
+	if h.membership != "leave" {
+		call.Query = url.Values{"ver": event.Versions()} // M-02, M-20
 	}
 	answer, err := s.client.Do(ctx, via, call)
 	if err != nil {

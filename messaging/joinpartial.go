@@ -27,7 +27,7 @@ func (s *Server) knowsMember(ctx context.Context, room pdu.RoomInfo, user ident.
 	return member != "", err
 }
 
-// overResident joins or leaves a partial room that we are in over a server that knows it. When it returns nil the server has taken
+// overResident joins, leaves or knocks on a partial room that we are in over a server that knows it. When it returns nil the server has taken
 // the event, and it has its effect here, or soon will.
 func (s *Server) overResident(ctx context.Context, h handshake, via []ident.ServerName) error {
 	return s.overOthers(ctx, h, via, func(ctx context.Context, h handshake, via ident.ServerName) error {
@@ -55,9 +55,13 @@ func (s *Server) overResident(ctx context.Context, h handshake, via []ident.Serv
 
 // sendMembership hands a member event over and gives the answer.
 func (s *Server) sendMembership(ctx context.Context, h handshake, via ident.ServerName, made *event.Event) ([]byte, error) {
+	version := "v2"
+	if h.membership == "knock" {
+		version = "v1" // of which there is no other
+	}
 	call := transport.Call{
 		Method: http.MethodPut,
-		Path:   transport.Path("_matrix", "federation", "v2", "send_"+h.membership, string(h.room), string(made.ID())),
+		Path:   transport.Path("_matrix", "federation", version, "send_"+h.membership, string(h.room), string(made.ID())),
 		Body:   made.JSON(),
 	}
 	if h.membership == "join" {

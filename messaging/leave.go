@@ -52,7 +52,7 @@ func (s *Server) leave(ctx context.Context, h handshake, via []ident.ServerName)
 
 // leaveOutside leaves a room that this server is not in.
 func (s *Server) leaveOutside(ctx context.Context, h handshake, via []ident.ServerName) error {
-	stood, outside, err := s.outsider(ctx, h)
+	stood, outside, err := s.outsider(ctx, h.user, h.room)
 	if err != nil {
 		return err
 	}

@@ -13,24 +13,34 @@ import (
 // memberContent is the content of a member event: what the caller wants it to say, anything that encoding/json makes an object of or nil,
 // and the membership. What rests on another's word is not the caller's to say.
 func memberContent(wanted any, membership string) (map[string]any, error) {
-	content := map[string]any{}
-	if wanted != nil {
-		encoded, err := encodeContent(wanted)
-		if err != nil {
-			return nil, err
-		}
-		root, err := canonicaljson.Parse(encoded, canonicaljson.Lenient)
-		if err != nil {
-			return nil, err
-		}
-		for name, value := range root.Members() {
-			content[name] = json.RawMessage(value.Canonical())
-		}
+	content, err := membersOf(wanted)
+	if err != nil {
+		return nil, err
 	}
 	delete(content, authoriserKey)
 	delete(content, thirdPartyKey)
 	content["membership"] = membership
 	return content, nil
+}
+
+// membersOf is the members of anything that encoding/json makes an object of, or of nil, which has none.
+func membersOf(object any) (map[string]any, error) {
+	members := map[string]any{}
+	if object == nil {
+		return members, nil
+	}
+	encoded, err := encodeContent(object)
+	if err != nil {
+		return nil, err
+	}
+	root, err := canonicaljson.Parse(encoded, canonicaljson.Lenient)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range root.Members() {
+		members[name] = json.RawMessage(value.Canonical())
+	}
+	return members, nil
 }
 
 // memberDraft is the draft of what one user makes of the membership of another, or of their own.

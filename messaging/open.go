@@ -94,7 +94,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		}
 	}
 	inbox := transaction.NewInbox(transaction.InboxConfig{
-		Self: s.self, Store: s.store, PDUs: s.engine, EDUs: s.eduHandlers(), Rooms: s.engine, Trace: cfg.Trace,
+		Self: s.self, Store: s.store, PDUs: retractions{s}, EDUs: s.eduHandlers(), Rooms: s.engine, Trace: cfg.Trace,
 		Heard: func(server ident.ServerName) { outbox.Heard(server); s.asked.Heard(server) },
 	})
 	s.http, err = transport.NewServer(transport.ServerConfig{

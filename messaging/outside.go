@@ -10,6 +10,7 @@ import (
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/trace"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -85,16 +86,22 @@ func (s *Server) mayStand(tx *persistence.Tx, o persistence.Outsider) error {
 	return err
 }
 
-// outsider is how the user of a handshake stands to its room, if they stand outside of it.
-func (s *Server) outsider(ctx context.Context, h handshake) (o persistence.Outsider, found bool, err error) {
+// outsider is how a user stands to a room, if they stand outside of it.
+func (s *Server) outsider(ctx context.Context, user ident.UserID, room ident.RoomID) (o persistence.Outsider, found bool, err error) {
 	err = s.store.View(ctx, func(tx *persistence.Tx) error {
-		o, found, err = tx.Outsider(h.user, h.room)
+		o, found, err = tx.Outsider(user, room)
 		return err
 	})
 	return o, found, err
 }
 
 func (s *Server) tellStanding(tx *persistence.Tx, standing Standing) error {
+	tx.AfterCommit(func() {
+		s.trace.Emit(trace.MessagingStanding{
+			Room: string(standing.Room), User: string(standing.User), Membership: standing.Membership, Sender: string(standing.Sender),
+			Told: standing.Event != nil,
+		})
+	})
 	if s.core.Invites == nil {
 		return nil
 	}

@@ -32,6 +32,8 @@ func (s *Server) routes() []transport.Route {
 		{Method: http.MethodPut, Pattern: v2 + "send_join/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptJoin},
 		{Method: http.MethodGet, Pattern: v1 + "make_leave/:roomID/:userID", Handle: s.makeLeave},
 		{Method: http.MethodPut, Pattern: v2 + "send_leave/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptLeave},
+		{Method: http.MethodGet, Pattern: v1 + "make_knock/:roomID/:userID", Handle: s.makeKnock},
+		{Method: http.MethodPut, Pattern: v1 + "send_knock/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptKnock},
 		{Method: http.MethodPut, Pattern: v1 + "invite/:roomID/:eventID", MaxBody: maxInviteBody, Handle: s.acceptInviteV1},
 		{Method: http.MethodPut, Pattern: v2 + "invite/:roomID/:eventID", MaxBody: maxInviteBody, Handle: s.acceptInvite},
 		{Method: http.MethodGet, Pattern: v1 + "query/profile", Handle: s.queryProfile},
@@ -48,15 +50,8 @@ func (s *Server) makeJoin(ctx context.Context, r *transport.Request) (transport.
 	if err != nil {
 		return transport.Reply{}, err
 	}
-	offered := r.Query["ver"]
-	if len(offered) == 0 {
-		offered = []string{"1"}
-	}
-	if !slices.Contains(offered[:min(len(offered), maxVersions)], room.Version.ID) {
-		return transport.Reply{}, &transport.Error{
-			Status: http.StatusBadRequest, Code: spec.ErrorIncompatibleRoomVersion,
-			Message: "the room's version is not among those offered", Extra: map[string]any{"room_version": room.Version.ID},
-		}
+	if err := offered(r, room); err != nil {
+		return transport.Reply{}, err
 	}
 	content := map[string]any{"membership": "join"}
 	authoriser, err := s.authoriser(ctx, room, user)
@@ -67,6 +62,21 @@ func (s *Server) makeJoin(ctx context.Context, r *transport.Request) (transport.
 		content[authoriserKey] = authoriser
 	}
 	return s.template(ctx, room.ID, user, content)
+}
+
+// offered refuses who does not know the room's version (M-05). Who names none knows the first.
+func offered(r *transport.Request, room pdu.RoomInfo) error {
+	versions := r.Query["ver"]
+	if len(versions) == 0 {
+		versions = []string{"1"}
+	}
+	if slices.Contains(versions[:min(len(versions), maxVersions)], room.Version.ID) {
+		return nil
+	}
+	return &transport.Error{
+		Status: http.StatusBadRequest, Code: spec.ErrorIncompatibleRoomVersion,
+		Message: "the room's version is not among those offered", Extra: map[string]any{"room_version": room.Version.ID},
+	}
 }
 
 // makeLeave answers with the leave that the room would take.

@@ -18,7 +18,7 @@ const authoriserKey = "join_authorised_via_users_server"
 // thirdPartyKey is the member of an invitation's content that names the third-party invite which it redeems (P-46).
 const thirdPartyKey = "third_party_invite"
 
-// accept verifies the answer to a make_join or make_leave and takes over what a resident may decide: where the event stands in
+// accept verifies the answer to a make_join, make_knock or make_leave and takes over what a resident may decide: where the event stands in
 // the room, and who authorised it. Everything else we say ourselves, since it is we who sign it (M-03, M-04): a template with
 // other content than was asked for is no order.
 func (h handshake) accept(body []byte, via, self ident.ServerName) (*event.Version, event.Proto, error) {
@@ -29,6 +29,9 @@ func (h handshake) accept(body []byte, via, self ident.ServerName) (*event.Versi
 	version, err := versionOf(root.Get("room_version"))
 	if err != nil {
 		return nil, event.Proto{}, err
+	}
+	if h.membership == "knock" && !version.Knock { // also when there is no room_version (M-20)
+		return nil, event.Proto{}, fmt.Errorf("in room version %s nobody can knock", version.ID)
 	}
 	template := root.Get("event")
 	if err := h.verify(template); err != nil {

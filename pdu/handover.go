@@ -179,8 +179,8 @@ func (b *batch) admit(member *event.Event, origin ident.ServerName) (*record, er
 // admission gathers the answer, when the event is durable.
 func (e *Engine) admission(ctx context.Context, admitted *record, before *room, omitMembers bool) (Admission, error) {
 	a := Admission{Event: admitted.event, ServersInRoom: slices.Sorted(maps.Keys(before.servers))}
-	if member, _ := admitted.event.Membership(); member.Membership == "leave" {
-		return a, nil // nobody is told the state for leaving
+	if member, _ := admitted.event.Membership(); member.Membership != "join" {
+		return a, nil // nobody else is told the state
 	}
 	state, err := e.stateIDs(ctx, admitted.before)
 	if err != nil {

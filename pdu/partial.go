@@ -63,8 +63,8 @@ func (e *Engine) AdoptPartialRoom(ctx context.Context, version string, join *eve
 	return e.adoptRoom(ctx, version, join, state, authChain, via, &omission{servers})
 }
 
-// TakeHandedOver takes in an event of ours that was handed over to another server, as if that one had sent it: it is staged when
-// this returns, and judged when what it follows is known.
+// TakeHandedOver takes in an event of a room that we are in, which another server has got or made in a handshake, as if that one had
+// sent it: it is staged when this returns, and judged when what it follows is known.
 func (e *Engine) TakeHandedOver(ctx context.Context, to ident.ServerName, made *event.Event) error {
 	i := &intake{e: e, origin: to, arrival: arrivedInTransaction, now: nowMS(), results: map[ident.EventID]string{}}
 	err := i.take(ctx, made.JSON())

@@ -15,15 +15,26 @@ type MessagingJoined struct {
 // Kind is "messaging.joined".
 func (MessagingJoined) Kind() string { return "messaging.joined" }
 
-// MessagingHandshakeFailed is one server that could not be joined or left over. The next candidate is asked, if there is one.
+// MessagingHandshakeFailed is one server that could not be joined, knocked on or left over. The next candidate is asked, if there is one.
 type MessagingHandshakeFailed struct {
 	Room, User, Via string
-	Membership      string // "join" or "leave"
+	Membership      string // "join", "knock" or "leave"
 	Error           string
 }
 
 // Kind is "messaging.handshake_failed".
 func (MessagingHandshakeFailed) Kind() string { return "messaging.handshake_failed" }
+
+// MessagingStanding is a user of ours who is invited to a room that this server is not in, or knocks on it, or no longer does.
+type MessagingStanding struct {
+	Room, User string
+	Membership string // "invite", "knock", "leave" or "ban"
+	Sender     string // who made it so
+	Told       bool   // the room has it so too, as far as is known
+}
+
+// Kind is "messaging.standing".
+func (MessagingStanding) Kind() string { return "messaging.standing" }
 
 // MessagingCallbackFailed is a subscription's callback that returned an error. It gets the same event again after Wait.
 type MessagingCallbackFailed struct {
