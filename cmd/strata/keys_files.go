@@ -73,6 +73,7 @@ type keysImportCmd struct {
 	File    string `arg:"" help:"Key file to read: Synapse's line, Dendrite's PEM block, or one of Strata's."`
 	Into    string `placeholder:"FILE" help:"Key file to write. Otherwise that of the configuration (strata.toml, or STRATA_CONFIG), or strata-data/signing.key."`
 	Old     bool   `help:"The keys signed before, and sign no more: add them to the key file as old keys."`
+	DryRun  bool   `help:"Only check the files, and show what the key file would be."`
 	Expired int64  `placeholder:"MS" help:"With --old: when they signed last, in ms since 1970. Otherwise now."`
 }
 
@@ -112,7 +113,11 @@ func (c *keysImportCmd) Run(_ context.Context, w *world) error {
 		return err
 	}
 	found := ownOfFile(c.Into, plan)
-	w.out.note("written: %s", found.KeyFile)
+	verb := "written"
+	if c.DryRun {
+		verb = "would be written"
+	}
+	w.out.note("%s: %s", verb, found.KeyFile)
 	return w.out.print(found, func() { showOwnKeys(w.out, found) })
 }
 
@@ -120,6 +125,9 @@ func (c *keysImportCmd) create(plan keys.Plan) error {
 	if exists(c.Into) {
 		return &control.Error{Kind: control.Refused, Message: c.Into +
 			" exists, and is left as it is: remove it if it never signed anything, or add the keys to it with --old"}
+	}
+	if c.DryRun {
+		return nil
 	}
 	if err := os.MkdirAll(filepath.Dir(c.Into), 0o700); err != nil {
 		return fmt.Errorf("make directory of the key file: %w", err)
@@ -139,7 +147,7 @@ func (c *keysImportCmd) addOld(former keys.Plan) (keys.Plan, error) {
 	if plan, err = plan.AddOld(former, c.Expired); err != nil {
 		return plan, usage("%s: %v", c.Into, err)
 	}
-	if bytes.Equal(before, plan.Format()) {
+	if c.DryRun || bytes.Equal(before, plan.Format()) {
 		return plan, nil
 	}
 	return plan, signing.ReplacePrivateFile(c.Into, plan.Format())

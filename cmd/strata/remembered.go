@@ -67,6 +67,7 @@ func (c *wellKnownShowCmd) Run(ctx context.Context, w *world) error {
 type wellKnownFlushCmd struct {
 	reachFlags
 	Server string `arg:"" optional:"" help:"Server name, such as example.org. Otherwise all."`
+	DryRun bool   `help:"Only tell how many it would be."`
 }
 
 // Help implements kong.HelpProvider.
@@ -79,7 +80,7 @@ operator has repaired it, and "strata dns flush" too when addresses have changed
 
 // Run implements the command.
 func (c *wellKnownFlushCmd) Run(ctx context.Context, w *world) error {
-	return flush(ctx, w, c.reachFlags, c.Server, (*control.Client).FlushDocuments)
+	return flush(ctx, w, c.reachFlags, control.Flush{Server: c.Server, DryRun: c.DryRun}, (*control.Client).FlushDocuments)
 }
 
 type dnsShowCmd struct {
@@ -116,6 +117,7 @@ func (c *dnsShowCmd) Run(ctx context.Context, w *world) error {
 type dnsFlushCmd struct {
 	reachFlags
 	Server string `arg:"" optional:"" help:"Server name, such as example.org: its host, what that delegates to, and the targets of their services. Otherwise all."`
+	DryRun bool   `help:"Only tell how many it would be."`
 }
 
 // Help implements kong.HelpProvider.
@@ -128,19 +130,23 @@ remember too, for as long as the owner of the name lets them.
 
 // Run implements the command.
 func (c *dnsFlushCmd) Run(ctx context.Context, w *world) error {
-	return flush(ctx, w, c.reachFlags, c.Server, (*control.Client).FlushRecords)
+	return flush(ctx, w, c.reachFlags, control.Flush{Server: c.Server, DryRun: c.DryRun}, (*control.Client).FlushRecords)
 }
 
-// flush has the server forget something and tells how much that was.
+// flush has the server forget something and tells how much that was, or would be.
 func flush(
-	ctx context.Context, w *world, reach reachFlags, server string,
-	order func(*control.Client, context.Context, control.ServerRef) (control.Flushed, error),
+	ctx context.Context, w *world, reach reachFlags, what control.Flush,
+	order func(*control.Client, context.Context, control.Flush) (control.Flushed, error),
 ) error {
 	return reach.ask(ctx, w, func(ctx context.Context, client *control.Client) error {
-		flushed, err := order(client, ctx, control.ServerRef{Server: server})
+		flushed, err := order(client, ctx, what)
 		if err != nil {
 			return err
 		}
-		return w.out.print(flushed, func() { w.out.pairs([][]string{{"flushed", strconv.Itoa(flushed.Flushed)}}) })
+		verb := "flushed"
+		if flushed.DryRun {
+			verb = "would be flushed"
+		}
+		return w.out.print(flushed, func() { w.out.pairs([][]string{{verb, strconv.Itoa(flushed.Flushed)}}) })
 	})
 }

@@ -15,9 +15,9 @@ import (
 var (
 	opResolve        = operation[Resolve, doctor.Report]{"resolve"}
 	opDocuments      = operation[ServerRef, []WellKnown]{"well-known/show"}
-	opFlushDocuments = operation[ServerRef, Flushed]{"well-known/flush"}
+	opFlushDocuments = operation[Flush, Flushed]{"well-known/flush"}
 	opRecords        = operation[ServerRef, []DNSRecord]{"dns/show"}
-	opFlushRecords   = operation[ServerRef, Flushed]{"dns/flush"}
+	opFlushRecords   = operation[Flush, Flushed]{"dns/flush"}
 )
 
 // Resolve asks how a server is reached. Fresh asks everything anew, Connect tries the addresses.
@@ -49,9 +49,16 @@ type DNSRecord struct {
 	ExpiresTS int64    `json:"expires_ts"`
 }
 
-// Flushed is how much was forgotten.
+// Flush has what is remembered of a server forgotten, or of all.
+type Flush struct {
+	Server string `json:"server"` // "" for all
+	DryRun bool   `json:"dry_run,omitempty"`
+}
+
+// Flushed is how much was forgotten, or with DryRun would be.
 type Flushed struct {
-	Flushed int `json:"flushed"`
+	DryRun  bool `json:"dry_run"`
+	Flushed int  `json:"flushed"`
 }
 
 // Resolve finds out how the server that is asked would reach another.
@@ -65,8 +72,8 @@ func (c *Client) Documents(ctx context.Context, q ServerRef) ([]WellKnown, error
 }
 
 // FlushDocuments has them forgotten.
-func (c *Client) FlushDocuments(ctx context.Context, q ServerRef) (Flushed, error) {
-	return ask(ctx, c, opFlushDocuments, q)
+func (c *Client) FlushDocuments(ctx context.Context, order Flush) (Flushed, error) {
+	return ask(ctx, c, opFlushDocuments, order)
 }
 
 // Records lists what is remembered of the DNS.
@@ -75,8 +82,8 @@ func (c *Client) Records(ctx context.Context, q ServerRef) ([]DNSRecord, error) 
 }
 
 // FlushRecords has it forgotten.
-func (c *Client) FlushRecords(ctx context.Context, q ServerRef) (Flushed, error) {
-	return ask(ctx, c, opFlushRecords, q)
+func (c *Client) FlushRecords(ctx context.Context, order Flush) (Flushed, error) {
+	return ask(ctx, c, opFlushRecords, order)
 }
 
 // network is the server's way to others, and the name that is asked about: "" for all if that is allowed.
@@ -124,12 +131,16 @@ func (h *handler) documents(_ context.Context, q ServerRef) ([]WellKnown, error)
 	return list, nil
 }
 
-func (h *handler) flushDocuments(_ context.Context, q ServerRef) (Flushed, error) {
-	network, server, err := h.network(q.Server, true)
+func (h *handler) flushDocuments(ctx context.Context, order Flush) (Flushed, error) {
+	if order.DryRun {
+		list, err := h.documents(ctx, ServerRef{Server: order.Server})
+		return Flushed{true, len(list)}, err
+	}
+	network, server, err := h.network(order.Server, true)
 	if err != nil {
 		return Flushed{}, err
 	}
-	return Flushed{network.FlushDocuments(server)}, nil
+	return Flushed{Flushed: network.FlushDocuments(server)}, nil
 }
 
 func (h *handler) records(_ context.Context, q ServerRef) ([]DNSRecord, error) {
@@ -147,10 +158,14 @@ func (h *handler) records(_ context.Context, q ServerRef) ([]DNSRecord, error) {
 	return list, nil
 }
 
-func (h *handler) flushRecords(_ context.Context, q ServerRef) (Flushed, error) {
-	network, server, err := h.network(q.Server, true)
+func (h *handler) flushRecords(ctx context.Context, order Flush) (Flushed, error) {
+	if order.DryRun {
+		list, err := h.records(ctx, ServerRef{Server: order.Server})
+		return Flushed{true, len(list)}, err
+	}
+	network, server, err := h.network(order.Server, true)
 	if err != nil {
 		return Flushed{}, err
 	}
-	return Flushed{network.FlushRecords(server)}, nil
+	return Flushed{Flushed: network.FlushRecords(server)}, nil
 }
