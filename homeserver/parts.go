@@ -7,10 +7,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/strata-matrix/strata/homeserver/accountdata"
 	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/homeserver/backup"
+	"github.com/strata-matrix/strata/homeserver/keys"
+	"github.com/strata-matrix/strata/homeserver/push"
 	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/stream"
+	"github.com/strata-matrix/strata/homeserver/todevice"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/persistence"
 )
@@ -20,6 +25,11 @@ func annex() persistence.Annex {
 	return persistence.Annex{Name: "hs", Steps: []string{strings.Join([]string{
 		stream.Schema,
 		accounts.Schema,
+		accountdata.Schema,
+		push.Schema,
+		keys.Schema,
+		todevice.Schema,
+		backup.Schema,
 		rooms.Schema,
 	}, "\n")}}
 }
@@ -45,17 +55,29 @@ func assemble(cfg Config, server *messaging.Server) (parts, error) {
 	interactive := accounts.NewInteractive(accounts.InteractiveConfig{
 		Self: self, Store: store, Passwords: passwords, Rate: cfg.Accounts.Logins,
 	})
+	pushes := push.New(store, push.NewTally())
+	deviceKeys := keys.New(keys.Config{
+		Self: self, Store: store, Asker: server, Teller: server, Company: server.Engine(), Confirm: interactive.Confirm,
+	})
+	messages := todevice.New(self, store, server)
+	backups := backup.New(store)
 	users := accounts.New(accounts.Config{
 		Self: self, Store: store, Passwords: passwords, Interactive: interactive, Policy: cfg.Accounts,
-		Witnesses: []accounts.Witness{},
+		Witnesses: []accounts.Witness{pushes, deviceKeys, messages, backups},
 	})
 	chats := rooms.New(rooms.Config{Server: server, Known: accounts.Known})
 	return parts{
-		core: messaging.Core{Invites: chats},
+		core: messaging.Core{
+			Invites: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},
+		},
 		routes: slices.Concat(
 			discovery(cfg),
 			users.Routes(),
 			chats.Routes(),
+			pushes.Routes(),
+			deviceKeys.Routes(),
+			messages.Routes(),
+			backups.Routes(),
 		),
 		tokens: users,
 		loops:  []loop{},

@@ -27,6 +27,8 @@ type Device struct {
 // Witness has something of its own about users and devices. It is told in the job in which something happens to them; an error
 // undoes it.
 type Witness interface {
+	// UserRegistered: the user is new.
+	UserRegistered(tx *persistence.Tx, user ident.UserID) error
 	// DeviceChanged: the device is new, or has another name.
 	DeviceChanged(tx *persistence.Tx, user ident.UserID, device string) error
 	// DevicesRemoved: these devices are no more, and everything of them has to go.
@@ -34,6 +36,21 @@ type Witness interface {
 	// UserDeactivated: the user is no more, and every device of theirs was removed before.
 	UserDeactivated(tx *persistence.Tx, user ident.UserID) error
 }
+
+// Bystander is a Witness that does nothing, for others to be made of that have something of some of it only.
+type Bystander struct{}
+
+// UserRegistered implements Witness.
+func (Bystander) UserRegistered(*persistence.Tx, ident.UserID) error { return nil }
+
+// DeviceChanged implements Witness.
+func (Bystander) DeviceChanged(*persistence.Tx, ident.UserID, string) error { return nil }
+
+// DevicesRemoved implements Witness.
+func (Bystander) DevicesRemoved(*persistence.Tx, ident.UserID, []string) error { return nil }
+
+// UserDeactivated implements Witness.
+func (Bystander) UserDeactivated(*persistence.Tx, ident.UserID) error { return nil }
 
 // Devices gives the devices of a user, by id.
 func Devices(tx *persistence.Tx, user ident.UserID) (list []Device, err error) {

@@ -116,8 +116,15 @@ func (a *Accounts) create(ctx context.Context, e entry, password string, admin, 
 	}
 	made, now := welcome{User: e.user, Server: a.self}, time.Now()
 	err = a.store.Update(ctx, func(tx *persistence.Tx) error {
-		err := insertUser(tx, account{user: e.user, password: hash, admin: admin}, now)
-		if err == nil && login {
+		if err := insertUser(tx, account{user: e.user, password: hash, admin: admin}, now); err != nil {
+			return err
+		}
+		for _, w := range a.witnesses {
+			if err := w.UserRegistered(tx, e.user); err != nil {
+				return err
+			}
+		}
+		if login {
 			made, err = a.admit(tx, e, now)
 		}
 		return err

@@ -8,21 +8,20 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/persistence"
 )
 
-// Push serves push rules, pushers and notifications.
+// Push serves push rules and pushers.
 type Push struct {
+	accounts.Bystander
 	store *persistence.Store
 	tally *Tally
-	show  func(persistence.Event) (json.RawMessage, error)
 }
 
-// New makes the package's endpoints. The tally hears of rules that change; show gives an event in the format for clients.
-func New(store *persistence.Store, tally *Tally, show func(persistence.Event) (json.RawMessage, error)) *Push {
-	return &Push{store: store, tally: tally, show: show}
-}
+// New makes the package's endpoints. The tally hears of rules that change.
+func New(store *persistence.Store, tally *Tally) *Push { return &Push{store: store, tally: tally} }
 
 // Routes are the endpoints.
 func (p *Push) Routes() []api.Route {
@@ -40,7 +39,6 @@ func (p *Push) Routes() []api.Route {
 		{Method: "PUT", Pattern: one + "/actions", Handle: p.act},
 		{Method: "GET", Pattern: "/_matrix/client/v3/pushers", Handle: p.pushers},
 		{Method: "POST", Pattern: "/_matrix/client/v3/pushers/set", Handle: p.setPusher},
-		{Method: "GET", Pattern: "/_matrix/client/v3/notifications", Handle: p.notifications},
 	}
 }
 

@@ -34,8 +34,7 @@ func open(t *testing.T) (*persistence.Store, *push.Tally, *apitest.Client) {
 	}
 	t.Cleanup(func() { _ = store.Close() })
 	tally := push.NewTally()
-	show := func(e persistence.Event) (json.RawMessage, error) { return e.JSON, nil }
-	return store, tally, apitest.New(t, push.New(store, tally, show).Routes())
+	return store, tally, apitest.New(t, push.New(store, tally).Routes())
 }
 
 func TestRules(t *testing.T) {
@@ -147,7 +146,7 @@ func TestUnread(t *testing.T) {
 	}
 	update(func(tx *persistence.Tx) error {
 		for i, thread := range []string{"", "$root", "", "$root", "$other"} {
-			if err := tally.Note(tx, persistence.Position(10+i), "$e", thread, subject, listeners); err != nil {
+			if err := tally.Note(tx, persistence.Position(10+i), thread, subject, listeners); err != nil {
 				return err
 			}
 		}
@@ -162,6 +161,6 @@ func TestUnread(t *testing.T) {
 	want(push.Count{}, map[string]push.Count{"$other": {1, 1}})
 
 	client.Want(t, alice, "PUT", rules+"override/.m.rule.master/enabled", `{"enabled":true}`, 200, "") // from now on nothing notifies
-	update(func(tx *persistence.Tx) error { return tally.Note(tx, 20, "$e", "", subject, listeners) })
+	update(func(tx *persistence.Tx) error { return tally.Note(tx, 20, "", subject, listeners) })
 	want(push.Count{}, map[string]push.Count{"$other": {1, 1}})
 }

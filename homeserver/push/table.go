@@ -29,10 +29,8 @@ CREATE TABLE hs_unread (
 	user      TEXT    NOT NULL,
 	room      TEXT    NOT NULL,
 	position  INTEGER NOT NULL, -- of an event that notifies the user, and has not been read
-	event     TEXT    NOT NULL,
 	thread    TEXT    NOT NULL, -- its root, '' of the main timeline
 	highlight INTEGER NOT NULL,
-	actions   TEXT    NOT NULL, -- JSON
 	PRIMARY KEY (user, room, position)
 ) STRICT, WITHOUT ROWID;`
 
@@ -72,19 +70,13 @@ type Notice struct {
 	User      ident.UserID
 	Room      ident.RoomID
 	Position  persistence.Position
-	Event     ident.EventID
 	Thread    string // its root, "" of the main timeline
 	Highlight bool
-	Actions   []json.RawMessage
 }
 
 func note(tx *persistence.Tx, n Notice) error {
-	actions, err := json.Marshal(n.Actions)
-	if err != nil {
-		return fmt.Errorf("encode actions: %w", err)
-	}
-	_, err = tx.Exec(`INSERT OR IGNORE INTO hs_unread (user, room, position, event, thread, highlight, actions) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		string(n.User), string(n.Room), n.Position, string(n.Event), n.Thread, n.Highlight, string(actions))
+	_, err := tx.Exec(`INSERT OR IGNORE INTO hs_unread (user, room, position, thread, highlight) VALUES (?, ?, ?, ?, ?)`,
+		string(n.User), string(n.Room), n.Position, n.Thread, n.Highlight)
 	return err
 }
 
@@ -142,19 +134,4 @@ func Read(tx *persistence.Tx, user ident.UserID, room ident.RoomID, thread strin
 func ForgetRoom(tx *persistence.Tx, user ident.UserID, room ident.RoomID) error {
 	_, err := tx.Exec(`DELETE FROM hs_unread WHERE user = ? AND room = ?`, string(user), string(room))
 	return err
-}
-
-// notices lists what a user has not read, the newest first, before a position.
-func notices(tx *persistence.Tx, user ident.UserID, before persistence.Position, highlights bool, limit int) (list []Notice, err error) {
-	err = tx.Query(`SELECT room, position, event, thread, highlight, actions FROM hs_unread WHERE user = ? AND position < ? AND highlight >= ?
-		ORDER BY position DESC LIMIT ?`, []any{string(user), before, highlights, limit}, func(r persistence.Row) error {
-		n := Notice{User: user}
-		var actions []byte
-		if err := r.Scan(&n.Room, &n.Position, &n.Event, &n.Thread, &n.Highlight, &actions); err != nil {
-			return err
-		}
-		list = append(list, n)
-		return json.Unmarshal(actions, &list[len(list)-1].Actions)
-	})
-	return list, err
 }

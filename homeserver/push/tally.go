@@ -22,7 +22,7 @@ type Listener struct {
 }
 
 // Note notes an event for those of its room's users whom it notifies. Their own events they know (S-20).
-func (t *Tally) Note(tx *persistence.Tx, at persistence.Position, id ident.EventID, thread string, subject Subject, listeners []Listener) error {
+func (t *Tally) Note(tx *persistence.Tx, at persistence.Position, thread string, subject Subject, listeners []Listener) error {
 	for _, listener := range listeners {
 		if listener.User == subject.Sender {
 			continue
@@ -36,7 +36,7 @@ func (t *Tally) Note(tx *persistence.Tx, at persistence.Position, id ident.Event
 			continue
 		}
 		err = note(tx, Notice{
-			User: listener.User, Room: subject.Room, Position: at, Event: id, Thread: thread, Highlight: verdict.Highlight, Actions: verdict.Actions,
+			User: listener.User, Room: subject.Room, Position: at, Thread: thread, Highlight: verdict.Highlight,
 		})
 		if err != nil {
 			return err

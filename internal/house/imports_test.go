@@ -47,9 +47,12 @@ homeserver/api/apitest  < homeserver/api+
 homeserver/stream       < persistence+
 homeserver/rooms        < messaging+ homeserver/api homeserver/stream
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
-homeserver/push         < homeserver/accountdata+ transport/canonicaljson
 homeserver/accounts     < homeserver/api+ homeserver/stream+ golang.org/x/crypto/argon2
-homeserver              < messaging+ homeserver/accounts+ homeserver/rooms
+homeserver/push         < homeserver/accountdata+ homeserver/accounts transport/canonicaljson
+homeserver/keys         < messaging+ homeserver/accounts+ golang.org/x/sync
+homeserver/todevice     < messaging+ homeserver/accounts+
+homeserver/backup       < homeserver/accounts+
+homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+
