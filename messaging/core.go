@@ -31,6 +31,11 @@ type Core struct {
 	DeviceLists DeviceLists
 	// Devices answers for the devices and keys of our users (E-31 to E-33).
 	Devices Devices
+
+	// Aliases and PublicRooms answer for the aliases and the directory of rooms (E-24, E-25, E-28), OpenID for tokens of our users (E-30).
+	Aliases     Aliases
+	PublicRooms PublicRooms
+	OpenID      OpenID
 }
 
 // Profiles is a homeserver's profiles.

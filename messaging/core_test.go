@@ -25,11 +25,19 @@ type core struct {
 	devices map[ident.UserID]messaging.UserDevices
 	oneTime map[ident.UserID]map[string][]string // ids of keys that are left
 	askers  []ident.ServerName
+
+	profiles map[ident.UserID]map[string]json.RawMessage
+	aliases  map[ident.RoomAlias]messaging.AliasTarget
+	page     messaging.PublicRoomsPage
+	asked    []messaging.PublicRoomsQuery
+	tokens   map[string]ident.UserID
 }
 
 // with makes c the core of a server that is opened.
 func (c *core) with(cfg *messaging.Config) {
-	cfg.Core = messaging.Core{Typing: c, Presence: c, Receipts: c, ToDevice: c, DeviceLists: c, Devices: c}
+	cfg.Core = messaging.Core{
+		Profiles: c, Typing: c, Presence: c, Receipts: c, ToDevice: c, DeviceLists: c, Devices: c, Aliases: c, PublicRooms: c, OpenID: c,
+	}
 }
 
 func (c *core) note(format string, args ...any) {
@@ -177,4 +185,26 @@ func inJob(t *testing.T, s *messaging.Server, job func(tx *persistence.Tx) error
 	if err := s.Store().Update(t.Context(), job); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (c *core) Profile(_ context.Context, user ident.UserID) (map[string]json.RawMessage, bool, error) {
+	fields, found := c.profiles[user]
+	return fields, found, nil
+}
+
+func (c *core) ResolveAlias(_ context.Context, alias ident.RoomAlias) (messaging.AliasTarget, bool, error) {
+	target, found := c.aliases[alias]
+	return target, found, nil
+}
+
+func (c *core) PublicRooms(_ context.Context, q messaging.PublicRoomsQuery) (messaging.PublicRoomsPage, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, q)
+	return c.page, nil
+}
+
+func (c *core) OpenIDUser(_ context.Context, token string) (ident.UserID, bool, error) {
+	user, found := c.tokens[token]
+	return user, found, nil
 }

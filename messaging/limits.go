@@ -141,4 +141,19 @@ const (
 	devicesRetryMax   = 6 * time.Hour
 	// maxOldLists is how many answers older than what was heard in between are passed over.
 	maxOldLists = 5
+
+	// What is asked of other servers on behalf of somebody who waits: answers that are one line, and lists of rooms.
+	queryTimeout  = 20 * time.Second
+	maxQueryReply = 1 << 20
+	maxListReply  = 10 << 20
+
+	// maxAliasServers is how many servers an alias leads over, both ways: a join asks ten of them.
+	maxAliasServers = 100
+
+	// maxPublicRooms is how many rooms of our directory are on a page, and maxRoomTypes how many types a question may name.
+	maxPublicRooms = 500
+	maxRoomTypes   = 100
+
+	// maxSpaceChildren is how many rooms of a space are shown, and taken from others; the largest known spaces have some hundreds.
+	maxSpaceChildren = 1000
 )

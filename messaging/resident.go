@@ -27,7 +27,7 @@ const maxEventBody = 256 << 10
 // The first versions of send_join and send_leave are gone from the specification and not served.
 func (s *Server) routes() []transport.Route {
 	const v1, v2 = "/_matrix/federation/v1/", "/_matrix/federation/v2/"
-	return slices.Concat(s.mediaRoutes(), s.keyRoutes(), []transport.Route{
+	return slices.Concat(s.mediaRoutes(), s.keyRoutes(), s.directoryRoutes(), s.publicRoomsRoutes(), s.openIDRoutes(), []transport.Route{
 		{Method: http.MethodGet, Pattern: v1 + "make_join/:roomID/:userID", Handle: s.makeJoin},
 		{Method: http.MethodPut, Pattern: v2 + "send_join/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptJoin},
 		{Method: http.MethodGet, Pattern: v1 + "make_leave/:roomID/:userID", Handle: s.makeLeave},
@@ -37,6 +37,7 @@ func (s *Server) routes() []transport.Route {
 		{Method: http.MethodPut, Pattern: v1 + "invite/:roomID/:eventID", MaxBody: maxInviteBody, Handle: s.acceptInviteV1},
 		{Method: http.MethodPut, Pattern: v2 + "invite/:roomID/:eventID", MaxBody: maxInviteBody, Handle: s.acceptInvite},
 		{Method: http.MethodGet, Pattern: v1 + "query/profile", Handle: s.queryProfile},
+		{Method: http.MethodGet, Pattern: v1 + "hierarchy/:roomID", Handle: s.serveHierarchy},
 	})
 }
 

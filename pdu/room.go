@@ -40,6 +40,7 @@ type RoomInfo struct {
 	Extremities []ident.EventID // events that no accepted event references yet
 	Depth       int64           // greatest depth among them
 	Servers     int             // servers with joined members, this one included
+	Members     int             // joined members, as far as they are known
 	Partial     bool            // members are missing from its states; see Completion
 }
 

@@ -49,6 +49,9 @@ func (e *Engine) Room(ctx context.Context, id ident.RoomID) (RoomInfo, error) {
 		info.Extremities = append(info.Extremities, x.record.event.ID())
 		info.Depth = max(info.Depth, x.record.event.Depth())
 	}
+	for _, joined := range head.servers {
+		info.Members += joined
+	}
 	return info, nil
 }
 
@@ -84,6 +87,23 @@ func (e *Engine) StateEvent(ctx context.Context, id ident.RoomID, slot event.Sta
 		return nil, err
 	}
 	return r.event, nil
+}
+
+// StateOfType is the events of one type of the current state, in no order. ErrUnknownRoom.
+func (e *Engine) StateOfType(ctx context.Context, id ident.RoomID, eventType string) ([]*event.Event, error) {
+	head, err := e.knownRoom(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	var ids []ident.EventID
+	err = state.ScanType(storedNodes{ctx, e}, head.current, eventType, func(_ string, id ident.EventID) bool {
+		ids = append(ids, id)
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e.eventsOf(ctx, ids)
 }
 
 // StateAt is the state before an event. ErrUnknownEvent when the event, or its place in the graph, is not known.
