@@ -36,6 +36,7 @@
 // An invitation is signed by both servers before the room gets it. Of a user of ours who is invited to a room that this server is not
 // in, or knocks there, the store knows only that (outside.go): what the room shows of itself is given to the homeserver, stripped, and
 // kept there. It ends by a leave over a server of the room, or here alone (M-25), or by the word of who invited (retraction.go).
+// Who is invited by an address only becomes so when an identity server has signed whose it is (thirdparty.go).
 //
 // What is no event goes over the same transactions (EDUs) or is asked for directly. What the homeserver has of it, it says with the
 // capabilities of Core: those that promise to keep something are called in the job that acknowledges it, with the transaction of the

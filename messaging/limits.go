@@ -46,6 +46,16 @@ const (
 	// maxInvitesVia is how many invitations of a user by one server are kept that were not answered.
 	maxInvitesVia = 200
 
+	// maxBindings is how many invitations an identity server tells of at once, and maxBindingBody the cap in bytes of what it says.
+	maxBindings    = 20
+	maxBindingBody = 256 << 10
+
+	// maxValidityAsked is how many keys of a third-party invite are asked about whether they are still valid: an identity server gives
+	// two. The answer is a few bytes.
+	maxValidityAsked = 4
+	maxValidityReply = 64 << 10
+	validityPatience = 10 * time.Second
+
 	// maxCosignatures is how many signatures are taken from a server that is to sign an invitation: one for each of its keys.
 	maxCosignatures = 8
 

@@ -23,7 +23,7 @@ import (
 const maxEventBody = 256 << 10
 
 // routes are the endpoints of this package: a resident's side of joining and leaving (E-14, E-15, E-18, E-19), invitations of our users
-// (E-20, E-21), and profiles (E-29).
+// (E-20 to E-23), and profiles (E-29).
 // The first versions of send_join and send_leave are gone from the specification and not served.
 func (s *Server) routes() []transport.Route {
 	const v1, v2 = "/_matrix/federation/v1/", "/_matrix/federation/v2/"
@@ -36,6 +36,8 @@ func (s *Server) routes() []transport.Route {
 		{Method: http.MethodPut, Pattern: v1 + "send_knock/:roomID/:eventID", MaxBody: maxEventBody, Handle: s.acceptKnock},
 		{Method: http.MethodPut, Pattern: v1 + "invite/:roomID/:eventID", MaxBody: maxInviteBody, Handle: s.acceptInviteV1},
 		{Method: http.MethodPut, Pattern: v2 + "invite/:roomID/:eventID", MaxBody: maxInviteBody, Handle: s.acceptInvite},
+		{Method: http.MethodPut, Pattern: v1 + "exchange_third_party_invite/:roomID", MaxBody: maxEventBody, Handle: s.exchange},
+		{Method: http.MethodPut, Pattern: v1 + "3pid/onbind", Open: true, MaxBody: maxBindingBody, Handle: s.bound},
 		{Method: http.MethodGet, Pattern: v1 + "query/profile", Handle: s.queryProfile},
 		{Method: http.MethodGet, Pattern: v1 + "hierarchy/:roomID", Handle: s.serveHierarchy},
 	})

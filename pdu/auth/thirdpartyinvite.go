@@ -4,6 +4,7 @@ package auth
 
 import (
 	"crypto/ed25519"
+	"iter"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
@@ -55,41 +56,65 @@ func (r *room) checkThirdPartyInvite(e *event.Event, target ident.UserID) Result
 	return allow("P-46", "signed is by a key of the third-party invite")
 }
 
+// InviteKey is a key that may redeem a third-party invite, as the room publishes it.
+type InviteKey struct {
+	Text        string // in base64
+	ValidityURL string // where it can be asked whether the key has been revoked, "" when it never is
+	public      ed25519.PublicKey
+}
+
+// RedeemingKeys gives, of the keys in the content of an m.room.third_party_invite event, those by which signed is signed. The names
+// that signer and key go by are not compared with anything: the room published the keys themselves.
+func RedeemingKeys(signed, published canonicaljson.Value) (list []InviteKey) {
+	for key := range redeeming(signed, publishedKeys(published)) {
+		list = append(list, key)
+	}
+	return list
+}
+
 // publishedKeys is the keys that may redeem a third-party invite. What is no Ed25519 key is passed over.
-func publishedKeys(content canonicaljson.Value) []ed25519.PublicKey {
-	var keys []ed25519.PublicKey
-	add := func(v canonicaljson.Value) {
-		text, _ := v.Text()
+func publishedKeys(content canonicaljson.Value) []InviteKey {
+	var keys []InviteKey
+	add := func(object canonicaljson.Value) {
+		text, _ := object.Get("public_key").Text()
+		url, _ := object.Get("key_validity_url").Text()
 		if key, err := signing.DecodeBase64(text); err == nil && len(key) == ed25519.PublicKeySize {
-			keys = append(keys, key)
+			keys = append(keys, InviteKey{text, url, key})
 		}
 	}
-	add(content.Get("public_key"))
+	add(content)
 	for item := range content.Get("public_keys").Elements() {
-		add(item.Get("public_key"))
+		add(item)
 	}
 	return keys
 }
 
-// signedByAny says whether any signature of the object is by any of the keys. The names that signer and key go by are not
-// compared with anything: the room published the keys themselves.
-func signedByAny(signed canonicaljson.Value, keys []ed25519.PublicKey) bool {
-	message, left := signing.SignedBytes(signed), maxInviteVerifications
-	for server, signatures := range signed.Get("signatures").Members() {
-		for id := range signatures.Members() {
-			signature, err := signing.Signature(signed, ident.ServerName(server), ident.KeyID(id))
-			if err != nil {
-				continue
-			}
-			for _, key := range keys {
-				if left--; left < 0 {
-					return false
+// redeeming gives each of the keys for each signature of the object that is by it.
+func redeeming(signed canonicaljson.Value, keys []InviteKey) iter.Seq[InviteKey] {
+	return func(yield func(InviteKey) bool) {
+		message, left := signing.SignedBytes(signed), maxInviteVerifications
+		for server, signatures := range signed.Get("signatures").Members() {
+			for id := range signatures.Members() {
+				signature, err := signing.Signature(signed, ident.ServerName(server), ident.KeyID(id))
+				if err != nil {
+					continue
 				}
-				if ed25519.Verify(key, message, signature) {
-					return true
+				for _, key := range keys {
+					if left--; left < 0 {
+						return
+					}
+					if ed25519.Verify(key.public, message, signature) && !yield(key) {
+						return
+					}
 				}
 			}
 		}
+	}
+}
+
+func signedByAny(signed canonicaljson.Value, keys []InviteKey) bool {
+	for range redeeming(signed, keys) {
+		return true
 	}
 	return false
 }
