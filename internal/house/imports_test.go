@@ -47,12 +47,14 @@ homeserver/api/apitest  < homeserver/api+
 homeserver/stream       < persistence+
 homeserver/rooms        < messaging+ homeserver/api homeserver/stream
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
+homeserver/media/thumbnail < golang.org/x/image/webp
+homeserver/media        < messaging+ homeserver/api+ homeserver/media/thumbnail+ golang.org/x/sync
 homeserver/accounts     < homeserver/api+ homeserver/stream+ golang.org/x/crypto/argon2
 homeserver/push         < homeserver/accountdata+ homeserver/accounts transport/canonicaljson
 homeserver/keys         < messaging+ homeserver/accounts+ golang.org/x/sync
 homeserver/todevice     < messaging+ homeserver/accounts+
 homeserver/backup       < homeserver/accounts+
-homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup
+homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+
