@@ -8,6 +8,7 @@ import (
 	"net/url"
 
 	"github.com/strata-matrix/strata/homeserver/accounts"
+	"github.com/strata-matrix/strata/homeserver/media"
 	"github.com/strata-matrix/strata/messaging"
 )
 
@@ -19,6 +20,8 @@ type Config struct {
 	Accounts accounts.Policy
 	// PasswordCost is what hashing a password takes; the zero value is accounts.DefaultCost.
 	PasswordCost accounts.Cost
+	// Media bounds what users upload, and what is kept of other servers' content.
+	Media media.Policy
 	// PublicBaseURL is where clients reach this server, told to those that know its name only; "" for what this server cannot tell.
 	PublicBaseURL string
 }

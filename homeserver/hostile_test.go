@@ -87,7 +87,7 @@ func openHostile(t *testing.T) *hostile {
 			t.Error(err)
 		}
 	})
-	made, err := assemble(cfg, server.Federation()) // the same routes once more, to be looked at
+	made, err := assemble(t.Context(), cfg, server.Federation()) // the same routes once more, to be looked at
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package homeserver
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/backup"
 	"github.com/strata-matrix/strata/homeserver/keys"
+	"github.com/strata-matrix/strata/homeserver/media"
 	"github.com/strata-matrix/strata/homeserver/push"
 	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/stream"
@@ -31,8 +33,12 @@ func annex() persistence.Annex {
 		todevice.Schema,
 		backup.Schema,
 		rooms.Schema,
+		media.Schema,
 	}, "\n")}}
 }
+
+// mediaFolder is where content is, in the data directory.
+const mediaFolder = "media"
 
 // parts are what a homeserver is made of, complete.
 type parts struct {
@@ -49,7 +55,7 @@ type loop struct {
 }
 
 // assemble makes all parts, each of what stands before it.
-func assemble(cfg Config, server *messaging.Server) (parts, error) {
+func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts, error) {
 	self, store := server.Name(), server.Store()
 	passwords := accounts.NewPasswords(cfg.PasswordCost)
 	interactive := accounts.NewInteractive(accounts.InteractiveConfig{
@@ -65,10 +71,18 @@ func assemble(cfg Config, server *messaging.Server) (parts, error) {
 		Self: self, Store: store, Passwords: passwords, Interactive: interactive, Policy: cfg.Accounts,
 		Witnesses: []accounts.Witness{pushes, deviceKeys, messages, backups},
 	})
+	content, err := media.New(ctx, media.Config{
+		Self: self, Store: store, Remote: server, Dir: filepath.Join(cfg.Messaging.DataDir, mediaFolder), NoSync: cfg.Messaging.NoSync,
+		Policy: cfg.Media,
+	})
+	if err != nil {
+		return parts{}, err
+	}
 	chats := rooms.New(rooms.Config{Server: server, Known: accounts.Known})
 	return parts{
 		core: messaging.Core{
 			Invites: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},
+			Media: content,
 		},
 		routes: slices.Concat(
 			discovery(cfg),
@@ -78,6 +92,7 @@ func assemble(cfg Config, server *messaging.Server) (parts, error) {
 			deviceKeys.Routes(),
 			messages.Routes(),
 			backups.Routes(),
+			content.Routes(),
 		),
 		tokens: users,
 		loops:  []loop{},

@@ -40,7 +40,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	cfg.Messaging.Annex = annex()
 	cfg.Messaging.CoreOf = func(server *messaging.Server) (messaging.Core, error) {
 		var err error
-		made, err = assemble(cfg, server)
+		made, err = assemble(ctx, cfg, server)
 		return made.core, err
 	}
 	federation, err := messaging.Open(ctx, cfg.Messaging)
