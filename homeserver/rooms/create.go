@@ -48,7 +48,7 @@ func (r *Rooms) create(ctx context.Context, creator ident.UserID, w wanted) (ide
 	}
 	first[0].Kept = func(tx *persistence.Tx, e *event.Event) error {
 		if alias != "" {
-			if err := putAlias(tx, alias, e.RoomID(), creator); err != nil {
+			if err := addAlias(tx, alias, e.RoomID(), creator); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,21 @@ const (
 	// maxInitialState is how many state events a createRoom may bring. Each is judged and signed in one turn of the room.
 	maxInitialState = 500
 
+	// maxAliasServers is how many servers an alias is answered with: some more than anybody asks.
+	maxAliasServers = 50
+
+	// maxPublicPage is the longest page of the directory, and what is given to who names no length.
+	maxPublicPage = 500
+
+	// maxPublicLooked is how many rooms of the directory are looked at for one page of a search: some 50 µs each.
+	maxPublicLooked = 1000
+
+	// maxAllowed is how many of the rooms are told whose members may join: an event of 64 KiB holds some 800.
+	maxAllowed = 1000
+
+	// maxAltAliases is how many alternative aliases are taken: each may be asked of another server.
+	maxAltAliases = 50
+
 	// transactionsKept is how long a transaction id is remembered. The specification names no time; clients repeat within minutes, and
 	// hours when they were without a network.
 	transactionsKept = 7 * 24 * time.Hour

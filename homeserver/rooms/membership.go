@@ -29,6 +29,18 @@ func (r *Rooms) join(ctx context.Context, q *api.Request) (api.Reply, error) {
 	return api.JSON(map[string]ident.RoomID{"room_id": room})
 }
 
+// knock is POST /knock/{roomIdOrAlias}.
+func (r *Rooms) knock(ctx context.Context, q *api.Request) (api.Reply, error) {
+	room, via, content, err := r.approach(ctx, q, "knock")
+	if err == nil {
+		err = r.server.Knock(ctx, q.User, room, content, via)
+	}
+	if err != nil {
+		return api.Reply{}, refusal(err)
+	}
+	return api.JSON(map[string]ident.RoomID{"room_id": room})
+}
+
 // approach is a request to enter a room: the room, over which servers, and what the member event is to say.
 func (r *Rooms) approach(ctx context.Context, q *api.Request, membership string) (room ident.RoomID, via []ident.ServerName, content map[string]any, err error) {
 	var body struct {

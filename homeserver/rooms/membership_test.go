@@ -130,3 +130,47 @@ func TestModeration(t *testing.T) {
 		act(alice, "invite", `{"medium":"email","address":"a@b","id_server":"c"}`, 403, "M_THREEPID_DENIED")
 	})
 }
+
+func TestKnock(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, b *host) {
+		room := a.room(alice, `{"initial_state":[{"type":"m.room.join_rules","content":{"join_rule":"knock"}}]}`)
+		b.ok(bob, "POST", v3+"knock/"+room+"?via=a.example", `{"reason":"please"}`, "room_id")
+		if got := a.membership(alice, room, bob); got["membership"] != "knock" || got["reason"] != "please" || got["displayname"] != "BOB" {
+			t.Errorf("bob is %v, want a knock with reason and name", got)
+		}
+		if got := b.standsOutside(room, bob).Membership; got != "knock" {
+			t.Errorf("bob stands outside as %q, want knock", got)
+		}
+		b.refused(bob, "POST", in(room, "forget"), ``, 400, "M_UNKNOWN")
+		a.ok(alice, "POST", in(room, "invite"), user(bob), "")
+		if got := b.standsOutside(room, bob).Membership; got != "invite" {
+			t.Errorf("bob stands outside as %q, want invite", got)
+		}
+		b.ok(bob, "POST", v3+"join/"+room, ``, "room_id")
+		closed := a.room(alice, ``)
+		b.refused(bob, "POST", v3+"knock/"+closed+"?via=a.example", ``, 403, "M_FORBIDDEN")
+		a.refused(carol, "POST", v3+"knock/"+closed, ``, 403, "M_FORBIDDEN")
+	})
+}
+
+func TestForget(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, _ *host) {
+		room := a.room(alice, `{"preset":"public_chat"}`)
+		a.ok(carol, "POST", in(room, "join"), ``, "")
+		a.refused(carol, "POST", in(room, "forget"), ``, 400, "M_UNKNOWN")
+		a.ok(carol, "POST", in(room, "leave"), ``, "")
+		a.ok(carol, "POST", in(room, "forget"), ``, "")
+		err := a.server.Store().View(t.Context(), func(tx *persistence.Tx) error {
+			forgotten, err := rooms.Forgotten(tx, carol)
+			if forgotten[ident.RoomID(room)] != tx.LastPosition() || len(forgotten) != 1 {
+				t.Errorf("forgotten: %v, want the room at %d", forgotten, tx.LastPosition())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+}

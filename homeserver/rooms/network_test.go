@@ -124,7 +124,7 @@ func settle() {
 	synctest.Wait()
 }
 
-const v3 = "/_matrix/client/v3/"
+const v1, v3 = "/_matrix/client/v1/", "/_matrix/client/v3/"
 
 // room makes a room.
 func (h *host) room(as, body string) string {

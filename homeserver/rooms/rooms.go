@@ -14,7 +14,7 @@ import (
 )
 
 // Schema is the tables of this package, a step of the homeserver's annex.
-const Schema = transactionsSchema + aliasesSchema + publishedSchema + outsideSchema
+const Schema = transactionsSchema + aliasesSchema + publishedSchema + outsideSchema + forgottenSchema
 
 // Config is what Rooms is made of.
 type Config struct {
@@ -45,16 +45,28 @@ func New(cfg Config) *Rooms {
 
 // Routes is the endpoints of this package.
 func (r *Rooms) Routes() []api.Route {
-	const v3 = "/_matrix/client/v3/"
+	const v1, v3 = "/_matrix/client/v1/", "/_matrix/client/v3/"
 	return []api.Route{
 		{Method: "POST", Pattern: v3 + "createRoom", Handle: r.createRoom},
 		{Method: "POST", Pattern: v3 + "join/{roomIDOrAlias}", Handle: r.join},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/join", Handle: r.join},
+		{Method: "POST", Pattern: v3 + "knock/{roomIDOrAlias}", Handle: r.knock},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/leave", Handle: r.leave},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/invite", Handle: r.invite},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/kick", Handle: r.moderate(kick)},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/ban", Handle: r.moderate(ban)},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/unban", Handle: r.moderate(unban)},
+		{Method: "POST", Pattern: v3 + "rooms/{roomID}/forget", Handle: r.forget},
+		{Method: "GET", Pattern: v3 + "directory/room/{alias}", Open: true, Handle: r.getAlias},
+		{Method: "PUT", Pattern: v3 + "directory/room/{alias}", Handle: r.putAlias},
+		{Method: "DELETE", Pattern: v3 + "directory/room/{alias}", Handle: r.deleteAlias},
+		{Method: "GET", Pattern: v3 + "directory/list/room/{roomID}", Open: true, Handle: r.getPublished},
+		{Method: "PUT", Pattern: v3 + "directory/list/room/{roomID}", Handle: r.putPublished},
+		{Method: "GET", Pattern: v3 + "publicRooms", Open: true, Handle: r.getPublicRooms},
+		{Method: "POST", Pattern: v3 + "publicRooms", Handle: r.postPublicRooms},
+		{Method: "POST", Pattern: v3 + "rooms/{roomID}/upgrade", Handle: r.upgrade},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/aliases", Handle: r.roomAliases},
+		{Method: "GET", Pattern: v1 + "rooms/{roomID}/timestamp_to_event", Handle: r.near},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/send/{type}/{txnID}", Handle: r.send},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/redact/{eventID}/{txnID}", Handle: r.redact},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/state/{type}", Handle: r.putState},

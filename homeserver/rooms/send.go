@@ -82,6 +82,11 @@ func (r *Rooms) sendOnce(ctx context.Context, q *api.Request, endpoint string, r
 		return api.Reply{}, err
 	}
 	id, err := r.once(ctx, t, func(ctx context.Context, kept keeper) (ident.EventID, error) {
+		if draft.Type == redactionType {
+			if err := r.mayRedact(ctx, room, draft.Sender, draft.Redacts); err != nil {
+				return "", err
+			}
+		}
 		draft.Kept = kept
 		return r.server.Submit(ctx, room, draft)
 	})

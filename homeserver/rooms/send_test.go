@@ -3,9 +3,11 @@
 package rooms_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/persistence"
@@ -98,5 +100,51 @@ func TestSendRefusals(t *testing.T) {
 				t.Errorf("%s: %d %s, want %d %s", name, status, answer, c.status, c.code)
 			}
 		}
+	})
+}
+
+// The rules let pass what is between users of one server (P-61): that a user redacts only what they may is for their server to see to.
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, _ *host) {
+		const dan = "@dan:a.example"
+		room := a.room(alice, `{"preset":"public_chat"}`)
+		for _, user := range []string{carol, dan} {
+			a.ok(user, "POST", in(room, "join"), ``, "")
+		}
+		say := func(txn string) string {
+			return a.ok(carol, "PUT", in(room, "send/m.room.message/"+txn), `{"body":"secret"}`, "event_id")
+		}
+		first, second := say("1"), say("2")
+		a.refused(dan, "PUT", in(room, "redact/"+first+"/1"), `{}`, 403, "M_FORBIDDEN")
+		a.refused(dan, "PUT", in(room, "send/m.room.redaction/1"), `{"redacts":"`+first+`"}`, 403, "M_FORBIDDEN")
+		a.ok(carol, "PUT", in(room, "redact/"+first+"/1"), `{"reason":"mine"}`, "event_id")
+		a.ok(alice, "PUT", in(room, "redact/"+second+"/1"), ``, "event_id")
+		for _, id := range []string{first, second} {
+			stored, err := a.server.Engine().Event(t.Context(), ident.EventID(id))
+			if err != nil || stored.RedactedBy == "" || stored.Event.Content().Has("body") {
+				t.Errorf("%s: %s %v, want it redacted", id, stored.Event.Content().Canonical(), err)
+			}
+		}
+		a.ok(dan, "PUT", in(room, "redact/$unknown/1"), `{}`, "event_id") // takes effect when it comes, if it may
+	})
+}
+
+func TestTimestampToEvent(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, _ *host) {
+		room := a.room(alice, ``)
+		time.Sleep(time.Hour)
+		before := time.Now().UnixMilli()
+		id := a.ok(alice, "PUT", in(room, "send/org.x/1"), `{}`, "event_id")
+		path := v1 + "rooms/" + room + "/timestamp_to_event"
+		at := func(offset int64) string { return fmt.Sprint(before + offset) }
+		a.Want(t, alice, "GET", path+"?dir=f&ts="+at(-1000), "", 200, fmt.Sprintf(`{"event_id":%q,"origin_server_ts":%d}`, id, before))
+		a.Want(t, alice, "GET", path+"?dir=b&ts="+at(1000), "", 200, fmt.Sprintf(`{"event_id":%q,"origin_server_ts":%d}`, id, before))
+		a.refused(alice, "GET", path+"?dir=f&ts="+at(1000), "", 404, "M_NOT_FOUND")
+		a.refused(alice, "GET", path+"?dir=f", "", 400, "M_MISSING_PARAM")
+		a.refused(alice, "GET", path+"?dir=x&ts=1", "", 400, "M_INVALID_PARAM")
+		a.refused(alice, "GET", path+"?dir=f&ts=x", "", 400, "M_INVALID_PARAM")
+		a.refused(carol, "GET", path+"?dir=f&ts=1", "", 403, "M_FORBIDDEN")
 	})
 }

@@ -20,8 +20,13 @@ func (r *Rooms) putState(ctx context.Context, q *api.Request) (api.Reply, error)
 	if err != nil {
 		return api.Reply{}, err
 	}
-	key := q.Param("key")
-	id, err := r.server.Submit(ctx, room, pdu.Draft{Type: q.Param("type"), StateKey: &key, Content: content, Sender: q.User})
+	kind, key := q.Param("type"), q.Param("key")
+	if kind == canonicalType {
+		if err := r.checkCanonical(ctx, room, content); err != nil {
+			return api.Reply{}, err
+		}
+	}
+	id, err := r.server.Submit(ctx, room, pdu.Draft{Type: kind, StateKey: &key, Content: content, Sender: q.User})
 	return eventReply(id, refusal(err))
 }
 
