@@ -4,6 +4,7 @@ package messaging_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -123,6 +124,7 @@ type peer struct {
 	client *transport.Client
 	ring   *keys.Ring
 	mux    *http.ServeMux
+	take   func(edu string) // gets the EDUs that are sent to it, one after the other
 }
 
 func (n *network) peer(name string) *peer {
@@ -137,7 +139,17 @@ func (n *network) peer(name string) *peer {
 	p.mux.HandleFunc("GET /_matrix/key/v2/server", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(p.ring.Published(time.Now()))
 	})
-	p.mux.HandleFunc("PUT /_matrix/federation/v1/send/", func(w http.ResponseWriter, _ *http.Request) {
+	p.take = func(string) {}
+	p.mux.HandleFunc("PUT /_matrix/federation/v1/send/", func(w http.ResponseWriter, r *http.Request) {
+		var txn struct {
+			EDUs []json.RawMessage `json:"edus"`
+		}
+		if err := json.NewDecoder(r.Body).Decode(&txn); err != nil {
+			n.t.Errorf("transaction for %s: %v", name, err)
+		}
+		for _, edu := range txn.EDUs {
+			p.take(string(edu))
+		}
 		_, _ = io.WriteString(w, `{"pdus":{}}`)
 	})
 	n.put(name, p.mux)

@@ -86,6 +86,9 @@ func TestSubjects(t *testing.T) {
 	t.Run("covered", contract(storetest.RunCovered))
 	t.Run("recall", contract(storetest.RunRecall))
 	t.Run("pulls", contract(storetest.RunPulls))
+	t.Run("residents", contract(storetest.RunResidents))
+	t.Run("messages to devices", contract(storetest.RunToDevice))
+	t.Run("device lists", contract(storetest.RunDeviceLists))
 }
 
 // contract is a test that runs one contract on a store of its own, whose Tx is what the contract asks for.
