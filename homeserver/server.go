@@ -4,6 +4,7 @@ package homeserver
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -109,8 +110,8 @@ const (
 	closeTime = 5 * time.Second
 )
 
-// ServeClients answers clients on a listener, which it closes, until ctx or the server ends.
-func (s *Server) ServeClients(ctx context.Context, listener net.Listener) error {
+// ServeClients answers clients on a listener, which it closes, until ctx or the server ends; over TLS unless that is nil.
+func (s *Server) ServeClients(ctx context.Context, listener net.Listener, secure *tls.Config) error {
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	web := &http.Server{
@@ -131,7 +132,13 @@ func (s *Server) ServeClients(ctx context.Context, listener net.Listener) error 
 			_ = web.Close() // what is left has had its time
 		}
 	}()
-	err := web.Serve(listener)
+	var err error
+	if secure != nil {
+		web.TLSConfig = secure.Clone() // net/http adds to it
+		err = web.ServeTLS(listener, "", "")
+	} else {
+		err = web.Serve(listener)
+	}
 	stopped := base.Err() != nil
 	cancel()
 	<-ended

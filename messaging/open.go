@@ -79,7 +79,7 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	s.own, s.ring, s.outbox = own, ring, outbox
-	s.asked = transport.NewCircuit(s.client, jitter) // apart from the outbox's own back-off
+	s.asked = transport.NewCircuit(s.client, jitter, cfg.Retry.Max) // apart from the outbox's own back-off
 	s.fetcher = newDeviceFetcher(s, jitter)
 	s.engine, err = pdu.NewEngine(pdu.EngineConfig{
 		Self: s.self, Key: own, Store: s.store, Keys: ring, Client: s.asked, Outbox: outbox, Trace: cfg.Trace,

@@ -29,8 +29,9 @@ type Requester interface {
 // for asking (events, states), where another server may do as well, and knows nothing of delivering: a server that cannot take
 // may give, and the other way round. What it knows is in memory alone; mu guards it.
 type Circuit struct {
-	to     Requester
-	jitter Jitter
+	to      Requester
+	jitter  Jitter
+	longest time.Duration // rest
 
 	mu      sync.Mutex
 	resting map[ident.ServerName]rest
@@ -43,9 +44,13 @@ type rest struct {
 	probing  bool // a request is under way that decides
 }
 
-// NewCircuit makes a circuit in front of a requester.
-func NewCircuit(to Requester, jitter Jitter) *Circuit {
-	return &Circuit{to: to, jitter: jitter, resting: map[ident.ServerName]rest{}}
+// NewCircuit makes a circuit in front of a requester. Who does not deliver rarely does not ask rarely either: a rest is no longer than
+// longest, the longest pause between deliveries, if that is not 0.
+func NewCircuit(to Requester, jitter Jitter, longest time.Duration) *Circuit {
+	if longest <= 0 || longest > longestRest {
+		longest = longestRest
+	}
+	return &Circuit{to: to, jitter: jitter, longest: longest, resting: map[ident.ServerName]rest{}}
 }
 
 // Do implements Requester. The error for a server that rests is a *Failure of ClassResting, at once.
@@ -96,7 +101,7 @@ func (c *Circuit) leave(dest ident.ServerName, err error, now time.Time) {
 		return
 	}
 	r.silences++
-	wait := longestRest
+	wait := c.longest
 	if doublings := r.silences - 1; doublings < 8 { // firstRest doubled so often is more
 		wait = min(wait, firstRest<<doublings)
 	}

@@ -37,7 +37,7 @@ func (o *oracle) Do(ctx context.Context, _ ident.ServerName, _ Call) (Answer, er
 func TestCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &oracle{err: &Failure{Class: ClassTimeout}}
-		c := NewCircuit(o, NewJitter())
+		c := NewCircuit(o, NewJitter(), 0)
 		ask := func() Class {
 			_, err := c.Do(t.Context(), "a.example", Call{})
 			var failure *Failure
@@ -76,7 +76,7 @@ func TestCircuit(t *testing.T) {
 func TestCircuitProbesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &oracle{err: &Failure{Class: ClassDial}, takes: time.Second}
-		c := NewCircuit(o, NewJitter())
+		c := NewCircuit(o, NewJitter(), 0)
 		_, _ = c.Do(t.Context(), "a.example", Call{})
 		time.Sleep(firstRest)
 		o.err = nil
@@ -93,6 +93,21 @@ func TestCircuitProbesOnce(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if answered.Load() != 1 || rested.Load() != 9 || o.asked.Load() != 2 {
 			t.Errorf("%d answered, %d rested, %d asked", answered.Load(), rested.Load(), o.asked.Load())
+		}
+	})
+}
+
+// Where deliveries are tried again often, so is asking.
+func TestCircuitRestsNoLongerThanDeliveries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &oracle{err: &Failure{Class: ClassDial}}
+		c := NewCircuit(o, NewJitter(), 100*time.Millisecond)
+		for range 20 {
+			_, _ = c.Do(t.Context(), "a.example", Call{})
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := o.asked.Load(); n != 20 {
+			t.Errorf("asked %d times of 20", n)
 		}
 	})
 }
@@ -114,7 +129,7 @@ func TestCircuitKnowsSilence(t *testing.T) {
 		{&Failure{Class: ClassWellKnown}, true},
 	} {
 		o := &oracle{err: tt.err}
-		c := NewCircuit(o, NewJitter())
+		c := NewCircuit(o, NewJitter(), 0)
 		_, _ = c.Do(t.Context(), "a.example", Call{})
 		_, _ = c.Do(t.Context(), "a.example", Call{})
 		if rested := o.asked.Load() == 1; rested != tt.rest {
@@ -124,7 +139,7 @@ func TestCircuitKnowsSilence(t *testing.T) {
 }
 
 func TestCircuitIsBounded(t *testing.T) {
-	c := NewCircuit(&oracle{err: &Failure{Class: ClassDNS}}, NewJitter())
+	c := NewCircuit(&oracle{err: &Failure{Class: ClassDNS}}, NewJitter(), 0)
 	for n := range maxResting + 100 {
 		_, _ = c.Do(t.Context(), ident.ServerName(fmt.Sprint(n, ".example")), Call{})
 	}

@@ -35,6 +35,7 @@ type inForce struct {
 	ServerName   string       `json:"server_name"`
 	DataDir      string       `json:"data_dir"`
 	Listen       []string     `json:"listen"`
+	Clients      []string     `json:"clients,omitempty"`
 	TLS          string       `json:"tls"` // files, acme, or proxy for none of our own
 	Retry        retry        `json:"retry"`
 	RCFederation rcFederation `json:"rc_federation"`
@@ -64,7 +65,7 @@ func (c *configCheckCmd) Run(_ context.Context, w *world) error {
 	}
 	s := l.settings
 	result := inForce{
-		OK: true, File: l.file, ServerName: s.ServerName, DataDir: s.DataDir, Listen: s.addresses(), TLS: s.certificateSource(),
+		OK: true, File: l.file, ServerName: s.ServerName, DataDir: s.DataDir, Listen: s.addresses(), Clients: addressesOf(s.clientListeners()), TLS: s.certificateSource(),
 		Retry:        retry{s.Federation.DestinationMinRetryInterval, s.Federation.DestinationRetryMultiplier, s.Federation.DestinationMaxRetryInterval},
 		RCFederation: s.RCFederation, Backlog: backlog{s.Federation.DestinationBacklogItems, s.Federation.DestinationBacklogTime},
 	}
@@ -75,7 +76,7 @@ func (c *configCheckCmd) Run(_ context.Context, w *world) error {
 	return w.out.print(result, func() {
 		w.out.pairs([][]string{
 			{"file", orDash(result.File)}, {"server name", result.ServerName}, {"data directory", result.DataDir},
-			{"listen", strings.Join(result.Listen, " ")}, {"certificate", result.TLS},
+			{"listen", strings.Join(result.Listen, " ")}, {"clients", orDash(strings.Join(result.Clients, " "))}, {"certificate", result.TLS},
 			{"requests of a server", fmt.Sprintf("%d at once, %d wait", s.RCFederation.Concurrent, s.RCFederation.RejectLimit)},
 			{"waits for a server", fmt.Sprintf("%d items, %s", result.Backlog.Items, waiting)},
 		})
@@ -83,8 +84,10 @@ func (c *configCheckCmd) Run(_ context.Context, w *world) error {
 }
 
 // addresses are where other servers reach this one.
-func (s *settings) addresses() (list []string) {
-	for _, l := range s.peerListeners() {
+func (s *settings) addresses() []string { return addressesOf(s.peerListeners()) }
+
+func addressesOf(listeners []listener) (list []string) {
+	for _, l := range listeners {
 		list = append(list, l.addresses()...)
 	}
 	return list

@@ -81,7 +81,7 @@ func (c *serveCmd) witness(w *world) (err error) {
 			return journal.Sync()
 		})
 	}()
-	err = p.run(ctx, w, server)
+	err = p.run(ctx, w, served{federation: server})
 	return errors.Join(err, <-ended, server.Close())
 }
 

@@ -54,7 +54,8 @@ func routeStrayLog(sink trace.Sink) {
 
 func levelOf(e trace.Event) slog.Level {
 	switch e := e.(type) {
-	case trace.MessagingStopped, trace.StorePanic, trace.TransportPanic, trace.StoreCommitFailed, trace.PDURoomFailed, trace.KeysStoreFailed:
+	case trace.MessagingStopped, trace.StorePanic, trace.TransportPanic, trace.StoreCommitFailed, trace.PDURoomFailed, trace.KeysStoreFailed,
+		trace.ClientFailed:
 		return slog.LevelError
 	case trace.MessagingHandshakeFailed, trace.MessagingCallbackFailed, trace.TransactionParked:
 		return slog.LevelWarn

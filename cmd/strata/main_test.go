@@ -33,12 +33,13 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/*.txtar. Besides testscript's commands they know:
 //
 //	server NAME ARG...     runs "strata serve --json ARG..." until the script ends, and sets NAME (its server name), NAME_PID,
-//	                       NAME_SOCKET and NAME_ADDRESS once it answers
+//	                       NAME_SOCKET, NAME_ADDRESS and NAME_CLIENTS once it answers
 //	stopserver NAME        ends that server with SIGTERM and expects exit code 0
 //	killserver NAME        ends it with SIGKILL
 //	capture VAR [FIELD]    sets VAR to the last standard output, or to a member of its JSON; -N counts from the end of a list
 //	certify DIR HOST...    makes an authority (ca.crt) and a certificate for the hosts (tls.crt, tls.key)
 //	get URL                prints what a server answers over plain HTTP
+//	post URL JSON          sends JSON, and prints the answer
 //	logged NAME TEXT       waits until the log of the server has the text
 //	freeport VAR           sets VAR to a port that is free
 //	dns VAR FILE           runs a DNS server with the zone in FILE, see package dnstest, and sets VAR to its address
@@ -51,7 +52,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"server": startServer, "stopserver": stopServer, "killserver": killServer,
-			"capture": capture, "certify": certify, "freeport": freePort, "get": get, "dns": serveDNS, "logged": logged,
+			"capture": capture, "certify": certify, "freeport": freePort, "get": get, "post": post, "dns": serveDNS, "logged": logged,
 		},
 		RequireExplicitExec: true,
 	})
@@ -87,6 +88,9 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(name+"_PID", fmt.Sprint(cmd.Process.Pid))
 	ts.Setenv(name+"_SOCKET", ready.Socket)
 	ts.Setenv(name+"_ADDRESS", ready.Listen[0])
+	if len(ready.Clients) > 0 {
+		ts.Setenv(name+"_CLIENTS", ready.Clients[0])
+	}
 }
 
 func stopServer(ts *testscript.TestScript, _ bool, args []string) {
@@ -173,6 +177,14 @@ func freePort(ts *testscript.TestScript, _ bool, args []string) {
 
 func get(ts *testscript.TestScript, _ bool, args []string) {
 	response, err := http.Get(args[0])
+	ts.Check(err)
+	defer response.Body.Close()
+	_, err = io.Copy(ts.Stdout(), response.Body)
+	ts.Check(err)
+}
+
+func post(ts *testscript.TestScript, _ bool, args []string) {
+	response, err := http.Post(args[0], "application/json", strings.NewReader(args[1]))
 	ts.Check(err)
 	defer response.Body.Close()
 	_, err = io.Copy(ts.Stdout(), response.Body)

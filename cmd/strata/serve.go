@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/strata-matrix/strata/internal/control"
-	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/trace"
 )
 
@@ -29,18 +28,20 @@ type serveCmd struct {
 
 // settingFlags are the settings that can be given as flags.
 type settingFlags struct {
-	Config        string   `group:"Settings" short:"c" placeholder:"FILE" help:"Configuration file. Otherwise strata.toml if it exists. Environment: STRATA_CONFIG."`
-	ServerName    string   `group:"Settings" placeholder:"NAME" help:"Name of the server, which its user ids end with. It can never change."`
-	DataDir       string   `group:"Settings" placeholder:"DIR" help:"Directory of database, signing key and control socket."`
-	Socket        string   `group:"Settings" placeholder:"PATH" help:"Control socket. Otherwise ctl.sock in the data directory."`
-	Listen        []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on, in place of the file's listeners; with an empty host all. Can be repeated."`
-	TLSCert       string   `group:"Settings" name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
-	TLSKey        string   `group:"Settings" name:"tls-key" placeholder:"FILE" help:"Key of the certificate, PEM."`
-	NoTLS         bool     `group:"Settings" name:"no-tls" help:"With --listen: speak plain HTTP, for a proxy in front that has the certificate."`
-	CA            []string `group:"Settings" name:"ca" placeholder:"FILE" help:"Certificate authority to trust besides the system's (SSL_CERT_FILE is honoured), PEM. Can be repeated."`
-	AllowPrivate  bool     `group:"Settings" help:"Connect to other servers at private and local addresses too."`
-	MetricsCompat string   `group:"Settings" placeholder:"synapse" help:"Turn metrics on, and tell them under the names of another server too."`
-	LogLevel      string   `group:"Settings" placeholder:"LEVEL" help:"debug, info, warn or error."`
+	Config             string   `group:"Settings" short:"c" placeholder:"FILE" help:"Configuration file. Otherwise strata.toml if it exists. Environment: STRATA_CONFIG."`
+	ServerName         string   `group:"Settings" placeholder:"NAME" help:"Name of the server, which its user ids end with. It can never change."`
+	DataDir            string   `group:"Settings" placeholder:"DIR" help:"Directory of database, signing key and control socket."`
+	Socket             string   `group:"Settings" placeholder:"PATH" help:"Control socket. Otherwise ctl.sock in the data directory."`
+	Listen             []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on, in place of the file's listeners; with an empty host all. Can be repeated."`
+	ListenClients      []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on for clients, over plain HTTP, in place of the file's listeners for clients: this is a homeserver then. Can be repeated."`
+	TLSCert            string   `group:"Settings" name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
+	TLSKey             string   `group:"Settings" name:"tls-key" placeholder:"FILE" help:"Key of the certificate, PEM."`
+	NoTLS              bool     `group:"Settings" name:"no-tls" help:"With --listen: speak plain HTTP, for a proxy in front that has the certificate."`
+	CA                 []string `group:"Settings" name:"ca" placeholder:"FILE" help:"Certificate authority to trust besides the system's (SSL_CERT_FILE is honoured), PEM. Can be repeated."`
+	EnableRegistration bool     `group:"Settings" help:"Let everybody register who reaches a listener for clients."`
+	AllowPrivate       bool     `group:"Settings" help:"Connect to other servers at private and local addresses too."`
+	MetricsCompat      string   `group:"Settings" placeholder:"synapse" help:"Turn metrics on, and tell them under the names of another server too."`
+	LogLevel           string   `group:"Settings" placeholder:"LEVEL" help:"debug, info, warn or error."`
 }
 
 // Help implements kong.HelpProvider.
@@ -88,21 +89,22 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 		p.config.TLS = p.certificate.Config(p.config.Trace)
 	}
 	p.config.Version = softwareVersion()
-	server, err := messaging.Open(ctx, p.config)
+	server, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
 	p.manager = serviceManagerOf(w.env, os.Getpid())
 	p.reload = &reloader{
 		command: c, serverName: p.config.ServerName, world: w, inForce: p.settings, asked: asked, manager: p.manager,
-		log: logger, level: level, policy: server.Policy(), certificate: p.certificate,
+		log: logger, level: level, policy: server.federation.Policy(), certificate: p.certificate,
 	}
 	err = p.run(ctx, w, server)
-	return errors.Join(err, server.Close())
+	return errors.Join(err, server.close())
 }
 
 // run serves until ctx ends or something gives up.
-func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) error {
+func (p *plan) run(ctx context.Context, w *world, served served) error {
+	server := served.federation
 	socket, err := control.Listen(p.socket)
 	if err != nil {
 		return err
@@ -112,6 +114,9 @@ func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) erro
 	for _, listener := range p.takeListeners() {
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}
+	for _, listener := range p.takeClients() {
+		group.Go(func() error { return served.home.ServeClients(ctx, listener, listener.tls) })
+	}
 	for _, listener := range p.takeLocal() {
 		group.Go(func() error { return p.serveLocal(ctx, listener, server) })
 	}
@@ -119,12 +124,10 @@ func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) erro
 		group.Go(func() error { return serveACME(ctx, p.acmeAddress, p.acmeHandler) })
 	}
 	group.Go(func() error {
-		select {
-		case <-ctx.Done():
-			return p.manager.tell(serviceStopping)
-		case <-server.Done():
-			return fmt.Errorf("the server stopped: %w", server.Err())
+		if err := served.ended(ctx); err != nil {
+			return err
 		}
+		return p.manager.tell(serviceStopping)
 	})
 	group.Go(func() error { return p.reload.run(ctx) })
 	group.Go(func() error { return p.manager.feedWatchdog(ctx, answers(server)) })
@@ -136,6 +139,7 @@ func (p *plan) run(ctx context.Context, w *world, server *messaging.Server) erro
 type up struct {
 	ServerName string   `json:"server_name"`
 	Listen     []string `json:"listen"` // URLs
+	Clients    []string `json:"clients,omitempty"`
 	Socket     string   `json:"socket"`
 	DataDir    string   `json:"data_dir"`
 	CA         string   `json:"ca,omitempty"` // certificate of the local authority
@@ -143,14 +147,17 @@ type up struct {
 
 // announce tells the terminal, and the service manager, that the server answers.
 func (p *plan) announce(w *world) error {
-	u := up{ServerName: p.config.ServerName, Listen: p.urls, Socket: p.socket, DataDir: absolute(p.config.DataDir), CA: p.localCA}
+	u := up{ServerName: p.config.ServerName, Listen: p.urls, Clients: p.clientURLs, Socket: p.socket, DataDir: absolute(p.config.DataDir), CA: p.localCA}
 	err := w.out.print(u, func() {
 		if !w.out.terminal {
-			w.out.table(nil, [][]string{{u.ServerName, strings.Join(u.Listen, " "), u.Socket}})
+			w.out.table(nil, [][]string{append([]string{u.ServerName, strings.Join(u.Listen, " "), u.Socket}, u.Clients...)})
 			return
 		}
 		rows := [][]string{
 			{"server", u.ServerName}, {"address", strings.Join(u.Listen, " ")}, {"socket", u.Socket},
+		}
+		if len(u.Clients) > 0 {
+			rows = append(rows, []string{"clients", strings.Join(u.Clients, " ")})
 		}
 		if u.CA != "" {
 			rows = append(rows, []string{"authority", u.CA})

@@ -31,7 +31,7 @@ const (
 // develop makes of the settings those of a trial on this machine. What was said explicitly stays; the rest is chosen so that
 // nothing has to be said. A data directory keeps its server name, and with it its port, from one run to the next.
 func (c *serveCmd) develop(ctx context.Context, s *settings, p *plan) error {
-	s.AllowPrivateAddresses = true
+	s.AllowPrivateAddresses, s.EnableRegistration = true, true
 	p.config.Retry = transaction.DefaultRetryPolicy()
 	p.config.Retry.First, p.config.Retry.Max, p.config.Retry.Contact = devRetryFirst, devRetryMax, devRetryFirst
 	if s.ServerName == "" {

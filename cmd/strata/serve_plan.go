@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strata-matrix/strata/homeserver"
 	"github.com/strata-matrix/strata/internal/control"
 	"github.com/strata-matrix/strata/internal/metrics"
 	"github.com/strata-matrix/strata/messaging"
@@ -34,6 +35,9 @@ type plan struct {
 	acmeHandler http.Handler
 	metrics     *metrics.Metrics // nil when they are off
 	local       []localListener
+	clients     []clientListener
+	clientURLs  []string
+	home        homeserver.Config // what clients are offered
 	adminToken  string
 	settings    settings // as file, environment and flags have them
 	manager     serviceManager
@@ -106,26 +110,45 @@ func (f settingFlags) apply(s *settings) (found faults) {
 	s.FederationExtraCAList = append(s.FederationExtraCAList, f.CA...)
 	s.EnableMetrics = s.EnableMetrics || f.MetricsCompat != ""
 	s.AllowPrivateAddresses = s.AllowPrivateAddresses || f.AllowPrivate
-	if len(f.Listen) > 0 {
-		s.Listeners = s.localListeners()
-	}
-	for _, address := range f.Listen {
-		host, port, err := net.SplitHostPort(address)
-		number, numberErr := strconv.ParseInt(port, 10, 64)
-		if err != nil || numberErr != nil {
-			found.add("--listen", fmt.Sprintf("%q is not HOST:PORT", address), "write 127.0.0.1:8448, [::1]:8448 or :8448")
-			continue
-		}
-		l := listener{Port: number, TLS: !f.NoTLS}
-		if host != "" {
-			l.BindAddresses = []string{host}
-		}
-		s.Listeners = append(s.Listeners, l)
-	}
+	s.EnableRegistration = s.EnableRegistration || f.EnableRegistration
+	f.listeners(s, &found)
 	if f.NoTLS && len(f.Listen) == 0 {
 		found.add("--no-tls", "has no effect without --listen", "give --listen as well")
 	}
 	return found
+}
+
+// listeners puts those of the flags in the place of those of the same kind.
+func (f settingFlags) listeners(s *settings, found *faults) {
+	peers, clients := s.configured(), s.clientListeners()
+	if len(f.Listen) > 0 {
+		peers = parseListeners("--listen", f.Listen, listener{TLS: !f.NoTLS}, found)
+	}
+	if len(f.ListenClients) > 0 {
+		clients = parseListeners("--listen-clients", f.ListenClients, listener{Resources: []resource{{Names: []string{resourceClient}}}}, found)
+	}
+	if len(f.Listen) > 0 || len(f.ListenClients) > 0 {
+		s.Listeners = slices.Concat(s.localListeners(), peers, clients)
+	}
+}
+
+// parseListeners reads addresses, each of a listener that is like the given one.
+func parseListeners(flag string, addresses []string, like listener, found *faults) (list []listener) {
+	for _, address := range addresses {
+		host, port, err := net.SplitHostPort(address)
+		number, numberErr := strconv.ParseInt(port, 10, 64)
+		if err != nil || numberErr != nil {
+			found.add(flag, fmt.Sprintf("%q is not HOST:PORT", address), "write 127.0.0.1:8448, [::1]:8448 or :8448")
+			continue
+		}
+		l := like
+		l.Port = number
+		if host != "" {
+			l.BindAddresses = []string{host}
+		}
+		list = append(list, l)
+	}
+	return list
 }
 
 // check finds everything that is wrong, with what reading found. certified: there is a certificate already.
@@ -144,6 +167,9 @@ func (p *plan) build(s settings, dev bool) (err error) {
 		p.config.Retry = s.retryPolicy()
 	}
 	if p.adminToken, err = s.adminToken(); err != nil {
+		return err
+	}
+	if p.home, err = s.homeserver(); err != nil {
 		return err
 	}
 	if s.EnableMetrics {
@@ -222,7 +248,7 @@ func (p *plan) addCertificate(s settings) (err error) {
 	return err
 }
 
-// listen opens the listeners for other servers, if that is not done yet, and those for operators.
+// listen opens the listeners for other servers, if that is not done yet, and those for clients and operators.
 func (p *plan) listen(s settings) error {
 	if len(p.listeners) == 0 {
 		for _, address := range s.addresses() {
@@ -230,6 +256,9 @@ func (p *plan) listen(s settings) error {
 				return err
 			}
 		}
+	}
+	if err := p.listenToClients(s); err != nil {
+		return err
 	}
 	return p.listenLocally(s)
 }
@@ -273,6 +302,9 @@ func (p *plan) close() {
 	}
 	for _, l := range p.takeListeners() {
 		_ = l.Close() // nothing was accepted
+	}
+	for _, l := range p.takeClients() {
+		_ = l.Close() // likewise
 	}
 	for _, l := range p.takeLocal() {
 		_ = l.Close() // likewise

@@ -54,6 +54,16 @@ type settings struct {
 	FederationTimeout seconds      `toml:"federation_timeout"` // for silence in the middle of a reply
 	WellKnownTimeout  seconds      `toml:"well_known_timeout"`
 
+	// What clients are offered, where a listener has them: see settings_clients.go.
+	PublicBaseURL                string          `toml:"public_baseurl"` // where they reach us, "" for not told
+	EnableRegistration           bool            `toml:"enable_registration"`
+	RegistrationSharedSecret     string          `toml:"registration_shared_secret"` // "" for nobody
+	RegistrationSharedSecretPath string          `toml:"registration_shared_secret_path"`
+	ClientRateLimits             bool            `toml:"client_rate_limits"` // off: whatever the limits below are
+	RCLogin                      clientRate      `toml:"rc_login"`
+	RCRegistration               clientRate      `toml:"rc_registration"`
+	PasswordHashing              passwordHashing `toml:"password_hashing"`
+
 	AdminTokenPath string `toml:"admin_token_path"` // "" for no admin API
 
 	EnableMetrics            bool     `toml:"enable_metrics"`
@@ -133,6 +143,8 @@ func defaultSettings() settings {
 			DestinationBacklogItems:     int64(backlog.Items),
 			DestinationBacklogTime:      duration(backlog.Age),
 		},
+		ClientRateLimits: true, RCLogin: defaultClientRate(), RCRegistration: defaultClientRate(), PasswordHashing: defaultPasswordHashing(),
+
 		RCFederation: rcFederation{Concurrent: transport.DefaultOriginRequests, RejectLimit: transport.DefaultOriginWaiting},
 	}
 }
@@ -160,7 +172,7 @@ func besideConfig(config, path string) string {
 func (s *settings) anchor(config string) {
 	paths := []*string{
 		&s.DataDir, &s.ControlSocket, &s.SigningKeyPath, &s.TLSCertificatePath, &s.TLSPrivateKeyPath, &s.ACME.CacheDir,
-		&s.AdminTokenPath,
+		&s.AdminTokenPath, &s.RegistrationSharedSecretPath,
 	}
 	for i := range s.FederationCustomCAList {
 		paths = append(paths, &s.FederationCustomCAList[i])

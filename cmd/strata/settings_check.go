@@ -34,6 +34,7 @@ func (s *settings) validate(certified bool) (found faults) {
 	s.checkFederation(&found)
 	s.checkNetwork(&found)
 	s.checkLimits(&found)
+	s.checkClients(&found)
 	if s.DataDir == "" {
 		found.add("data_dir", "is empty", "name a directory; it will hold the database and the signing key")
 	}
@@ -84,7 +85,7 @@ func (s *settings) checkListeners(found *faults) {
 					`write an address of this machine, or leave bind_addresses out for all`)
 			}
 		}
-		if !l.isLocal() && l.TLS != s.peerListeners()[0].TLS {
+		if !l.isLocal() && !l.isForClients() && l.TLS != s.peerListeners()[0].TLS {
 			found.add(key+".tls", "differs from the first listener's", "let all listeners speak TLS, or none and a proxy in front of them")
 		}
 	}

@@ -43,7 +43,7 @@ func (l listener) isLocal() bool { return slices.ContainsFunc(localResources, l.
 // configured are the listeners for other servers that the settings name.
 func (s *settings) configured() (list []listener) {
 	for _, l := range s.Listeners {
-		if !l.isLocal() {
+		if !l.isLocal() && !l.isForClients() {
 			list = append(list, l)
 		}
 	}
@@ -80,7 +80,7 @@ func (s *settings) localListeners() (list []listener) {
 
 // checkLocal finds what is wrong with what operators get to see.
 func (s *settings) checkLocal(found *faults) {
-	known := slices.Concat(peerResources, localResources, []string{resourceHealth})
+	known := slices.Concat(peerResources, localResources, []string{resourceClient, resourceHealth})
 	for i, l := range s.Listeners {
 		key := fmt.Sprintf("listeners[%d]", i)
 		for _, r := range l.Resources {

@@ -73,9 +73,18 @@ func setDeactivated(tx *persistence.Tx, user ident.UserID, now time.Time) error 
 }
 
 // newUser is the id of a user to be, from a name that somebody has chosen: capitals are made small (Client-Server API, "User
-// Identifiers" leaves it to the server).
+// Identifiers" leaves it to the server). Those of ASCII only: others are in no name, though some become what may be.
 func newUser(name string, self ident.ServerName) (ident.UserID, error) {
-	return ident.ParseNewUserID("@" + strings.ToLower(name) + ":" + string(self))
+	small := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, name)
+	if strings.Contains(small, ":") {
+		return "", fmt.Errorf("%w: a user name has no ':'", ident.ErrInvalid)
+	}
+	return ident.ParseNewUserID("@" + small + ":" + string(self))
 }
 
 // userOf is the id that somebody means who logs in with a name or a user id.
