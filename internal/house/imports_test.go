@@ -54,7 +54,8 @@ homeserver/push         < homeserver/accountdata+ homeserver/accounts transport/
 homeserver/keys         < messaging+ homeserver/accounts+ golang.org/x/sync
 homeserver/todevice     < messaging+ homeserver/accounts+
 homeserver/backup       < homeserver/accounts+
-homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+
+homeserver/ephemeral    < messaging+ homeserver/push+
+homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+ homeserver/ephemeral
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+
