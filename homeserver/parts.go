@@ -12,8 +12,11 @@ import (
 	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/backup"
+	"github.com/strata-matrix/strata/homeserver/ephemeral"
 	"github.com/strata-matrix/strata/homeserver/keys"
 	"github.com/strata-matrix/strata/homeserver/media"
+	"github.com/strata-matrix/strata/homeserver/openid"
+	"github.com/strata-matrix/strata/homeserver/profiles"
 	"github.com/strata-matrix/strata/homeserver/push"
 	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/stream"
@@ -32,6 +35,9 @@ func annex() persistence.Annex {
 		keys.Schema,
 		todevice.Schema,
 		backup.Schema,
+		ephemeral.Schema,
+		profiles.Schema,
+		openid.Schema,
 		rooms.Schema,
 		media.Schema,
 	}, "\n")}}
@@ -67,9 +73,14 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	})
 	messages := todevice.New(self, store, server)
 	backups := backup.New(store)
+	now := ephemeral.New(ephemeral.Config{Self: self, Store: store, Teller: server, Rooms: server.Engine()})
+	book := profiles.NewBook(store)
+	chats := rooms.New(rooms.Config{Server: server, Profiles: book, Known: accounts.Known})
+	people := profiles.New(profiles.Config{Self: self, Store: store, Asker: server, Rooms: chats})
+	proofs := openid.New(self, store)
 	users := accounts.New(accounts.Config{
 		Self: self, Store: store, Passwords: passwords, Interactive: interactive, Policy: cfg.Accounts,
-		Witnesses: []accounts.Witness{pushes, deviceKeys, messages, backups},
+		Witnesses: []accounts.Witness{pushes, deviceKeys, messages, backups, people, proofs},
 	})
 	content, err := media.New(ctx, media.Config{
 		Self: self, Store: store, Remote: server, Dir: filepath.Join(cfg.Messaging.DataDir, mediaFolder), NoSync: cfg.Messaging.NoSync,
@@ -78,11 +89,10 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	if err != nil {
 		return parts{}, err
 	}
-	chats := rooms.New(rooms.Config{Server: server, Known: accounts.Known})
 	return parts{
 		core: messaging.Core{
 			Invites: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},
-			Media: content,
+			Media: content, Profiles: book, OpenID: proofs, Typing: now, Receipts: now, Presence: now,
 		},
 		routes: slices.Concat(
 			discovery(cfg),
@@ -92,9 +102,15 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 			deviceKeys.Routes(),
 			messages.Routes(),
 			backups.Routes(),
+			now.Routes(),
+			people.Routes(),
+			proofs.Routes(),
 			content.Routes(),
 		),
 		tokens: users,
-		loops:  []loop{},
+		loops: []loop{
+			{"typing, receipts and presence", now.Run},
+			{"profiles", people.Run},
+		},
 	}, nil
 }

@@ -48,6 +48,7 @@ func (r *Rooms) Routes() []api.Route {
 	const v1, v3 = "/_matrix/client/v1/", "/_matrix/client/v3/"
 	return []api.Route{
 		{Method: "POST", Pattern: v3 + "createRoom", Handle: r.createRoom},
+		{Method: "GET", Pattern: v3 + "joined_rooms", Handle: r.joinedRooms},
 		{Method: "POST", Pattern: v3 + "join/{roomIDOrAlias}", Handle: r.join},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/join", Handle: r.join},
 		{Method: "POST", Pattern: v3 + "knock/{roomIDOrAlias}", Handle: r.knock},

@@ -55,7 +55,9 @@ homeserver/keys         < messaging+ homeserver/accounts+ golang.org/x/sync
 homeserver/todevice     < messaging+ homeserver/accounts+
 homeserver/backup       < homeserver/accounts+
 homeserver/ephemeral    < messaging+ homeserver/push+
-homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+ homeserver/ephemeral
+homeserver/profiles     < messaging+ homeserver/accounts+
+homeserver/openid       < messaging+ homeserver/accounts+
+homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+ homeserver/ephemeral homeserver/profiles homeserver/openid
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+
