@@ -12,6 +12,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/backup"
+	"github.com/strata-matrix/strata/homeserver/compose"
 	"github.com/strata-matrix/strata/homeserver/ephemeral"
 	"github.com/strata-matrix/strata/homeserver/keys"
 	"github.com/strata-matrix/strata/homeserver/media"
@@ -19,6 +20,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/profiles"
 	"github.com/strata-matrix/strata/homeserver/push"
 	"github.com/strata-matrix/strata/homeserver/rooms"
+	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/homeserver/todevice"
 	"github.com/strata-matrix/strata/messaging"
@@ -38,6 +40,7 @@ func annex() persistence.Annex {
 		ephemeral.Schema,
 		profiles.Schema,
 		openid.Schema,
+		roomview.Schema,
 		rooms.Schema,
 		media.Schema,
 	}, "\n")}}
@@ -89,6 +92,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	if err != nil {
 		return parts{}, err
 	}
+	syncs := newSyncs(server, compose.Readers{Transaction: rooms.TransactionOf})
 	return parts{
 		core: messaging.Core{
 			Invites: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},
@@ -106,11 +110,14 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 			people.Routes(),
 			proofs.Routes(),
 			content.Routes(),
+			accountdata.New(store, compose.CheckFilter).Routes(),
+			syncs.routes,
 		),
 		tokens: users,
 		loops: []loop{
 			{"typing, receipts and presence", now.Run},
 			{"profiles", people.Run},
+			{"stream", syncs.feed.Run},
 		},
 	}, nil
 }

@@ -65,6 +65,9 @@ type batch struct {
 	kept     bool                    // what was to be judged again has been
 	asked    map[ident.EventID]int64 // events to be judged again, with the time in ms
 
+	steps    map[ident.EventID]step // what the events make of the current state
+	recorded state.Root             // the last state that has a position
+
 	resolved  map[[sha256.Size]byte]state.Root // resolutions, by their inputs
 	rejudged  bool                             // an event's rejection was taken back, or the like: no resolution from before counts
 	alarm     *Alarm                           // the worst of the turn, nil for none
@@ -102,7 +105,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 		cites: map[ident.EventID][]ident.EventID{}, settled: map[ident.EventID]judged{},
 		waits: map[ident.EventID][]persistence.Missing{}, moved: map[ident.ServerName]bool{}, housed: map[ident.UserID]bool{},
 		fetched: map[ident.EventID]bool{}, resolved: map[[sha256.Size]byte]state.Root{}, gaveUp: map[ident.EventID]bool{}, answers: map[ident.EventID]answer{},
-		restored: map[ident.EventID]bool{}, gapAt: map[ident.EventID]bool{},
+		restored: map[ident.EventID]bool{}, gapAt: map[ident.EventID]bool{}, steps: map[ident.EventID]step{},
 	}
 	was, err := e.readHead(ctx, id, true)
 	if err != nil {
@@ -110,7 +113,7 @@ func (e *Engine) newBatch(ctx context.Context, id ident.RoomID) (*batch, error) 
 	}
 	b.head.id = id
 	if b.was = was; was != nil {
-		b.head, b.counted = *was, was.current
+		b.head, b.counted, b.recorded = *was, was.current, was.current
 	}
 	return b, nil
 }

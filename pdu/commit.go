@@ -129,7 +129,7 @@ func (b *batch) isOwn(r *record) bool {
 func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 	delivered := r.position != 0
 	if r.outcome == Accepted && r.inGraph && r.position == 0 && r.past != history && !b.holdsBack(r) {
-		if r.position, err = tx.NextPosition(); err != nil {
+		if err := b.position(tx, r); err != nil {
 			return err
 		}
 		b.told = append(b.told, told{at: r.position, room: b.id, event: r.event.ID()})
@@ -306,6 +306,9 @@ func (b *batch) release(tx *persistence.Tx) (released int, err error) {
 }
 
 func (b *batch) writeHead(tx *persistence.Tx) error {
+	if err := b.recordSilent(tx, b.head.current); err != nil {
+		return err
+	}
 	for _, gap := range b.opened {
 		if err := tx.AddGap(b.head.nid, gap); err != nil {
 			return err

@@ -148,7 +148,11 @@ func (b *batch) place(own *record) error {
 	if own.outcome != Accepted && !descended {
 		return b.letGo(own)
 	}
-	return b.advance(own, descended)
+	before := b.head.current
+	if err := b.advance(own, descended); err != nil {
+		return err
+	}
+	return b.note(own, before)
 }
 
 func (b *batch) settle(own *record, v Verdict, s persistence.Staging) {

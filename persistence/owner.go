@@ -170,11 +170,14 @@ func (o *owner) commitGroup(first *job) (crash error) {
 		o.fail(&g, fmt.Errorf("commit: %w", explain(err)))
 		return nil
 	}
-	o.sequence.committed()
+	grown := o.sequence.committed()
 	if crash := o.commitPoint(AfterCommit); crash != nil {
 		return crash
 	}
 	o.answer(&g)
+	if grown {
+		o.store.grown.ring()
+	}
 	return nil
 }
 

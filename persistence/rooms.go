@@ -73,6 +73,16 @@ func (tx *Tx) Room(id ident.RoomID) (room Room, found bool, err error) {
 	return room, found, err
 }
 
+// RoomByNID gives the head of a room by its number.
+func (tx *Tx) RoomByNID(nid int64) (room Room, found bool, err error) {
+	err = tx.query(roomColumns+` WHERE nid = ?`, []any{nid}, func(r rowScanner) error {
+		found = true
+		room, err = scanRoom(r)
+		return err
+	})
+	return room, found, err
+}
+
 // Rooms lists every room by id.
 func (tx *Tx) Rooms() (list []Room, err error) {
 	err = tx.query(roomColumns+` ORDER BY id`, nil, func(r rowScanner) error {

@@ -50,5 +50,10 @@ func (s *sequence) save(c *connection) error {
 	return nil
 }
 
-func (s *sequence) committed()  { s.saved = s.last }
+// committed says whether there are new positions.
+func (s *sequence) committed() (grown bool) {
+	grown, s.saved = s.last != s.saved, s.last
+	return grown
+}
+
 func (s *sequence) rolledBack() { s.last = s.saved }

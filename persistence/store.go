@@ -27,7 +27,11 @@ type Store struct {
 	done       chan struct{} // the owner has ended and given the file back
 	cause      error         // why no job gets an answer any more. Set before done is closed
 	closed     error         // what closing the file reported. Set before done is closed
+	grown      bell
 }
+
+// Grown is closed when positions are committed after the call. Take it, read, then wait for it.
+func (s *Store) Grown() <-chan struct{} { return s.grown.wait() }
 
 // ServerName is the name of the server whose file this is.
 func (s *Store) ServerName() string { return s.serverName }

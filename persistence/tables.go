@@ -23,6 +23,7 @@ var schema = []string{
 	redactionsSchema,
 	copiesSchema,
 	statesSchema,
+	roomStatesSchema,
 	stagingSchema,
 	partialSchema,
 	searchesSchema,

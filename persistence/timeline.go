@@ -2,11 +2,13 @@
 
 package persistence
 
-// A room's events in two orders: by the time that their servers claim, of those that have a place in the graph and stand there
-// (accepted or soft-failed, whenever they came), and by number, of all. Both grow near the end of each room's part.
+// A room's events in three orders: by the time that their servers claim, of those that have a place in the graph and stand there
+// (accepted or soft-failed, whenever they came), by number, of all, and by position, of those that have one. All grow near the end of
+// each room's part.
 const timelineSchema = `
 CREATE INDEX events_time ON events (room, ts) WHERE before IS NOT NULL AND outcome IN (1, 2);
-CREATE INDEX events_room ON events (room);`
+CREATE INDEX events_room ON events (room);
+CREATE INDEX events_timeline ON events (room, position) WHERE position IS NOT NULL;`
 
 // EventsByTime gives up to limit events of a room's graph that were accepted or soft-failed, closest to a time first: those of
 // the time itself or later if forward, else those of the time or earlier. Times are origin_server_ts, in ms. Events of one
@@ -23,6 +25,22 @@ func (tx *Tx) EventsByTime(room int64, ts int64, forward bool, limit int) ([]Eve
 // not.
 func (tx *Tx) RoomEventsFrom(room int64, nid int64, limit int) ([]Event, error) {
 	return tx.events(` WHERE e.room = ? AND e.nid > ? ORDER BY e.nid LIMIT ?`, room, nid, limit)
+}
+
+// RoomTimeline gives up to limit events of a room with positions after a position and before another, oldest first if forward, else
+// newest first.
+func (tx *Tx) RoomTimeline(room int64, after, before Position, forward bool, limit int) ([]Event, error) {
+	const between = ` WHERE e.room = ? AND e.position > ? AND e.position < ? ORDER BY e.position`
+	if forward {
+		return tx.events(between+` LIMIT ?`, room, int64(after), int64(before), limit)
+	}
+	return tx.events(between+` DESC LIMIT ?`, room, int64(after), int64(before), limit)
+}
+
+// LastInRoom is the position of the newest event of a room, 0 for none.
+func (tx *Tx) LastInRoom(room int64) (last Position, err error) {
+	_, err = tx.queryRow(`SELECT position FROM events WHERE room = ? AND position IS NOT NULL ORDER BY position DESC LIMIT 1`, []any{room}, &last)
+	return last, err
 }
 
 func (tx *Tx) events(where string, args ...any) (list []Event, err error) {

@@ -38,7 +38,7 @@ type Item struct {
 
 // Set writes a piece of account data, in the caller's job, and enters the change in the stream.
 func Set(tx *persistence.Tx, user ident.UserID, room ident.RoomID, kind string, content json.RawMessage) error {
-	at, err := stream.Append(tx, stream.Entry{Kind: stream.AccountData, Room: room, User: user})
+	at, err := stream.Append(tx, stream.Entry{Kind: stream.AccountData, Room: room, User: user, Ref: kind})
 	if err != nil {
 		return err
 	}

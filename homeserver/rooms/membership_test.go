@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"testing"
 
-	"github.com/strata-matrix/strata/homeserver/rooms"
+	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -25,16 +25,17 @@ func (h *host) membership(as, room, user string) (content map[string]any) {
 }
 
 // standsOutside is how a user stands to a room that the server is not in.
-func (h *host) standsOutside(room, user string) (o rooms.Outside) {
+func (h *host) standsOutside(room, user string) roomview.Membership {
 	h.t.Helper()
+	var stays []roomview.Membership
 	err := h.server.Store().View(h.t.Context(), func(tx *persistence.Tx) (err error) {
-		o, _, err = rooms.OutsideOf(tx, ident.UserID(user), ident.RoomID(room), tx.LastPosition())
+		stays, err = roomview.Stays(tx, ident.UserID(user), ident.RoomID(room))
 		return err
 	})
-	if err != nil {
-		h.t.Fatal(err)
+	if err != nil || len(stays) == 0 {
+		h.t.Fatalf("nothing is kept of %s and %s, %v", user, room, err)
 	}
-	return o
+	return stays[len(stays)-1]
 }
 
 func user(id string) string { return `{"user_id":"` + id + `"}` }
@@ -50,18 +51,19 @@ func TestInviteOverFederation(t *testing.T) {
 		stands := b.standsOutside(room, bob)
 		var shown []struct {
 			Type    string            `json:"type"`
+			Sender  string            `json:"sender"`
 			Key     string            `json:"state_key"`
 			Content map[string]string `json:"content"`
 		}
-		if err := json.Unmarshal(stands.Shown, &shown); err != nil || stands.Membership != "invite" || stands.Sender != alice {
+		if err := json.Unmarshal(stands.Outside, &shown); err != nil || stands.Membership != "invite" {
 			t.Fatalf("bob's invitation is kept as %+v, %v", stands, err)
 		}
 		named := false
 		for _, e := range shown {
 			named = named || e.Type == "m.room.name" && e.Content["name"] == "N"
 		}
-		if last := shown[len(shown)-1]; !named || last.Key != bob {
-			t.Errorf("the room shows %s, want its name, and the invitation at the end", stands.Shown)
+		if last := shown[len(shown)-1]; !named || last.Key != bob || last.Sender != alice {
+			t.Errorf("the room shows %s, want its name, and the invitation at the end", stands.Outside)
 		}
 		b.ok(bob, "POST", in(room, "join"), `{"reason":"here"}`, "room_id") // whoever invited knows the room
 		if got := b.membership(bob, room, bob); got["membership"] != "join" || got["displayname"] != "BOB" || got["reason"] != "here" {
@@ -162,15 +164,8 @@ func TestForget(t *testing.T) {
 		a.refused(carol, "POST", in(room, "forget"), ``, 400, "M_UNKNOWN")
 		a.ok(carol, "POST", in(room, "leave"), ``, "")
 		a.ok(carol, "POST", in(room, "forget"), ``, "")
-		err := a.server.Store().View(t.Context(), func(tx *persistence.Tx) error {
-			forgotten, err := rooms.Forgotten(tx, carol)
-			if forgotten[ident.RoomID(room)] != tx.LastPosition() || len(forgotten) != 1 {
-				t.Errorf("forgotten: %v, want the room at %d", forgotten, tx.LastPosition())
-			}
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
+		if got := a.standsOutside(room, carol).Membership; got != "forgotten" {
+			t.Errorf("carol stands to the room as %q, want that it is forgotten", got)
 		}
 	})
 }

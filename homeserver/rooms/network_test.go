@@ -17,6 +17,7 @@ import (
 
 	"github.com/strata-matrix/strata/homeserver/api/apitest"
 	"github.com/strata-matrix/strata/homeserver/rooms"
+	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/persistence"
@@ -88,7 +89,7 @@ func (n *network) open(name string) *host {
 	h := &host{t: n.t}
 	h.server, err = messaging.Open(context.Background(), messaging.Config{
 		ServerName: name, DataDir: n.t.TempDir(), Key: key, RoundTripper: n, NoSync: true,
-		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, rooms.Schema}},
+		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, rooms.Schema}},
 		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
 			h.rooms = rooms.New(rooms.Config{Server: server, Profiles: profiles{}, Known: isKnown})
 			return messaging.Core{Invites: h.rooms}, nil

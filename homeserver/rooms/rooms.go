@@ -14,7 +14,7 @@ import (
 )
 
 // Schema is the tables of this package, a step of the homeserver's annex.
-const Schema = transactionsSchema + aliasesSchema + publishedSchema + outsideSchema + forgottenSchema
+const Schema = transactionsSchema + aliasesSchema + publishedSchema
 
 // Config is what Rooms is made of.
 type Config struct {

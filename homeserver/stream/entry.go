@@ -16,7 +16,8 @@ CREATE TABLE hs_stream (
 	kind     INTEGER NOT NULL,
 	room     TEXT    NOT NULL, -- '' where it is about no room
 	user     TEXT    NOT NULL, -- whom it is about, or for; '' for all of the room
-	device   TEXT    NOT NULL  -- '' for all of the user's
+	device   TEXT    NOT NULL, -- '' for all of the user's
+	ref      TEXT    NOT NULL  -- what it is about more closely, as the kind says; '' for nothing
 ) STRICT;`
 
 // Kind is what changed.
@@ -24,7 +25,7 @@ type Kind int
 
 // The values are stored.
 const (
-	AccountData Kind = 1  // User's own; Room says whose room's, or none
+	AccountData Kind = 1  // User's own; Room says whose room's, or none; Ref is its type
 	Receipt     Kind = 2  // User's, in Room
 	Typing      Kind = 3  // in Room
 	Presence    Kind = 4  // User's
@@ -46,6 +47,7 @@ type Entry struct {
 	Room     ident.RoomID
 	User     ident.UserID
 	Device   string
+	Ref      string
 }
 
 // Append enters a change and gives its position. It belongs to the job that makes the change.
@@ -54,8 +56,8 @@ func Append(tx *persistence.Tx, e Entry) (persistence.Position, error) {
 	if err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(`INSERT INTO hs_stream (position, kind, room, user, device) VALUES (?, ?, ?, ?, ?)`,
-		at, int64(e.Kind), string(e.Room), string(e.User), e.Device)
+	_, err = tx.Exec(`INSERT INTO hs_stream (position, kind, room, user, device, ref) VALUES (?, ?, ?, ?, ?, ?)`,
+		at, int64(e.Kind), string(e.Room), string(e.User), e.Device, e.Ref)
 	if err != nil {
 		return 0, fmt.Errorf("append to the stream: %w", err)
 	}
@@ -64,10 +66,10 @@ func Append(tx *persistence.Tx, e Entry) (persistence.Position, error) {
 
 // Since gives up to limit entries after a position, in order.
 func Since(tx *persistence.Tx, after persistence.Position, limit int) (list []Entry, err error) {
-	const query = `SELECT position, kind, room, user, device FROM hs_stream WHERE position > ? ORDER BY position LIMIT ?`
+	const query = `SELECT position, kind, room, user, device, ref FROM hs_stream WHERE position > ? ORDER BY position LIMIT ?`
 	err = tx.Query(query, []any{after, limit}, func(r persistence.Row) error {
 		var e Entry
-		err := r.Scan(&e.Position, &e.Kind, &e.Room, &e.User, &e.Device)
+		err := r.Scan(&e.Position, &e.Kind, &e.Room, &e.User, &e.Device, &e.Ref)
 		list = append(list, e)
 		return err
 	})

@@ -44,8 +44,10 @@ pdu                     < transport/jsonstream pdu/resolve+ pdu/acl pdu/policy p
 messaging               < pdu+
 homeserver/api          < transport/ident trace
 homeserver/api/apitest  < homeserver/api+
-homeserver/stream       < persistence+
-homeserver/rooms        < messaging+ homeserver/api homeserver/stream
+homeserver/stream       < pdu+
+homeserver/roomview     < messaging+ homeserver/stream
+homeserver/dispatch     < homeserver/stream+
+homeserver/rooms        < homeserver/roomview+ homeserver/api
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
 homeserver/media/thumbnail < golang.org/x/image/webp
 homeserver/media        < messaging+ homeserver/api+ homeserver/media/thumbnail+ golang.org/x/sync
@@ -57,7 +59,8 @@ homeserver/backup       < homeserver/accounts+
 homeserver/ephemeral    < messaging+ homeserver/push+
 homeserver/profiles     < messaging+ homeserver/accounts+
 homeserver/openid       < messaging+ homeserver/accounts+
-homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+ homeserver/ephemeral homeserver/profiles homeserver/openid
+homeserver/compose      < homeserver/roomview+ homeserver/dispatch homeserver/accountdata+
+homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+ homeserver/ephemeral homeserver/profiles homeserver/openid homeserver/compose+
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+

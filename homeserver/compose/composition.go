@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/strata-matrix/strata/homeserver/roomview"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// composition is one answer in the making: of what happened after since and through now. It belongs to one goroutine.
+type composition struct {
+	c   *Composer
+	ctx context.Context
+	request
+	now     persistence.Position
+	clock   int64 // ms
+	ignored map[ident.UserID]bool
+
+	then map[ident.RoomID]string // memberships as of since
+
+	out       response
+	rooms     rooms
+	something bool // there is something to say
+}
+
+func newComposition(ctx context.Context, c *Composer, r request, now persistence.Position) *composition {
+	return &composition{
+		c: c, ctx: ctx, request: r, now: now, clock: time.Now().UnixMilli(), then: map[ident.RoomID]string{},
+		rooms: rooms{
+			Join: map[ident.RoomID]*joinedRoom{}, Invite: map[ident.RoomID]*invitedRoom{}, Knock: map[ident.RoomID]*knockedRoom{},
+			Leave: map[ident.RoomID]*leftRoom{},
+		},
+	}
+}
+
+// cutError ends an answer early: what comes after cannot be told in the same one.
+type cutError struct{ at persistence.Position }
+
+func (e *cutError) Error() string { return fmt.Sprintf("the answer has to end at %d", e.at) }
+
+// compose fills in every section.
+func (x *composition) compose() error {
+	var err error
+	if x.ignored, err = x.c.ignoredBy(x.ctx, x.user); err != nil {
+		return err
+	}
+	if !x.initial {
+		before, err := x.c.view.Rooms(x.ctx, x.user, x.since)
+		if err != nil {
+			return err
+		}
+		for _, m := range before {
+			x.then[m.Room] = m.Membership
+		}
+	}
+	now, err := x.c.view.Rooms(x.ctx, x.user, x.now)
+	if err != nil {
+		return err
+	}
+	now = slices.DeleteFunc(now, func(m roomview.Membership) bool { return !x.filter.Room.wants(m.Room) })
+	data, err := x.accountData()
+	if err != nil {
+		return err
+	}
+	changed, err := x.changedRooms(now)
+	if err != nil {
+		return err
+	}
+	for _, m := range now {
+		if err := x.room(m, changed[m.Room], data[m.Room]); err != nil {
+			return fmt.Errorf("sync of %s: %w", m.Room, err)
+		}
+	}
+	if len(x.rooms.Join)+len(x.rooms.Invite)+len(x.rooms.Knock)+len(x.rooms.Leave) > 0 {
+		x.out.Rooms, x.something = &x.rooms, true
+	}
+	return nil
+}
+
+// room tells of one room what there is to tell.
+func (x *composition) room(m roomview.Membership, changed bool, data []json.RawMessage) error {
+	fresh := x.initial || m.Position > x.since
+	switch m.Membership {
+	case "join":
+		return x.joined(m, changed, data)
+	case "invite", "knock":
+		if !fresh {
+			return nil
+		}
+		return x.outside(m)
+	case "leave", "ban":
+		if fresh && !x.initial || x.filter.Room.IncludeLeave {
+			return x.left(m, data)
+		}
+	}
+	return nil
+}
+
+// changedRooms says of which rooms' timelines and states there is anything new.
+func (x *composition) changedRooms(list []roomview.Membership) (map[ident.RoomID]bool, error) {
+	changed := map[ident.RoomID]bool{}
+	if x.initial || x.fullState {
+		for _, m := range list {
+			changed[m.Room] = true
+		}
+		return changed, nil
+	}
+	for part := range slices.Chunk(list, loadAtOnce) {
+		err := x.c.store.View(x.ctx, func(tx *persistence.Tx) error {
+			for _, m := range part {
+				last, err := roomview.LastChange(tx, m.Room, x.now)
+				if err != nil {
+					return err
+				}
+				changed[m.Room] = last > x.since
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return changed, nil
+}
+
+// ordered is the slots of a state in an order that depends on them alone.
+func ordered(slots map[event.StateKey]ident.EventID) []event.StateKey {
+	keys := make([]event.StateKey, 0, len(slots))
+	for key := range slots {
+		keys = append(keys, key)
+	}
+	slices.SortFunc(keys, func(a, b event.StateKey) int { return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Key, b.Key)) })
+	return keys
+}

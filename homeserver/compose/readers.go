@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/strata-matrix/strata/homeserver/accountdata"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// Readers read what other packages keep. A reader that is nil leaves its section out.
+type Readers struct {
+	// Transaction is the transaction id under which a device has sent an event, "" when it has not (S-12).
+	Transaction func(tx *persistence.Tx, user ident.UserID, device string, id ident.EventID) (string, error)
+}
+
+// transaction is Readers.Transaction for one device.
+func (c *Composer) transaction(user ident.UserID, device string) func(context.Context, *event.Event) (string, error) {
+	if c.read.Transaction == nil {
+		return nil
+	}
+	return func(ctx context.Context, e *event.Event) (txn string, err error) {
+		err = c.store.View(ctx, func(tx *persistence.Tx) (err error) {
+			txn, err = c.read.Transaction(tx, user, device, e.ID())
+			return err
+		})
+		return txn, err
+	}
+}
+
+const ignoredType = "m.ignored_user_list"
+
+// ignoredBy is whom a user ignores (S-29).
+func (c *Composer) ignoredBy(ctx context.Context, user ident.UserID) (map[ident.UserID]bool, error) {
+	var content json.RawMessage
+	var found bool
+	err := c.store.View(ctx, func(tx *persistence.Tx) (err error) {
+		content, found, err = accountdata.Get(tx, user, "", ignoredType)
+		return err
+	})
+	if err != nil || !found {
+		return nil, err
+	}
+	var ignored struct {
+		Users map[ident.UserID]json.RawMessage `json:"ignored_users"`
+	}
+	if json.Unmarshal(content, &ignored) != nil {
+		return nil, nil // what a client wrote there and no server understands ignores nobody
+	}
+	users := make(map[ident.UserID]bool, len(ignored.Users))
+	for id := range ignored.Users {
+		users[id] = true
+	}
+	return users, nil
+}
+
+// accountData gathers what has changed of the user's account data: the user's own into the answer, that of rooms by room (S-19).
+func (x *composition) accountData() (map[ident.RoomID][]json.RawMessage, error) {
+	var items []accountdata.Item
+	err := x.c.store.View(x.ctx, func(tx *persistence.Tx) (err error) {
+		items, err = accountdata.Changes(tx, x.user, x.sinceOrStart(), x.now)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var own []json.RawMessage
+	ofRooms := map[ident.RoomID][]json.RawMessage{}
+	for _, item := range items {
+		filter := &x.filter.AccountData
+		if item.Room != "" {
+			filter = &x.filter.Room.AccountData
+		}
+		if !filter.wantsType(item.Type) || !filter.wantsOf(item.Room) {
+			continue
+		}
+		text := append([]byte(`{"content":`), item.Content...)
+		text = append(canonicaljson.AppendString(append(text, `,"type":`...), item.Type), '}')
+		if item.Room != "" {
+			ofRooms[item.Room] = append(ofRooms[item.Room], text)
+		} else {
+			own = append(own, text)
+		}
+	}
+	if len(own) > 0 {
+		x.out.AccountData, x.something = listOf(own), true
+	}
+	return ofRooms, nil
+}
+
+// sinceOrStart is what the client knows: nothing, if it says so.
+func (x *composition) sinceOrStart() persistence.Position {
+	if x.initial {
+		return 0
+	}
+	return x.since
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compose_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/strata-matrix/strata/homeserver/accountdata"
+	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/homeserver/api/apitest"
+	"github.com/strata-matrix/strata/homeserver/compose"
+	"github.com/strata-matrix/strata/homeserver/dispatch"
+	"github.com/strata-matrix/strata/homeserver/roomview"
+	"github.com/strata-matrix/strata/homeserver/stream"
+	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+const (
+	alice ident.UserID = "@alice:a.example"
+	bob   ident.UserID = "@bob:a.example"
+	carol ident.UserID = "@carol:a.example"
+)
+
+// site is the parts of a homeserver that make a sync, over a real server.
+type site struct {
+	t testing.TB
+	*apitest.Client
+	server   *messaging.Server
+	composer *compose.Composer
+	view     *roomview.View
+	waiting  *dispatch.Dispatcher
+}
+
+type nobody struct{}
+
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, fmt.Errorf("nobody is there")
+}
+
+// openSite opens a site in a directory.
+func openSite(t testing.TB, dir string) *site {
+	t.Helper()
+	server, err := messaging.Open(t.Context(), messaging.Config{
+		ServerName: "a.example", DataDir: dir, RoundTripper: nobody{}, NoSync: true,
+		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, accountdata.Schema}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{t: t, server: server, view: roomview.New(server.Engine(), server.Store())}
+	s.waiting = dispatch.New(s.view.Joined)
+	feed := stream.NewFeed(stream.FeedConfig{
+		Self: server.Name(), Store: server.Store(), Rooms: server.Engine(), Derive: []stream.Deriver{s.view}, Dispatch: s.waiting,
+	})
+	s.composer = compose.New(compose.Config{
+		Store: server.Store(), Engine: server.Engine(), Feed: feed, Rooms: s.view, Dispatcher: s.waiting,
+	})
+	data := accountdata.New(server.Store(), compose.CheckFilter)
+	s.Client = apitest.New(t, append(append([]api.Route{}, s.composer.Routes()...), data.Routes()...))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- feed.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// inBubble runs f on virtual time.
+func inBubble(t *testing.T, f func(t *testing.T, s *site)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) { f(t, openSite(t, t.TempDir())) })
+}
+
+// events is a list of events as clients get it.
+type events struct {
+	Events []clientEvent `json:"events"`
+}
+
+type clientEvent struct {
+	ID       string          `json:"event_id"`
+	Type     string          `json:"type"`
+	Sender   string          `json:"sender"`
+	StateKey *string         `json:"state_key"`
+	Content  map[string]any  `json:"content"`
+	Unsigned json.RawMessage `json:"unsigned"`
+}
+
+type roomAnswer struct {
+	State      *events `json:"state"`
+	StateAfter *events `json:"state_after"`
+	Timeline   struct {
+		events
+		Limited   bool   `json:"limited"`
+		PrevBatch string `json:"prev_batch"`
+	} `json:"timeline"`
+	Summary struct {
+		Heroes  []string `json:"m.heroes"`
+		Joined  *int     `json:"m.joined_member_count"`
+		Invited *int     `json:"m.invited_member_count"`
+	} `json:"summary"`
+	AccountData events `json:"account_data"`
+	InviteState events `json:"invite_state"`
+}
+
+type answer struct {
+	NextBatch   string `json:"next_batch"`
+	AccountData events `json:"account_data"`
+	Rooms       struct {
+		Join, Invite, Knock, Leave map[ident.RoomID]roomAnswer
+	} `json:"rooms"`
+}
+
+// sync asks as a user and device; query is "name=value" each.
+func (s *site) sync(as ident.UserID, query ...string) (a answer) {
+	s.t.Helper()
+	if err := json.Unmarshal(s.raw(as, query...), &a); err != nil {
+		s.t.Fatal(err)
+	}
+	return a
+}
+
+func (s *site) raw(as ident.UserID, query ...string) json.RawMessage {
+	s.t.Helper()
+	synctest.Wait() // until the feed is through
+	values := url.Values{}
+	for _, q := range query {
+		name, value, _ := strings.Cut(q, "=")
+		values.Set(name, value)
+	}
+	status, body := s.Do(s.t, string(as)+" DEVICE", "GET", "/_matrix/client/v3/sync?"+values.Encode(), "")
+	if status != http.StatusOK {
+		s.t.Fatalf("sync %v: %d %s", query, status, body)
+	}
+	return body
+}
+
+// next is the token of now.
+func (s *site) next(as ident.UserID) string { return s.sync(as).NextBatch }
+
+func must[T any](t testing.TB) func(T, error) T {
+	t.Helper()
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+func text(body string) map[string]string { return map[string]string{"msgtype": "m.text", "body": body} }

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package homeserver
+
+import (
+	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/homeserver/compose"
+	"github.com/strata-matrix/strata/homeserver/dispatch"
+	"github.com/strata-matrix/strata/homeserver/roomview"
+	"github.com/strata-matrix/strata/homeserver/stream"
+	"github.com/strata-matrix/strata/messaging"
+)
+
+// syncs is what tells clients what happens: the feed, who waits for it, and the endpoints.
+type syncs struct {
+	view   *roomview.View
+	feed   *stream.Feed
+	routes []api.Route
+}
+
+func newSyncs(server *messaging.Server, readers compose.Readers) syncs {
+	store, engine := server.Store(), server.Engine()
+	view := roomview.New(engine, store)
+	waiting := dispatch.New(view.Joined)
+	feed := stream.NewFeed(stream.FeedConfig{
+		Self: server.Name(), Store: store, Rooms: engine, Derive: []stream.Deriver{view}, Dispatch: waiting,
+	})
+	composer := compose.New(compose.Config{
+		Store: store, Engine: engine, Feed: feed, Rooms: view, Dispatcher: waiting, Readers: readers,
+	})
+	return syncs{view, feed, composer.Routes()}
+}
