@@ -95,7 +95,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	syncs := newSyncs(server, compose.Readers{Transaction: rooms.TransactionOf})
 	return parts{
 		core: messaging.Core{
-			Invites: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},
+			Invites: chats, Aliases: chats, PublicRooms: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},
 			Media: content, Profiles: book, OpenID: proofs, Typing: now, Receipts: now, Presence: now,
 		},
 		routes: slices.Concat(

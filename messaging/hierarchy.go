@@ -124,6 +124,16 @@ func (s *Server) accessible(ctx context.Context, room RoomSummary, server ident.
 	return false, nil
 }
 
+// SpaceChildren are the rooms that a space which this server knows says are in it, in the order of their ids; those only that it suggests,
+// if suggested. ErrUnknownRoom of package pdu.
+func (s *Server) SpaceChildren(ctx context.Context, space ident.RoomID, suggested bool) ([]SpaceChild, error) {
+	children, err := s.spaceChildren(ctx, space, suggested)
+	if err != nil {
+		return nil, fmt.Errorf("rooms of space %s: %w", space, err)
+	}
+	return children, nil
+}
+
 // spaceChildren are the rooms that a space says are in it, in the order of their ids. Who names no server over which to get there has
 // taken the room out.
 func (s *Server) spaceChildren(ctx context.Context, room ident.RoomID, suggested bool) ([]SpaceChild, error) {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 
 	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -69,8 +70,18 @@ func addAlias(tx *persistence.Tx, alias ident.RoomAlias, room ident.RoomID, crea
 	return nil
 }
 
-// resolve finds the room of an alias, with servers that are in it.
+// ResolveAlias implements messaging.Aliases.
+func (r *Rooms) ResolveAlias(ctx context.Context, alias ident.RoomAlias) (target messaging.AliasTarget, found bool, err error) {
+	own, found, err := r.ownAlias(ctx, alias)
+	return messaging.AliasTarget{Room: own.room}, found, err
+}
+
+// resolve finds the room of an alias, with servers over which to reach it: who has the alias is asked (M-01, M-69).
 func (r *Rooms) resolve(ctx context.Context, alias ident.RoomAlias) (ident.RoomID, []ident.ServerName, error) {
+	if alias.Server() != r.server.Name() {
+		target, err := r.server.ResolveAlias(ctx, alias)
+		return target.Room, target.Servers, err
+	}
 	own, found, err := r.ownAlias(ctx, alias)
 	if err != nil {
 		return "", nil, err

@@ -73,7 +73,8 @@ func TestDirectory(t *testing.T) {
 		a.ok(alice, "PUT", listed(third), `{}`, "") // public is what is meant by nothing
 		a.Want(t, "", "GET", listed(third), "", 200, `{"visibility":"public"}`)
 		a.Want(t, "", "GET", v3+"publicRooms?limit=1", "", 200, fmt.Sprintf(`{"chunk":[{"room_id":%q,"canonical_alias":"#first:a.example",
-			"guest_can_join":false,"join_rule":"public","name":"First","num_joined_members":1,"topic":"Apples","world_readable":false}],
+			"guest_can_join":false,"join_rule":"public","name":"First","num_joined_members":1,"topic":"Apples","world_readable":false,
+			"room_version":"12"}],
 			"next_batch":"f1","total_room_count_estimate":3}`, first))
 		find := func(body string) (rooms []string) {
 			var page struct {

@@ -20,8 +20,19 @@ const (
 	// maxPublicLooked is how many rooms of the directory are looked at for one page of a search: some 50 µs each.
 	maxPublicLooked = 1000
 
-	// maxAllowed is how many of the rooms are told whose members may join: an event of 64 KiB holds some 800.
-	maxAllowed = 1000
+	// maxHierarchyPage is the longest page of a space and its rooms, and what is given to who names no length; other servers' is the same.
+	maxHierarchyPage = 50
+
+	// maxHierarchyWalked is how many rooms of a space are walked through for one page, those of the pages before among them.
+	maxHierarchyWalked = 5000
+
+	// maxHierarchyAsked is how many rooms of a space other servers are asked about for one page: each may take as long as a query.
+	maxHierarchyAsked = 30
+
+	// What other servers say of spaces is kept for a while, since every page walks through it anew (M-72 "SHOULD cache").
+	hierarchiesKept = 500
+	hierarchyKept   = 5 * time.Minute
+	hierarchyTime   = 20 * time.Second
 
 	// maxAltAliases is how many alternative aliases are taken: each may be asked of another server.
 	maxAltAliases = 50

@@ -92,7 +92,7 @@ func (n *network) open(name string) *host {
 		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, rooms.Schema}},
 		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
 			h.rooms = rooms.New(rooms.Config{Server: server, Profiles: profiles{}, Known: isKnown})
-			return messaging.Core{Invites: h.rooms}, nil
+			return messaging.Core{Invites: h.rooms, Aliases: h.rooms, PublicRooms: h.rooms}, nil
 		},
 	})
 	if err != nil {

@@ -5,32 +5,21 @@ package rooms
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+
+	"github.com/matrix-org/gomatrixserverlib/spec"
 
 	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
-
-// search is what somebody looks for in the directory.
-type search struct {
-	Limit  int    `json:"limit"`
-	Since  string `json:"since"`
-	Filter struct {
-		Term  string    `json:"generic_search_term"`
-		Types []*string `json:"room_types"` // null: rooms without a type
-	} `json:"filter"`
-}
-
-// publicPage is a page of the directory. Its tokens are a direction and the place that the page ends before or after.
-type publicPage struct {
-	Chunk []Description `json:"chunk"`
-	Next  string        `json:"next_batch,omitempty"`
-	Prev  string        `json:"prev_batch,omitempty"`
-	Total int           `json:"total_room_count_estimate"`
-}
 
 // getPublicRooms is GET /publicRooms.
 func (r *Rooms) getPublicRooms(ctx context.Context, q *api.Request) (api.Reply, error) {
@@ -38,20 +27,43 @@ func (r *Rooms) getPublicRooms(ctx context.Context, q *api.Request) (api.Reply, 
 	if err != nil {
 		return api.Reply{}, err
 	}
-	return r.publicRooms(ctx, q, search{Limit: limit, Since: q.Query.Get("since")})
+	return r.publicRooms(ctx, q, messaging.PublicRoomsQuery{Limit: limit, Since: q.Query.Get("since")})
 }
 
 // postPublicRooms is POST /publicRooms.
 func (r *Rooms) postPublicRooms(ctx context.Context, q *api.Request) (api.Reply, error) {
-	var s search
-	if err := q.Decode(&s); err != nil {
+	var body struct {
+		Limit  int    `json:"limit"`
+		Since  string `json:"since"`
+		Filter struct {
+			Term  string    `json:"generic_search_term"`
+			Types []*string `json:"room_types"` // null: rooms without a type
+		} `json:"filter"`
+		AllNetworks bool   `json:"include_all_networks"`
+		Instance    string `json:"third_party_instance_id"`
+	}
+	if err := q.Decode(&body); err != nil {
 		return api.Reply{}, err
 	}
-	return r.publicRooms(ctx, q, s)
+	return r.publicRooms(ctx, q, messaging.PublicRoomsQuery{
+		Limit: max(0, body.Limit), Since: body.Since, Search: body.Filter.Term, RoomTypes: body.Filter.Types,
+		AllNetworks: body.AllNetworks, Instance: body.Instance,
+	})
 }
 
-func (r *Rooms) publicRooms(ctx context.Context, q *api.Request, s search) (api.Reply, error) {
-	page, err := r.searchDirectory(ctx, s)
+// publicRooms asks our directory, or that of the server in the query.
+func (r *Rooms) publicRooms(ctx context.Context, q *api.Request, wanted messaging.PublicRoomsQuery) (api.Reply, error) {
+	wanted.Limit = min(wanted.Limit, maxPublicPage)
+	page, err := messaging.PublicRoomsPage{}, error(nil)
+	if name := q.Query.Get("server"); name != "" && name != string(r.server.Name()) {
+		server, invalid := ident.ParseServerName(name)
+		if invalid != nil {
+			return api.Reply{}, api.InvalidParam("server: %v", invalid)
+		}
+		page, err = r.server.PublicRoomsOf(ctx, server, wanted)
+	} else {
+		page, err = r.PublicRooms(ctx, wanted)
+	}
 	if err != nil {
 		return api.Reply{}, refusal(err)
 	}
@@ -64,52 +76,63 @@ type listed struct {
 	room  ident.RoomID
 }
 
-// searchDirectory gives a page of the directory, in the order of places whichever way one pages.
-func (r *Rooms) searchDirectory(ctx context.Context, s search) (publicPage, error) {
-	forward, from, err := parsePlace(s.Since)
+// PublicRooms implements messaging.PublicRooms: a page of the directory, in the order of places whichever way one pages. A token is a
+// direction and the place that the page before ended at.
+func (r *Rooms) PublicRooms(ctx context.Context, q messaging.PublicRoomsQuery) (messaging.PublicRoomsPage, error) {
+	forward, from, err := parsePlace(q.Since)
 	if err != nil {
-		return publicPage{}, err
+		return messaging.PublicRoomsPage{}, err
+	}
+	total := 0
+	candidates, more, err := r.places(ctx, forward, from, &total)
+	if err != nil {
+		return messaging.PublicRoomsPage{}, err
 	}
 	limit := maxPublicPage
-	if s.Limit > 0 {
-		limit = min(s.Limit, maxPublicPage)
+	if q.Limit > 0 {
+		limit = min(q.Limit, maxPublicPage)
 	}
-	page := publicPage{Chunk: []Description{}}
-	candidates, more, err := r.places(ctx, forward, from, &page.Total)
+	found, looked, err := r.sift(ctx, q, candidates, limit)
 	if err != nil {
-		return publicPage{}, err
+		return messaging.PublicRoomsPage{}, err
 	}
-	var shown []int64 // the places of the page
-	for i, c := range candidates {
-		if len(page.Chunk) == limit {
-			candidates, more = candidates[:i], true
+	more = more || len(looked) < len(candidates)
+	if !forward {
+		slices.Reverse(found)
+		slices.Reverse(looked)
+	}
+	page := messaging.PublicRoomsPage{Rooms: found, Total: &total}
+	if len(looked) > 0 && (more || !forward) {
+		page.NextBatch = "f" + strconv.FormatInt(looked[len(looked)-1].place, 10)
+	}
+	if len(looked) > 0 && q.Since != "" && (more || forward) {
+		page.PrevBatch = "b" + strconv.FormatInt(looked[0].place, 10)
+	}
+	return page, nil
+}
+
+// sift gives the rooms that are looked for, up to limit, and those that were looked at for it.
+func (r *Rooms) sift(ctx context.Context, q messaging.PublicRoomsQuery, candidates []listed, limit int) (
+	found []messaging.RoomSummary, looked []listed, err error,
+) {
+	found = []messaging.RoomSummary{}
+	for _, c := range candidates {
+		if len(found) == limit {
 			break
 		}
-		shown = append(shown, c.place)
-		d, err := r.describe(ctx, c.room)
-		if errors.Is(err, pdu.ErrUnknownRoom) {
+		looked = append(looked, c)
+		summary, err := r.server.Summary(ctx, c.room)
+		if errors.Is(err, pdu.ErrUnknownRoom) || errors.Is(err, pdu.ErrNotJoined) {
 			continue
 		}
 		if err != nil {
-			return publicPage{}, err
+			return nil, nil, fmt.Errorf("directory: %w", err)
 		}
-		if s.wants(d.Description) {
-			page.Chunk = append(page.Chunk, d.Description)
-		}
-	}
-	if !forward {
-		slices.Reverse(page.Chunk)
-		slices.Reverse(shown)
-	}
-	if len(shown) > 0 {
-		if more || !forward {
-			page.Next = "f" + strconv.FormatInt(shown[len(shown)-1], 10)
-		}
-		if s.Since != "" && (more || forward) {
-			page.Prev = "b" + strconv.FormatInt(shown[0], 10)
+		if isSought(q, summary) {
+			found = append(found, summary)
 		}
 	}
-	return page, nil
+	return found, looked, nil
 }
 
 // places lists rooms of the directory on one side of a place, the nearest first, with how many there are in all.
@@ -142,17 +165,25 @@ func parsePlace(token string) (forward bool, place int64, err error) {
 	}
 	place, err = strconv.ParseInt(token[1:], 10, 64)
 	if err != nil || token[0] != 'f' && token[0] != 'b' {
-		return false, 0, api.InvalidParam("since: %.40q is no token of this directory", token)
+		return false, 0, &transport.Error{
+			Status: http.StatusBadRequest, Code: spec.ErrorInvalidParam, Message: fmt.Sprintf("since: %.40q is no token of this directory", token),
+		}
 	}
 	return token[0] == 'f', place, nil
 }
 
-// wants says whether a room is what is looked for.
-func (s search) wants(d Description) bool {
-	if s.Filter.Types != nil && !slices.ContainsFunc(s.Filter.Types, func(t *string) bool {
-		return t == nil && d.Type == "" || t != nil && *t == d.Type
+// isSought says whether a room is what is looked for. Rooms of other networks there are none.
+func isSought(q messaging.PublicRoomsQuery, s messaging.RoomSummary) bool {
+	if q.Instance != "" && !q.AllNetworks {
+		return false
+	}
+	if q.RoomTypes != nil && !slices.ContainsFunc(q.RoomTypes, func(t *string) bool {
+		return t == nil && s.RoomType == "" || t != nil && *t == s.RoomType
 	}) {
 		return false
 	}
-	return s.Filter.Term == "" || d.matches(s.Filter.Term)
+	term := strings.ToLower(q.Search)
+	return slices.ContainsFunc([]string{s.Name, s.Topic, s.CanonicalAlias}, func(called string) bool {
+		return strings.Contains(strings.ToLower(called), term)
+	})
 }

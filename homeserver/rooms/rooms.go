@@ -33,13 +33,14 @@ type Rooms struct {
 	profiles messaging.Profiles
 	known    func(*persistence.Tx, ident.UserID) (bool, error)
 	running  running
+	spaces   *spaces
 }
 
 // New makes the room endpoints of a server.
 func New(cfg Config) *Rooms {
 	return &Rooms{
 		server: cfg.Server, engine: cfg.Server.Engine(), store: cfg.Server.Store(), profiles: cfg.Profiles, known: cfg.Known,
-		running: running{ids: map[transaction]chan struct{}{}},
+		running: running{ids: map[transaction]chan struct{}{}}, spaces: newSpaces(),
 	}
 }
 
@@ -67,6 +68,8 @@ func (r *Rooms) Routes() []api.Route {
 		{Method: "POST", Pattern: v3 + "publicRooms", Handle: r.postPublicRooms},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/upgrade", Handle: r.upgrade},
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/aliases", Handle: r.roomAliases},
+		{Method: "GET", Pattern: v1 + "rooms/{roomID}/hierarchy", Handle: r.hierarchy},
+		{Method: "GET", Pattern: v1 + "room_summary/{roomIDOrAlias}", Open: true, Handle: r.summary},
 		{Method: "GET", Pattern: v1 + "rooms/{roomID}/timestamp_to_event", Handle: r.near},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/send/{type}/{txnID}", Handle: r.send},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/redact/{eventID}/{txnID}", Handle: r.redact},

@@ -47,7 +47,7 @@ homeserver/api/apitest  < homeserver/api+
 homeserver/stream       < pdu+
 homeserver/roomview     < messaging+ homeserver/stream
 homeserver/dispatch     < homeserver/stream+
-homeserver/rooms        < homeserver/roomview+ homeserver/api
+homeserver/rooms        < homeserver/roomview+ homeserver/api transport/memo
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
 homeserver/media/thumbnail < golang.org/x/image/webp
 homeserver/media        < messaging+ homeserver/api+ homeserver/media/thumbnail+ golang.org/x/sync
