@@ -31,6 +31,9 @@
 // which then have to come to them in another way. They may be stock, and not know how to be asked for what somebody missed: whoever is
 // back after long asks all of them, and what it is given on demand is held to the same rules as what is sent.
 //
+// Each user has a device, to which others write. What is written is noted in the job that queues it, and what comes in the job that
+// acknowledges it, in tables of the simulation's own beside the server's: both lists must be the same, whoever was killed when.
+//
 // A scenario is a page of text; see Parse for its language. One of them is made up anew by each seed (see ByChance). At its end the network becomes calm, everything under way ends, and
 // each server says one last thing, so that all have seen the same. Then the invariants are judged, by what the servers' files
 // hold and not by what happened on the way.

@@ -39,6 +39,7 @@ var Invariants = []struct {
 	{"servers hold the same events", sameEvents},
 	{"servers redact the same events", sameRedactions},
 	{"nothing acknowledged is lost", nothingLost},
+	{"devices have what was written to them", devicesHaveAll},
 	{"callbacks are in order and complete", callbacksComplete},
 	{"nothing stays quarantined", nothingQuarantined},
 	{"honest events are not refused", nothingRefused},

@@ -111,6 +111,13 @@ func TestInvariantsFind(t *testing.T) {
 		{"an acknowledged event is not even with its sender", func(_, _ *simnet.Snapshot, e *simnet.End) {
 			e.Acknowledged = append(e.Acknowledged, simnet.Acknowledged{Server: "a.example", Event: "$gone"})
 		}, []string{"nothing acknowledged is lost"}},
+		{"what b wrote is not with a", func(_, b *simnet.Snapshot, _ *simnet.End) {
+			b.Written = map[ident.UserID][]int64{"@a:a.example": {1, 2}}
+		}, []string{"devices have what was written to them"}},
+		{"it is there twice, or in another order", func(a, b *simnet.Snapshot, _ *simnet.End) {
+			b.Written, b.Received = map[ident.UserID][]int64{a.User: {1, 2}}, map[ident.UserID][]int64{a.User: {2, 1}}
+			a.Written, a.Received = map[ident.UserID][]int64{b.User: {1, 2}}, map[ident.UserID][]int64{b.User: {1, 2, 2}}
+		}, []string{"devices have what was written to them"}},
 		{"a callback is missing", func(a, _ *simnet.Snapshot, _ *simnet.End) {
 			a.Callbacks = slices.Delete(a.Callbacks, 1, 2)
 		}, []string{"callbacks are in order and complete"}},

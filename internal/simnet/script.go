@@ -65,6 +65,7 @@ type Step struct {
 //	b c join a                       over a; again and again until they are in
 //	a b say 5                        messages
 //	a sets 2                         topics
+//	a b write c 5                    messages to the device of c's user
 //	a empowers b 50                  power level
 //	a bans b                         likewise kicks and unbans
 //	a redacts b                      the newest message of b that a has
@@ -119,6 +120,7 @@ var (
 		"empowers": (*Script).parseEmpowers, "leaves": (*Script).parseLeaves, "leave": (*Script).parseLeaves,
 		"restarts": (*Script).parseRestarts, "restart": (*Script).parseRestarts,
 		"bans": parseMembership("ban"), "kicks": parseMembership("leave"), "unbans": parseMembership("leave"),
+		"writes": (*Script).parseWrites, "write": (*Script).parseWrites,
 		"redacts": (*Script).parseRedacts, "veils": (*Script).parseVeils, "polices": (*Script).parsePolices,
 		"rotates": (*Script).parseRotates, "rotate": (*Script).parseRotates,
 		"remembers": (*Script).parseRemembers, "remember": (*Script).parseRemembers,

@@ -33,6 +33,7 @@ func TestParseRefuses(t *testing.T) {
 		{"servers a b\nexpect b sorry", `line 2: expect b sorry: a server and one of ["join" "leave" "ban"] are needed`},
 		{"servers a\npause 250h", `line 2: pause 250h: "250h" is not a time of up to ten days`},
 		{"servers a b\nail b poorly", "line 2: ail b poorly: a server and an ailment are needed"},
+		{"servers a b\na writes c 3", "line 2: a writes c 3: a server is needed"},
 		{"servers a b\nstock c", "line 2: stock c: a server is needed"},
 		{"servers a b\nb restarts soon", `line 2: b restarts soon: "soon" is not a time of up to ten days`},
 		{"servers a b\nail b refuses", "line 2: ail b refuses: how many events: a number is needed"},

@@ -31,6 +31,9 @@ type Snapshot struct {
 	Waiting     []string   // quarantined events of honest senders with what they wait for
 	Verdicts    []pdu.Verdict
 	Power       Power // of users, by the current power levels
+
+	Written  map[ident.UserID][]int64 // to devices of others, by receiver, in order
+	Received map[ident.UserID][]int64 // by the user's device, by sender, in order
 }
 
 // Known is one stored event.
@@ -77,7 +80,8 @@ func (n *node) snapshot() (Snapshot, error) {
 		Events: map[ident.EventID]Known{},
 	}
 	ctx, room := context.Background(), n.world.Room()
-	if err := server.Store().View(ctx, func(tx *persistence.Tx) error { return s.read(tx, n.world, room) }); err != nil {
+	err := server.Store().View(ctx, func(tx *persistence.Tx) error { return errors.Join(s.readDevices(tx), s.read(tx, n.world, room)) })
+	if err != nil {
 		return Snapshot{}, err
 	}
 	info, err := server.Engine().Room(ctx, room)
