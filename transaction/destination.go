@@ -74,6 +74,7 @@ type outcome struct {
 	more        bool                    // there may be more to send at once
 	retryAt     time.Time               // not zero: it failed
 	err         error                   // the store failed
+	by          worker                  // which is free now
 }
 
 // makeReady puts a destination in line, unless a rule holds it. Those that are failing have a line of their own.
@@ -142,9 +143,10 @@ func (o *Outbox) dispatch(ctx context.Context) {
 				o.watch(d, time.Now())
 			}
 			turn := o.turnOf(d)
-			go func() { o.outcomes <- turn.run(ctx) }()
+			o.employ(func() outcome { return turn.run(ctx) })
 		}
 	}
+	o.dismiss()
 }
 
 func (o *Outbox) turnOf(d *destination) turn {
@@ -157,7 +159,7 @@ func (o *Outbox) turnOf(d *destination) turn {
 // settle moves a destination on after its turn. Its error is that the store has ended.
 func (o *Outbox) settle(ctx context.Context, result outcome) error {
 	d := result.destination
-	o.leave(d)
+	o.leave(d, result.by)
 	if result.err != nil {
 		if errors.Is(result.err, persistence.ErrClosed) {
 			return result.err
@@ -191,8 +193,10 @@ func (o *Outbox) stir(ctx context.Context) {
 	}
 }
 
-// leave gives back the place of a destination that had its turn; it still is what it was when it took it.
-func (o *Outbox) leave(d *destination) {
+// leave gives back the place of a destination that had its turn, and the worker that did it; the destination still is what it was when it
+// took it.
+func (o *Outbox) leave(d *destination, by worker) {
+	o.free = append(o.free, by)
 	if d.slow {
 		d.slow = false
 		o.slow.taken--

@@ -17,8 +17,8 @@
 //	└──────────────────────────────────────┘                             │
 //	      │ transport.Client                                transport.Server │
 //
-// The outbox has one dispatcher goroutine, which owns all that is known of the destinations in memory, and one short-lived
-// goroutine per transaction in flight (turn.go, record.go); what several of those want of the store at the same time is one job of
+// The outbox has one dispatcher goroutine, which owns all that is known of the destinations in memory, and one
+// goroutine per transaction in flight (workers.go, turn.go, record.go); what several of those want of the store at the same time is one job of
 // it (convoy.go). The decisions are plain functions: batch.go chooses what goes into a transaction, backoff.go when to try again,
 // poison.go what becomes of one that is refused. Operators hold queues, try them again and drop from them (holds.go, drop.go).
 // Destinations that are failing share a few places of their own (destination.go), so that those which hang delay no other; what all

@@ -53,6 +53,7 @@ type Outbox struct {
 	flying       []flight
 	waiting      waitingRoom
 	outcomes     chan outcome
+	free         []worker             // have given their outcome, and wait for another turn
 	seen         persistence.Position // the last position whose wake-up has been worked in
 	rules        []Pattern            // which servers are held
 	drops        bool                 // some of what was queued may have been dropped
@@ -229,8 +230,10 @@ func (o *Outbox) load(ctx context.Context) error {
 // drain takes the outcomes of what the end of Run broke off, and forgets what the next one reads anew.
 func (o *Outbox) drain() {
 	for o.sound.taken+o.failing.taken+o.slow.taken > 0 {
-		o.leave((<-o.outcomes).destination)
+		result := <-o.outcomes
+		o.leave(result.destination, result.by)
 	}
+	o.dismiss()
 	if o.trimming {
 		<-o.trims
 	}

@@ -86,7 +86,7 @@ func (o *Outbox) startPull(ctx context.Context, p pull) {
 	d.phase, d.heard = sending, false
 	o.laneOf(d).taken++
 	turn := o.turnOf(d)
-	go func() { o.outcomes <- turn.serve(ctx, p) }()
+	o.employ(func() outcome { return turn.serve(ctx, p) })
 }
 
 // serve is run for a destination that asks: what goes out goes as the answer.
