@@ -5,7 +5,8 @@ package persistence
 import "github.com/strata-matrix/strata/transport/ident"
 
 // What failed is kept attempt by attempt, by destination, also after the transaction that it was about has been delivered: an
-// operator asks what is wrong with a server. A success is in its transaction's row, and everything is counted by day.
+// operator asks what is wrong with a server. A success is in its transaction's row. Everything is counted by day; the successes of the
+// day are counted in the destination's own row, which is written with each delivery as it is, and moved here when another day begins.
 const attemptsSchema = `
 CREATE TABLE failed_attempts (
 	server      INTEGER NOT NULL, -- servers.nid
@@ -83,8 +84,8 @@ func (tx *Tx) keepFailure(server int64, transaction Position, a Attempt) error {
 		AND ordinal <= (SELECT MAX(ordinal) FROM failed_attempts WHERE server = ?1) - ?2`, server, KeptFailures)
 }
 
-// countAttempt adds an attempt to those of its day. The first of a day has the days before KeptDays forgotten.
-func (tx *Tx) countAttempt(server int64, a Attempt) error {
+// countFailure adds a failed attempt to those of its day.
+func (tx *Tx) countFailure(server int64, a Attempt) error {
 	day := a.StartedAt / msPerDay
 	counted, err := tx.execRows(`UPDATE attempt_days SET attempts = attempts + 1, bytes = bytes + ?, duration_us = duration_us + ?
 		WHERE server = ? AND day = ? AND class = ?`, a.Bytes, a.DurationUS, server, day, a.Class)
@@ -96,7 +97,56 @@ func (tx *Tx) countAttempt(server int64, a Attempt) error {
 	if err != nil {
 		return err
 	}
-	return tx.exec(`DELETE FROM attempt_days WHERE server = ? AND day <= ?`, server, day-KeptDays)
+	return tx.forgetDays(server, day)
+}
+
+// SetDelivered is SetDestination for one that has answered an attempt with success, and counts that.
+func (tx *Tx) SetDelivered(d Destination, a Attempt) error {
+	server, _, err := tx.serverNID(d.Server)
+	if err != nil {
+		return err
+	}
+	day := a.StartedAt / msPerDay
+	counted, err := tx.setDelivered(server, day, d, a)
+	if err != nil || counted {
+		return err
+	}
+	if err := tx.beginDay(server, day); err != nil {
+		return err
+	}
+	_, err = tx.setDelivered(server, day, d, a)
+	return err
+}
+
+// setDelivered does nothing when the successes that are counted are of another day.
+func (tx *Tx) setDelivered(server, day int64, d Destination, a Attempt) (counted bool, err error) {
+	n, err := tx.execRows(`UPDATE destinations SET cursor = ?, failures = ?, retry_at = ?, not_before = ?, last_success = ?, last_failure = ?,
+		failing_since = ?, last_class = ?, suspects = ?, control = ?, taken = taken + 1, taken_bytes = taken_bytes + ?, taken_us = taken_us + ?
+		WHERE server = ? AND day = ?`,
+		int64(d.Cursor), d.Failures, d.RetryAt, d.NotBefore, d.LastSuccess, d.LastFailure, d.FailingSince, d.LastClass, d.Suspects, d.Control,
+		a.Bytes, a.DurationUS, server, day)
+	return n > 0, err
+}
+
+// beginDay moves the successes that are counted to those of the days that are over, and counts from nothing.
+func (tx *Tx) beginDay(server, day int64) error {
+	err := tx.exec(`INSERT INTO attempt_days (server, day, class, attempts, bytes, duration_us)
+		SELECT server, day, ?, taken, taken_bytes, taken_us FROM destinations WHERE server = ? AND taken > 0
+		ON CONFLICT (server, day, class) DO UPDATE SET attempts = attempts + excluded.attempts, bytes = bytes + excluded.bytes,
+		duration_us = duration_us + excluded.duration_us`, ClassOK, server)
+	if err != nil {
+		return err
+	}
+	err = tx.exec(`UPDATE destinations SET day = ?, taken = 0, taken_bytes = 0, taken_us = 0 WHERE server = ?`, day, server)
+	if err != nil {
+		return err
+	}
+	return tx.forgetDays(server, day)
+}
+
+// forgetDays forgets the days before KeptDays.
+func (tx *Tx) forgetDays(server, today int64) error {
+	return tx.exec(`DELETE FROM attempt_days WHERE server = ? AND day <= ?`, server, today-KeptDays)
 }
 
 // FailedAttempts lists the kept failures of a destination, oldest first.
@@ -113,8 +163,14 @@ func (tx *Tx) FailedAttempts(server ident.ServerName) (list []FailedAttempt, err
 
 // AttemptDays lists what was counted of the attempts to a destination, oldest first.
 func (tx *Tx) AttemptDays(server ident.ServerName) (list []AttemptDay, err error) {
-	err = tx.query(`SELECT day, class, attempts, bytes, duration_us FROM attempt_days
-		WHERE server = (SELECT nid FROM servers WHERE name = ?) ORDER BY day, class`, []any{string(server)}, func(r rowScanner) error {
+	nid, found, err := tx.serverNID(server)
+	if err != nil || !found {
+		return nil, err
+	}
+	err = tx.query(`SELECT day, class, SUM(attempts), SUM(bytes), SUM(duration_us) FROM (
+			SELECT day, class, attempts, bytes, duration_us FROM attempt_days WHERE server = ?1
+			UNION ALL SELECT day, ?2, taken, taken_bytes, taken_us FROM destinations WHERE server = ?1 AND taken > 0
+		) GROUP BY day, class ORDER BY day, class`, []any{nid, ClassOK}, func(r rowScanner) error {
 		var d AttemptDay
 		err := r.Scan(&d.Day, &d.Class, &d.Attempts, &d.Bytes, &d.DurationUS)
 		list = append(list, d)

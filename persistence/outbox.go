@@ -33,7 +33,13 @@ CREATE TABLE destinations (
 	failing_since INTEGER NOT NULL DEFAULT 0,
 	last_class   TEXT NOT NULL DEFAULT '',
 	suspects     INTEGER NOT NULL DEFAULT 0,
-	control      INTEGER NOT NULL DEFAULT 0
+	control      INTEGER NOT NULL DEFAULT 0,
+
+	-- attempts answered with success on the last day on which there were any (attempts.go)
+	day      INTEGER NOT NULL DEFAULT 0,
+	taken    INTEGER NOT NULL DEFAULT 0,
+	taken_bytes INTEGER NOT NULL DEFAULT 0,
+	taken_us INTEGER NOT NULL DEFAULT 0
 );`
 
 // Kinds of outbound items.

@@ -93,31 +93,27 @@ func (tx *Tx) OpenTransaction(server ident.ServerName) (t SentTransaction, found
 
 // RecordFailure keeps an attempt that failed; whether the transaction is over is another matter.
 func (tx *Tx) RecordFailure(t SentTransaction, a Attempt) error {
-	server, err := tx.noteAttempt(t, a, 0, nil)
+	server, err := tx.internServer(t.Destination)
 	if err != nil {
+		return err
+	}
+	err = tx.exec(`UPDATE sent_transactions SET attempts = ?, started_at = ?, duration_us = ?, class = ?, phase = ?, status = ?, message = ?,
+		reply = NULL WHERE position = ?`,
+		a.Number, a.StartedAt, a.DurationUS, a.Class, a.Phase, a.Status, a.Message, int64(t.Position))
+	if err != nil {
+		return err
+	}
+	if err := tx.countFailure(server, a); err != nil {
 		return err
 	}
 	return tx.keepFailure(server, t.Position, a)
 }
 
-// RecordSuccess ends a transaction with the attempt that was answered, and keeps the reply, nil for none.
+// RecordSuccess ends a transaction with the attempt that was answered, and keeps the reply, nil for none. SetDelivered counts it.
 func (tx *Tx) RecordSuccess(t SentTransaction, a Attempt, endedAt int64, reply []byte) error {
-	_, err := tx.noteAttempt(t, a, endedAt, reply)
-	return err
-}
-
-// noteAttempt makes an attempt the last one of its transaction, and counts it. endedAt is 0 when it did not end the transaction.
-func (tx *Tx) noteAttempt(t SentTransaction, a Attempt, endedAt int64, reply []byte) (server int64, err error) {
-	if server, err = tx.internServer(t.Destination); err != nil {
-		return 0, err
-	}
-	err = tx.exec(`UPDATE sent_transactions SET attempts = ?, started_at = ?, duration_us = ?, class = ?, phase = ?, status = ?, message = ?,
-		reply = ?, withdrawn = withdrawn AND ?9 = 0, ended_at = CASE ?9 WHEN 0 THEN ended_at ELSE ?9 END WHERE position = ?10`,
+	return tx.exec(`UPDATE sent_transactions SET attempts = ?, started_at = ?, duration_us = ?, class = ?, phase = ?, status = ?, message = ?,
+		reply = ?, withdrawn = 0, ended_at = ? WHERE position = ?`,
 		a.Number, a.StartedAt, a.DurationUS, a.Class, a.Phase, a.Status, a.Message, reply, endedAt, int64(t.Position))
-	if err != nil {
-		return 0, err
-	}
-	return server, tx.countAttempt(server, a)
 }
 
 // Withdraw gives up a transaction that is not answered, and tells whether it was not over yet.

@@ -50,6 +50,8 @@ type destination struct {
 	volatile   []*volatile // what is of use only now, in the order of coming
 	recalled   int64       // ms; when it was last given all of its rooms
 	catchingUp bool        // its last transaction held the present of rooms
+
+	nothingOpen bool // no transaction of it is frozen and not answered; false: the store knows
 }
 
 func (d *destination) name() ident.ServerName { return d.stored.Server }
@@ -74,6 +76,7 @@ type outcome struct {
 	more        bool                    // there may be more to send at once
 	retryAt     time.Time               // not zero: it failed
 	err         error                   // the store failed
+	nothingOpen bool                    // as in destination
 	by          worker                  // which is free now
 }
 
@@ -152,7 +155,7 @@ func (o *Outbox) dispatch(ctx context.Context) {
 func (o *Outbox) turnOf(d *destination) turn {
 	return turn{
 		outbox: o, destination: d, stored: d.stored, from: d.from, parkedAt: d.parkedAt, drops: o.drops,
-		volatile: slices.Clone(d.volatile), recalled: d.recalled, random: o.jitter.Share(string(d.name()), time.Now()),
+		volatile: slices.Clone(d.volatile), recalled: d.recalled, nothingOpen: d.nothingOpen, random: o.jitter.Share(string(d.name()), time.Now()),
 	}
 }
 
@@ -167,7 +170,7 @@ func (o *Outbox) settle(ctx context.Context, result outcome) error {
 		o.trace.Emit(trace.TransactionStoreFailed{Destination: string(d.name()), Error: result.err.Error()})
 	}
 	d.from, d.stored, d.parkedAt = result.from, result.stored, result.parkedAt
-	d.recalled, d.catchingUp = result.recalled, result.catchingUp
+	d.recalled, d.catchingUp, d.nothingOpen = result.recalled, result.catchingUp, result.nothingOpen
 	d.dropVolatile(result.volatile)
 	switch {
 	case !result.retryAt.IsZero():

@@ -26,14 +26,15 @@ func (t turn) record(ctx context.Context, txn persistence.SentTransaction, answe
 		after = aftermath{Destination: t.stored, parkedAt: t.parkedAt}
 		after.NotBefore = 0
 		if answer.delivered {
-			err = t.delivered(tx, txn, answer, &after)
-		} else {
-			err = t.failed(tx, txn, answer, &after)
-		}
-		if err != nil {
+			if err = t.delivered(tx, txn, answer, &after); err == nil {
+				err = tx.SetDelivered(after.Destination, answer.attempt)
+			}
 			return err
 		}
-		return tx.SetDestination(after.Destination)
+		if err = t.failed(tx, txn, answer, &after); err == nil {
+			err = tx.SetDestination(after.Destination)
+		}
+		return err
 	})
 	if err != nil {
 		return aftermath{}, fmt.Errorf("record attempt for %s: %w", t.stored.Server, err)

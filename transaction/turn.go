@@ -26,6 +26,7 @@ type turn struct {
 	drops       bool        // operators may have dropped some of what is queued
 	volatile    []*volatile // what else there is to send
 	recalled    int64       // as in destination
+	nothingOpen bool        // likewise
 	random      float64
 }
 
@@ -42,7 +43,7 @@ func (t turn) run(ctx context.Context) outcome {
 	case err != nil:
 		return t.postpone(result, err)
 	case !next.found:
-		result.from, result.more, result.parkedAt = next.from, next.more, next.parkedAt
+		result.from, result.more, result.parkedAt, result.nothingOpen = next.from, next.more, next.parkedAt, true
 		return result
 	}
 	answer := t.attempt(ctx, next.transaction)
@@ -59,7 +60,7 @@ func (t turn) run(ctx context.Context) outcome {
 	}
 	result.stored, result.parkedAt, result.from = after.Destination, after.parkedAt, max(t.from, after.Cursor)
 	if answer.delivered {
-		result.sent, result.more, result.catchingUp = true, next.more, next.catchingUp
+		result.sent, result.more, result.catchingUp, result.nothingOpen = true, next.more, next.catchingUp, true
 	} else {
 		result.retryAt = time.UnixMilli(after.RetryAt)
 	}
@@ -99,9 +100,11 @@ func (t turn) freeze(ctx context.Context) (next frozen, err error) {
 
 func (t turn) freezeIn(tx *persistence.Tx, log *persistence.LogReader) (frozen, error) {
 	name, now := t.stored.Server, time.Now().UnixMilli()
-	open, found, err := tx.OpenTransaction(name)
-	if err != nil || found {
-		return frozen{transaction: open, found: found, more: true}, err
+	if !t.nothingOpen {
+		open, found, err := tx.OpenTransaction(name)
+		if err != nil || found {
+			return frozen{transaction: open, found: found, more: true}, err
+		}
 	}
 	if t.stored.Control { // one that is empty
 		txn, err := tx.Freeze(compose(t.outbox.self, name, nil, t.from, now))

@@ -58,9 +58,10 @@ func TestPeer(t *testing.T) {
 			if err := tx.RecordSuccess(txn, ok, now, []byte(`{}`)); err != nil {
 				return err
 			}
-		}
-		if err := tx.SetDestination(persistence.Destination{Server: "b.example", LastSuccess: now, LastFailure: now - 9, LastClass: "http5xx"}); err != nil {
-			return err
+			after := persistence.Destination{Server: "b.example", LastSuccess: now, LastFailure: now - 9, LastClass: "http5xx"}
+			if err := tx.SetDelivered(after, ok); err != nil {
+				return err
+			}
 		}
 		_, err := tx.KeepReply(persistence.ReceivedTransaction{Origin: "b.example", TxnID: "x", PDUs: 2, Failed: 1, ReceivedAt: now - 5, Reply: []byte(`{"pdus":{}}`)})
 		if err != nil {
