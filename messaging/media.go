@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime/multipart"
 	"net/http"
-	"net/textproto"
 	"net/url"
 	"strconv"
 	"strings"
@@ -167,38 +165,28 @@ func mediaRefusal(err error) error {
 const codeNotYetUploaded spec.MatrixErrorCode = "M_NOT_YET_UPLOADED"
 
 // mediaReply is content as other servers get it: metadata, of which there is none yet, and then the bytes (M-82). The last boundary is
-// written after the last byte alone.
+// written after the last byte alone. The type comes before the disposition: Synapse 1.163 reads them in that order only.
 func mediaReply(content *MediaContent) transport.Reply {
 	boundary := rand.Text()
+	head := "--" + boundary + "\r\nContent-Type: application/json\r\n\r\n{}\r\n--" + boundary +
+		"\r\nContent-Type: " + headerValue(content.Type, "application/octet-stream") + "\r\n"
+	if disposition := headerValue(content.Disposition, ""); disposition != "" {
+		head += "Content-Disposition: " + disposition + "\r\n"
+	}
 	return transport.Reply{Type: "multipart/mixed; boundary=" + boundary, Stream: func(w io.Writer) error {
 		defer content.Close()
-		parts := multipart.NewWriter(w)
-		if err := parts.SetBoundary(boundary); err != nil {
+		if _, err := io.WriteString(w, head+"\r\n"); err != nil {
 			return err
 		}
-		metadata, err := parts.CreatePart(textproto.MIMEHeader{"Content-Type": {"application/json"}})
-		if err == nil {
-			_, err = io.WriteString(metadata, "{}")
-		}
-		if err != nil {
-			return err
-		}
-		header := textproto.MIMEHeader{"Content-Type": {headerValue(content.Type, "application/octet-stream")}}
-		if disposition := headerValue(content.Disposition, ""); disposition != "" {
-			header["Content-Disposition"] = []string{disposition}
-		}
-		body, err := parts.CreatePart(header)
-		if err != nil {
-			return err
-		}
-		n, err := io.Copy(body, content)
+		n, err := io.Copy(w, content)
 		if err == nil && content.Size >= 0 && n != content.Size {
 			err = fmt.Errorf("content of %d bytes ends after %d", content.Size, n)
 		}
 		if err != nil {
 			return err
 		}
-		return parts.Close()
+		_, err = io.WriteString(w, "\r\n--"+boundary+"--\r\n")
+		return err
 	}}
 }
 

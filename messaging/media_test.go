@@ -94,7 +94,7 @@ func TestMediaServed(t *testing.T) {
 			asked string
 		}{
 			{download + "plain", nil, head + "Content-Type: image/png\r\n\r\nbytes" + tail, "plain 20s"},
-			{download + "named", nil, head + "Content-Disposition: inline; filename=a.png\r\nContent-Type: image/png\r\n\r\nbytes" + tail, "named 20s"},
+			{download + "named", nil, head + "Content-Type: image/png\r\nContent-Disposition: inline; filename=a.png\r\n\r\nbytes" + tail, "named 20s"},
 			{download + "hostile", nil, head + "Content-Type: application/octet-stream\r\n\r\nbytes" + tail, "hostile 20s"},
 			{download + "short", nil, head + "Content-Type: image/png\r\n\r\nbytes", "short 20s"},
 			{download + "later", map[string][]string{"timeout_ms": {"99999999"}}, "504 M_NOT_YET_UPLOADED", "later 20s"},

@@ -5,10 +5,8 @@ package media
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
-	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -38,7 +36,7 @@ func openFiles(dir string, noSync bool) (files, error) {
 			return f, fmt.Errorf("make media folder: %w", err)
 		}
 	}
-	return f, nil
+	return f, f.syncFolders(dir, filepath.Dir(dir))
 }
 
 func (f files) drafts() string { return filepath.Join(f.dir, "drafts") }
@@ -85,41 +83,38 @@ func (f files) keep(d *draft, s shelf) (digest []byte, err error) {
 	defer d.discard()
 	digest = d.sum.Sum(nil)
 	path := f.path(s, digest)
-	if _, err := os.Stat(path); err == nil {
-		return digest, nil // the same content is there
-	}
-	if !f.noSync {
-		if err := d.file.Sync(); err != nil {
-			return nil, fmt.Errorf("write content: %w", err)
-		}
-	}
 	folder := filepath.Dir(path)
-	if err := os.Mkdir(folder, 0o700); err == nil {
-		err = f.syncFolder(filepath.Dir(folder))
-		if err != nil {
-			return nil, err
+	if _, err := os.Stat(path); err != nil { // otherwise the same content is there, whole: it was renamed
+		if !f.noSync {
+			if err := d.file.Sync(); err != nil {
+				return nil, fmt.Errorf("write content: %w", err)
+			}
 		}
-	} else if !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("make media folder: %w", err)
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return nil, fmt.Errorf("make media folder: %w", err)
+		}
+		if err := os.Rename(d.file.Name(), path); err != nil {
+			return nil, fmt.Errorf("put content in its place: %w", err)
+		}
 	}
-	if err := os.Rename(d.file.Name(), path); err != nil {
-		return nil, fmt.Errorf("put content in its place: %w", err)
-	}
-	return digest, f.syncFolder(folder)
+	return digest, f.syncFolders(folder, filepath.Dir(folder))
 }
 
-// syncFolder makes the names in a folder durable.
-func (f files) syncFolder(path string) error {
-	if f.noSync {
-		return nil
-	}
-	folder, err := os.Open(path)
-	if err != nil {
-		return fmt.Errorf("open media folder: %w", err)
-	}
-	defer folder.Close()
-	if err := folder.Sync(); err != nil {
-		return fmt.Errorf("write media folder: %w", err)
+// syncFolders makes the names in folders durable.
+func (f files) syncFolders(paths ...string) error {
+	for _, path := range paths {
+		if f.noSync {
+			continue
+		}
+		folder, err := os.Open(path)
+		if err != nil {
+			return fmt.Errorf("open media folder: %w", err)
+		}
+		err = folder.Sync()
+		_ = folder.Close() // nothing was written to it
+		if err != nil {
+			return fmt.Errorf("write media folder: %w", err)
+		}
 	}
 	return nil
 }

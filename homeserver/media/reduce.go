@@ -39,7 +39,7 @@ func (r *Repository) reduced(ctx context.Context, i item, file *os.File, want me
 
 // reduce decodes a picture when there is memory for it.
 func (r *Repository) reduce(ctx context.Context, to io.Writer, file *os.File, size thumbnail.Want) (kind string, err error) {
-	picture, err := thumbnail.Inspect(file, r.cfg.PictureMemory)
+	picture, err := thumbnail.Inspect(file, size, r.cfg.PictureMemory)
 	if err != nil {
 		return "", err
 	}
@@ -52,7 +52,7 @@ func (r *Repository) reduce(ctx context.Context, to io.Writer, file *os.File, si
 	}
 	ctx, cancel := context.WithTimeout(ctx, pictureTime)
 	defer cancel()
-	return picture.Make(to, hurried{ctx, file}, size)
+	return picture.Make(to, hurried{ctx, file})
 }
 
 // pictureError says what is wrong with a picture in messaging's words.

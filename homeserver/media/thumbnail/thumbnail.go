@@ -30,6 +30,8 @@ const (
 	maxHead = 256 << 10
 	// quality is that of JPEG thumbnails, of 100.
 	quality = 80
+	// perMade is how many bytes a pixel of a thumbnail takes: four channels, and once more where it is turned.
+	perMade = 8
 )
 
 // format is a kind of picture.
@@ -61,22 +63,23 @@ func (f format) matches(head []byte) bool {
 
 // Picture is what is known of a picture before it is decoded.
 type Picture struct {
-	// Memory is about how many bytes decoding takes at the most.
+	// Memory is about how many bytes Make takes at the most.
 	Memory int64
 
 	format format
 	size   image.Point // as it is stored
 	turn   orientation
+	want   Want // of what is stored
 }
 
-// Inspect reads the beginning of a file. most is how much memory there is for any picture.
-func Inspect(file io.Reader, most int64) (Picture, error) {
+// Inspect reads the beginning of a file, of which a thumbnail is wanted. most is how much memory there is for any.
+func Inspect(file io.Reader, want Want, most int64) (Picture, error) {
 	source := bufio.NewReaderSize(file, maxHead)
 	head, err := source.Peek(maxHead)
 	if err != nil && err != io.EOF {
 		return Picture{}, err
 	}
-	p := Picture{turn: 1}
+	p := Picture{turn: 1, want: want}
 	for _, f := range formats {
 		if f.matches(head) {
 			p.format = f
@@ -101,7 +104,11 @@ func Inspect(file io.Reader, most int64) (Picture, error) {
 		marks = readMarks(head)
 		p.turn = marks.orientation
 	}
-	p.Memory = int64(config.Width) * int64(config.Height) * p.format.perPixel(config.ColorModel, marks)
+	if p.turn.sideways() {
+		p.want.Width, p.want.Height = want.Height, want.Width
+	}
+	_, small := plan(p.size, p.want)
+	p.Memory = int64(config.Width)*int64(config.Height)*p.format.perPixel(config.ColorModel, marks) + int64(small.X)*int64(small.Y)*perMade
 	if p.Memory > most {
 		return Picture{}, fmt.Errorf("%w: %d × %d", ErrTooLarge, config.Width, config.Height)
 	}
@@ -128,8 +135,8 @@ func (f format) perPixel(model color.Model, marks jpegMarks) int64 {
 	return 8
 }
 
-// Make writes a thumbnail of the picture, of which file is the whole, and gives its media type.
-func (p Picture) Make(to io.Writer, file io.Reader, want Want) (kind string, err error) {
+// Make writes the thumbnail of the picture, of which file is the whole, and gives its media type.
+func (p Picture) Make(to io.Writer, file io.Reader) (kind string, err error) {
 	decoded, err := p.format.decode(file)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrUnknown, err)
@@ -138,10 +145,7 @@ func (p Picture) Make(to io.Writer, file io.Reader, want Want) (kind string, err
 	if size.X < 1 || size.Y < 1 || size.X > p.size.X || size.Y > p.size.Y { // the first picture of an animation may be smaller
 		return "", fmt.Errorf("%w: %v pixels where %v were told", ErrUnknown, size, p.size)
 	}
-	if p.turn.sideways() {
-		want.Width, want.Height = want.Height, want.Width
-	}
-	part, reduced := plan(size, want)
+	part, reduced := plan(size, p.want)
 	small := upright(reduce(decoded, part, reduced), p.turn)
 	if p.format.name == "jpeg" || p.format.name == "webp" && small.Opaque() {
 		return "image/jpeg", jpeg.Encode(to, small, &jpeg.Options{Quality: quality})
