@@ -16,6 +16,7 @@ openssl x509 -req -in "$dir/tls.csr" -CA "$ca/ca.crt" -CAkey "$ca/ca.key" -set_s
 export SSL_CERT_FILE="$ca/ca.crt"
 export STRATA_REGISTRATION_SHARED_SECRET=complement STRATA_CLIENT_RATE_LIMITS=false
 export STRATA_PASSWORD_HASHING__MEMORY=8 STRATA_PASSWORD_HASHING__PASSES=1
+export STRATA_DEFAULT_ROOM_VERSION=11 STRATA_ENABLE_AUTHENTICATED_MEDIA=false
 export STRATA_FEDERATION__DESTINATION_MIN_RETRY_INTERVAL=250ms STRATA_FEDERATION__DESTINATION_MAX_RETRY_INTERVAL=2s
 exec strata serve --server-name "$SERVER_NAME" --data-dir "$dir" --listen-clients "${LISTEN_CLIENTS:-:8008}" --enable-registration \
 	--listen "${LISTEN:-:8448}" --tls-cert "$dir/tls.crt" --tls-key "$dir/tls.key" --allow-private

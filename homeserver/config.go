@@ -10,6 +10,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/homeserver/media"
 	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/pdu/event"
 )
 
 // Config is what a homeserver is made of. The zero value of all but Messaging is the sensible default.
@@ -22,6 +23,8 @@ type Config struct {
 	PasswordCost accounts.Cost
 	// Media bounds what users upload, and what is kept of other servers' content.
 	Media media.Policy
+	// DefaultRoomVersion is that of rooms for which clients name none; "" for messaging.DefaultRoomVersion.
+	DefaultRoomVersion string
 	// PublicBaseURL is where clients reach this server, told to those that know its name only; "" for what this server cannot tell.
 	PublicBaseURL string
 }
@@ -33,6 +36,12 @@ func (c *Config) complete() error {
 	}
 	if c.Messaging.CoreOf != nil || c.Messaging.Core != (messaging.Core{}) || c.Messaging.Annex.Name != "" {
 		return errors.New("configuration: Messaging: Core, CoreOf and Annex are the homeserver's own")
+	}
+	if c.DefaultRoomVersion == "" {
+		c.DefaultRoomVersion = messaging.DefaultRoomVersion
+	}
+	if _, known := event.VersionOf(c.DefaultRoomVersion); !known {
+		return fmt.Errorf("configuration: DefaultRoomVersion: %q is no room version", c.DefaultRoomVersion)
 	}
 	if c.PublicBaseURL != "" {
 		if base, err := url.Parse(c.PublicBaseURL); err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {

@@ -6,7 +6,6 @@ import (
 	"context"
 
 	"github.com/strata-matrix/strata/homeserver/api"
-	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu/event"
 )
 
@@ -15,7 +14,7 @@ import (
 func discovery(cfg Config) []api.Route {
 	routes := []api.Route{
 		{Method: "GET", Pattern: "/_matrix/client/versions", Open: true, Handle: always(versions())},
-		{Method: "GET", Pattern: "/_matrix/client/v3/capabilities", Handle: always(capabilities())},
+		{Method: "GET", Pattern: "/_matrix/client/v3/capabilities", Handle: always(capabilities(cfg.DefaultRoomVersion))},
 	}
 	if cfg.PublicBaseURL != "" {
 		type base struct {
@@ -46,7 +45,7 @@ func versions() any {
 	}
 }
 
-func capabilities() any {
+func capabilities(defaultVersion string) any {
 	type enabled struct {
 		Enabled bool `json:"enabled"`
 	}
@@ -55,7 +54,7 @@ func capabilities() any {
 		available[version] = "stable"
 	}
 	return map[string]any{"capabilities": map[string]any{
-		"m.room_versions":   map[string]any{"default": messaging.DefaultRoomVersion, "available": available},
+		"m.room_versions":   map[string]any{"default": defaultVersion, "available": available},
 		"m.change_password": enabled{true},
 		"m.3pid_changes":    enabled{false},
 		"m.get_login_token": enabled{false},

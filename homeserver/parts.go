@@ -78,7 +78,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	backups := backup.New(store)
 	now := ephemeral.New(ephemeral.Config{Self: self, Store: store, Teller: server, Rooms: server.Engine()})
 	book := profiles.NewBook(store)
-	chats := rooms.New(rooms.Config{Server: server, Profiles: book, Known: accounts.Known})
+	chats := rooms.New(rooms.Config{Server: server, DefaultVersion: cfg.DefaultRoomVersion, Profiles: book, Known: accounts.Known})
 	people := profiles.New(profiles.Config{Self: self, Store: store, Asker: server, Rooms: chats})
 	proofs := openid.New(self, store)
 	users := accounts.New(accounts.Config{

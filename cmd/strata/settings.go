@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/transaction"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/keys"
@@ -63,6 +64,8 @@ type settings struct {
 	RCLogin                      clientRate      `toml:"rc_login"`
 	RCRegistration               clientRate      `toml:"rc_registration"`
 	PasswordHashing              passwordHashing `toml:"password_hashing"`
+	DefaultRoomVersion           string          `toml:"default_room_version"`
+	EnableAuthenticatedMedia     bool            `toml:"enable_authenticated_media"` // off: new content is for everybody
 
 	AdminTokenPath string `toml:"admin_token_path"` // "" for no admin API
 
@@ -144,6 +147,7 @@ func defaultSettings() settings {
 			DestinationBacklogTime:      duration(backlog.Age),
 		},
 		ClientRateLimits: true, RCLogin: defaultClientRate(), RCRegistration: defaultClientRate(), PasswordHashing: defaultPasswordHashing(),
+		DefaultRoomVersion: messaging.DefaultRoomVersion, EnableAuthenticatedMedia: true,
 
 		RCFederation: rcFederation{Concurrent: transport.DefaultOriginRequests, RejectLimit: transport.DefaultOriginWaiting},
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/strata-matrix/strata/homeserver"
 	"github.com/strata-matrix/strata/homeserver/accounts"
+	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/pdu/event"
 )
 
 // clientRate is how often clients may do something, as Synapse writes it.
@@ -92,6 +94,9 @@ func (s *settings) checkClients(found *faults) {
 	if h := s.PasswordHashing; h.Memory < int64(accounts.CheapCost().Memory) || h.Memory > maxHashing || h.Passes < 1 || h.Passes > maxPasses {
 		found.add("password_hashing", fmt.Sprintf("is %d KiB in %d passes", h.Memory, h.Passes), "leave it out; for tests write memory = 8 and passes = 1")
 	}
+	if _, known := event.VersionOf(s.DefaultRoomVersion); !known {
+		found.add("default_room_version", fmt.Sprintf("%q is no room version", s.DefaultRoomVersion), fmt.Sprintf("write %q, or another from \"1\" to \"12\"", messaging.DefaultRoomVersion))
+	}
 	if _, err := s.registrationSecret(); err != nil {
 		found.add("registration_shared_secret", err.Error(), "write a secret that nobody guesses, or name a file with one in its first line as registration_shared_secret_path")
 	}
@@ -124,6 +129,8 @@ func (s *settings) homeserver() (cfg homeserver.Config, err error) {
 	cfg.PublicBaseURL = s.PublicBaseURL
 	cfg.PasswordCost = accounts.Cost{Memory: uint32(s.PasswordHashing.Memory), Passes: uint32(s.PasswordHashing.Passes)}
 	cfg.Accounts.Registration = s.EnableRegistration
+	cfg.DefaultRoomVersion = s.DefaultRoomVersion
+	cfg.Media.Unfrozen = !s.EnableAuthenticatedMedia
 	if s.ClientRateLimits {
 		cfg.Accounts.Logins, cfg.Accounts.Registrations = s.RCLogin.rate(), s.RCRegistration.rate()
 	}

@@ -70,7 +70,7 @@ func (r *Rooms) planOf(ctx context.Context, creator ident.UserID, w wanted) (p p
 	if err := w.check(); err != nil {
 		return plan{}, "", err
 	}
-	name := messaging.DefaultRoomVersion
+	name := r.defaultVersion
 	if w.RoomVersion != nil {
 		name = *w.RoomVersion
 	}

@@ -3,6 +3,7 @@
 package rooms
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 
@@ -19,6 +20,8 @@ const Schema = transactionsSchema + aliasesSchema + publishedSchema
 // Config is what Rooms is made of.
 type Config struct {
 	Server *messaging.Server
+	// DefaultVersion is the version of rooms for which none is named; "" for messaging.DefaultRoomVersion.
+	DefaultVersion string
 	// Profiles gives the names and pictures that memberships carry. Nil: they carry none.
 	Profiles messaging.Profiles
 	// Known says whether there is a user of ours.
@@ -27,19 +30,21 @@ type Config struct {
 
 // Rooms answers clients about rooms. Its methods may be called from any goroutine; it owns nothing but the transaction ids under way.
 type Rooms struct {
-	server   *messaging.Server
-	engine   *pdu.Engine
-	store    *persistence.Store
-	profiles messaging.Profiles
-	known    func(*persistence.Tx, ident.UserID) (bool, error)
-	running  running
-	spaces   *spaces
+	defaultVersion string
+	server         *messaging.Server
+	engine         *pdu.Engine
+	store          *persistence.Store
+	profiles       messaging.Profiles
+	known          func(*persistence.Tx, ident.UserID) (bool, error)
+	running        running
+	spaces         *spaces
 }
 
 // New makes the room endpoints of a server.
 func New(cfg Config) *Rooms {
 	return &Rooms{
-		server: cfg.Server, engine: cfg.Server.Engine(), store: cfg.Server.Store(), profiles: cfg.Profiles, known: cfg.Known,
+		defaultVersion: cmp.Or(cfg.DefaultVersion, messaging.DefaultRoomVersion),
+		server:         cfg.Server, engine: cfg.Server.Engine(), store: cfg.Server.Store(), profiles: cfg.Profiles, known: cfg.Known,
 		running: running{ids: map[transaction]chan struct{}{}}, spaces: newSpaces(),
 	}
 }
