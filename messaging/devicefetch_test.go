@@ -66,6 +66,8 @@ func TestMissingDeviceUpdates(t *testing.T) {
 			[]string{stale, whole(""), stale, whole("B C"), changed("D")}, 2},
 		{"several before, of which one is not known", []string{listed(5, ``), listed(8, ``)}, []string{updated(5, "", "A"), updated(8, "5,7", "C")},
 			[]string{stale, whole(""), stale, whole("")}, 2},
+		{"an update that the list holds already", []string{listed(7, `{"device_id":"A"},{"device_id":"C"}`)},
+			[]string{updated(5, "4", "A"), updated(6, "5", "B"), updated(7, "6", "B"), updated(8, "7", "D")}, []string{stale, whole("A C"), stale, whole("A C"), changed("D")}, 2},
 		{"an old list", []string{listed(4, ``), listed(5, `{"device_id":"A"}`)}, []string{updated(5, "4", "A"), updated(6, "5", "B")},
 			[]string{stale, whole("A"), changed("B")}, 2},
 		{"failures", []string{"500 M_UNKNOWN", "429 M_LIMIT_EXCEEDED", "nonsense", `{}`, listed(5, `{"device_id":"A"}`)}, []string{updated(5, "4", "A"), updated(6, "5", "B")},

@@ -27,13 +27,16 @@ type DeviceLists interface {
 }
 
 // follow works an update into what is known of a list. It applies when it follows only updates that are known, and one at least:
-// servers leave prev_id empty in the first that they send to somebody, to whom they do not say what came before (M-58). An update that is
+// servers leave prev_id empty in the first that they send to somebody, to whom they do not say what came before (M-58). One with a smaller
+// number than another that is known was on its way while the list was fetched, and may be in it: only the list tells. An update that is
 // known already changes nothing.
 func follow(l persistence.DeviceList, stream int64, prev []int64, nowMS int64) (next persistence.DeviceList, known, applies bool) {
 	if slices.Contains(l.Streams, stream) {
 		return l, true, false
 	}
-	applies = !l.Stale && len(prev) > 0 && !slices.ContainsFunc(prev, func(p int64) bool { return !slices.Contains(l.Streams, p) })
+	missing := slices.ContainsFunc(prev, func(p int64) bool { return !slices.Contains(l.Streams, p) })
+	late := slices.ContainsFunc(l.Streams, func(n int64) bool { return n > stream })
+	applies = !l.Stale && len(prev) > 0 && !missing && !late
 	next = l
 	next.Streams = append(slices.Clone(l.Streams[max(0, len(l.Streams)+1-maxDeviceStreams):]), stream)
 	if !applies {

@@ -14,11 +14,11 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// deviceTables is what was written to devices of others, and what came, each in its order. They share the server's file, and its fate
-// when it is killed.
+// deviceTables is what was written to devices of others, and what came, each in its order, and what is known of devices. They share the
+// server's file, and its fate when it is killed.
 var deviceTables = persistence.Annex{Name: "sim", Steps: []string{`
 CREATE TABLE sim_written (word INTEGER PRIMARY KEY, receiver TEXT NOT NULL) STRICT;
-CREATE TABLE sim_received (number INTEGER PRIMARY KEY, sender TEXT NOT NULL, word INTEGER NOT NULL) STRICT;`}}
+CREATE TABLE sim_received (number INTEGER PRIMARY KEY, sender TEXT NOT NULL, word INTEGER NOT NULL) STRICT;` + listTables}}
 
 // device is the one that the user of a server has.
 type device struct{ user ident.UserID }

@@ -33,6 +33,7 @@
 //
 // Each user has a device, to which others write. What is written is noted in the job that queues it, and what comes in the job that
 // acknowledges it, in tables of the simulation's own beside the server's: both lists must be the same, whoever was killed when.
+// Likewise with lists of devices (desk), where users change them: whoever shares the room must end with the lists as they are.
 //
 // A scenario is a page of text; see Parse for its language. One of them is made up anew by each seed (see ByChance). At its end the network becomes calm, everything under way ends, and
 // each server says one last thing, so that all have seen the same. Then the invariants are judged, by what the servers' files

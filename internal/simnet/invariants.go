@@ -41,6 +41,7 @@ var Invariants = []struct {
 	{"nothing acknowledged is lost", nothingLost},
 	{"devices have what was written to them", devicesHaveAll},
 	{"callbacks are in order and complete", callbacksComplete},
+	{"device lists agree", devicesAgree},
 	{"nothing stays quarantined", nothingQuarantined},
 	{"honest events are not refused", nothingRefused},
 	{"nothing forged is accepted", nothingForged},

@@ -57,6 +57,12 @@ func TestInvariantsFind(t *testing.T) {
 	}{
 		{"nothing", func(_, _ *simnet.Snapshot, _ *simnet.End) {}, nil},
 		{"a fault on the way", func(_, _ *simnet.Snapshot, e *simnet.End) { e.Faults = []string{"x"} }, []string{"nothing breaks"}},
+		{"a change of a device that did not come", func(a, b *simnet.Snapshot, _ *simnet.End) {
+			a.Desk, b.Desk = &simnet.Desk{Devices: map[ident.UserID][]string{a.User: {"D: new"}}}, &simnet.Desk{Devices: map[ident.UserID][]string{a.User: {"D: old"}}}
+		}, []string{"device lists agree"}},
+		{"a device list that is not fetched", func(a, b *simnet.Snapshot, _ *simnet.End) {
+			a.Desk, b.Desk = &simnet.Desk{}, &simnet.Desk{Stale: []string{string(a.User)}}
+		}, []string{"device lists agree"}},
 		{"a fault on a link", func(_, _ *simnet.Snapshot, e *simnet.End) { e.Links = []string{"x"} }, []string{"links are orderly"}},
 		{"another root", func(a, _ *simnet.Snapshot, _ *simnet.End) { a.Root = "2" }, []string{"servers converge"}},
 		{"a slot more", func(_, b *simnet.Snapshot, _ *simnet.End) {

@@ -109,6 +109,10 @@ func (n *node) undone(tx *persistence.Tx) (string, error) {
 	if err != nil || len(partial) > 0 {
 		return fmt.Sprintf("the whole state is not known: %+v", partial), err
 	}
+	stale, err := tx.StaleDeviceLists(1)
+	if err != nil || len(stale) > 0 {
+		return fmt.Sprintf("device lists are to be fetched: %+v", stale), err
+	}
 	rest, err := tx.EventsSince(n.journal.last(), 100)
 	if err != nil || len(rest) > 0 {
 		return fmt.Sprintf("%d events are not called back", len(rest)), err

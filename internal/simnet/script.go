@@ -29,6 +29,7 @@ type Script struct {
 	Stock   []string // those that know nothing but the specification
 	Police  string   // the policy server, "" for none
 	Revokes bool     // rights are taken away in it, so events may be refused or soft-fail
+	Devices bool     // users change their devices, and servers follow
 	Veiled  bool     // history is not shown to all in it, so what some are given of it is redacted
 
 	Expected []Expectation
@@ -66,6 +67,7 @@ type Step struct {
 //	a b say 5                        messages
 //	a sets 2                         topics
 //	a b write c 5                    messages to the device of c's user
+//	a changes 5                      the list of its devices
 //	a empowers b 50                  power level
 //	a bans b                         likewise kicks and unbans
 //	a redacts b                      the newest message of b that a has
@@ -116,7 +118,7 @@ var (
 	}
 	userVerbs = map[string]func(*Script, []string) (func(*actor), error){
 		"creates": (*Script).parseCreates, "joins": (*Script).parseJoins, "join": (*Script).parseJoins,
-		"says": (*Script).parseSays, "say": (*Script).parseSays, "sets": (*Script).parseSets, "set": (*Script).parseSets,
+		"says": (*Script).parseSays, "say": (*Script).parseSays, "sets": (*Script).parseSets, "set": (*Script).parseSets, "changes": (*Script).parseChanges, "change": (*Script).parseChanges,
 		"empowers": (*Script).parseEmpowers, "leaves": (*Script).parseLeaves, "leave": (*Script).parseLeaves,
 		"restarts": (*Script).parseRestarts, "restart": (*Script).parseRestarts,
 		"bans": parseMembership("ban"), "kicks": parseMembership("leave"), "unbans": parseMembership("leave"),

@@ -34,6 +34,7 @@ type Snapshot struct {
 
 	Written  map[ident.UserID][]int64 // to devices of others, by receiver, in order
 	Received map[ident.UserID][]int64 // by the user's device, by sender, in order
+	Desk     *Desk                    // nil where the script needs none
 }
 
 // Known is one stored event.
@@ -80,7 +81,12 @@ func (n *node) snapshot() (Snapshot, error) {
 		Events: map[ident.EventID]Known{},
 	}
 	ctx, room := context.Background(), n.world.Room()
-	err := server.Store().View(ctx, func(tx *persistence.Tx) error { return errors.Join(s.readDevices(tx), s.read(tx, n.world, room)) })
+	err := server.Store().View(ctx, func(tx *persistence.Tx) (err error) {
+		if n.world.Script.Devices {
+			s.Desk, err = readDesk(tx)
+		}
+		return errors.Join(err, s.readDevices(tx), s.read(tx, n.world, room))
+	})
 	if err != nil {
 		return Snapshot{}, err
 	}

@@ -81,6 +81,9 @@ func (w *World) Run() {
 				continue
 			}
 			a.tell(func() { a.say(1) })
+			if w.Script.Devices {
+				a.tell(func() { a.changeDevices(1) })
+			}
 			w.settle()
 		}
 	}
