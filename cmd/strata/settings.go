@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/strata-matrix/strata/homeserver/media"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/transaction"
 	"github.com/strata-matrix/strata/transport"
@@ -65,7 +66,13 @@ type settings struct {
 	RCRegistration               clientRate      `toml:"rc_registration"`
 	PasswordHashing              passwordHashing `toml:"password_hashing"`
 	DefaultRoomVersion           string          `toml:"default_room_version"`
-	EnableAuthenticatedMedia     bool            `toml:"enable_authenticated_media"` // off: new content is for everybody
+
+	// Content, of a server with clients: see settings_media.go.
+	MaxUploadSize            size `toml:"max_upload_size"`
+	MaxRemoteMediaSize       size `toml:"max_remote_media_size"`
+	MediaCacheSize           size `toml:"media_cache_size"`
+	ThumbnailMemory          size `toml:"thumbnail_memory"`           // for all that are made at one time, and so for any
+	EnableAuthenticatedMedia bool `toml:"enable_authenticated_media"` // off: new content is had without a token too
 
 	AdminTokenPath string `toml:"admin_token_path"` // "" for no admin API
 
@@ -147,7 +154,9 @@ func defaultSettings() settings {
 			DestinationBacklogTime:      duration(backlog.Age),
 		},
 		ClientRateLimits: true, RCLogin: defaultClientRate(), RCRegistration: defaultClientRate(), PasswordHashing: defaultPasswordHashing(),
-		DefaultRoomVersion: messaging.DefaultRoomVersion, EnableAuthenticatedMedia: true,
+		DefaultRoomVersion: messaging.DefaultRoomVersion,
+		MaxUploadSize:      media.DefaultMaxUpload, MaxRemoteMediaSize: media.DefaultMaxRemote, MediaCacheSize: media.DefaultCacheSize,
+		ThumbnailMemory: media.DefaultPictureMemory, EnableAuthenticatedMedia: true,
 
 		RCFederation: rcFederation{Concurrent: transport.DefaultOriginRequests, RejectLimit: transport.DefaultOriginWaiting},
 	}

@@ -35,6 +35,7 @@ func (s *settings) validate(certified bool) (found faults) {
 	s.checkNetwork(&found)
 	s.checkLimits(&found)
 	s.checkClients(&found)
+	s.checkMedia(&found)
 	if s.DataDir == "" {
 		found.add("data_dir", "is empty", "name a directory; it will hold the database and the signing key")
 	}

@@ -128,9 +128,9 @@ func (s *settings) registrationSecret() (string, error) {
 func (s *settings) homeserver() (cfg homeserver.Config, err error) {
 	cfg.PublicBaseURL = s.PublicBaseURL
 	cfg.PasswordCost = accounts.Cost{Memory: uint32(s.PasswordHashing.Memory), Passes: uint32(s.PasswordHashing.Passes)}
+	cfg.Media = s.media()
 	cfg.Accounts.Registration = s.EnableRegistration
 	cfg.DefaultRoomVersion = s.DefaultRoomVersion
-	cfg.Media.Unfrozen = !s.EnableAuthenticatedMedia
 	if s.ClientRateLimits {
 		cfg.Accounts.Logins, cfg.Accounts.Registrations = s.RCLogin.rate(), s.RCRegistration.rate()
 	}

@@ -41,15 +41,19 @@ func (d *decoder) assign(key string, dst reflect.Value, src any) {
 	}
 }
 
-// assignText accepts a number for a text: Synapse writes durations in both ways.
+// assignText accepts a number for a text: Synapse writes durations and sizes in both ways.
 func (d *decoder) assignText(key string, dst encoding.TextUnmarshaler, src any) {
+	what, such := "a duration", "10m"
+	if _, isSize := dst.(*size); isSize {
+		what, such = "a size", "50M"
+	}
 	switch src.(type) {
 	case string, int64:
 		if err := dst.UnmarshalText([]byte(fmt.Sprint(src))); err != nil {
-			d.faults.add(key, err.Error(), `write a number with a unit, such as "10m"`)
+			d.faults.add(key, err.Error(), fmt.Sprintf("write a number with a unit, such as %q", such))
 		}
 	default:
-		d.wrongType(key, "a duration", src)
+		d.wrongType(key, what, src)
 	}
 }
 

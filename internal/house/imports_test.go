@@ -73,7 +73,7 @@ internal/bench          < messaging+ internal/load
 internal/casefile       < pdu/resolve+ pdu/policy
 internal/interop        <
 internal/house          <
-cmd/strata              < homeserver homeserver/accounts internal/control+ internal/casefile internal/demo internal/load internal/bench internal/metrics internal/adminapi github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint github.com/itchyny/gojq golang.org/x/sync
+cmd/strata              < homeserver homeserver/accounts homeserver/media internal/control+ internal/casefile internal/demo internal/load internal/bench internal/metrics internal/adminapi github.com/alecthomas/kong github.com/BurntSushi/toml github.com/lmittmann/tint github.com/itchyny/gojq golang.org/x/sync
 `
 
 // testOnly may be imported by any test.
