@@ -27,12 +27,14 @@ type connection struct {
 	args       []driver.NamedValue // of the statement that is being started
 	sets       knownSets
 	servers    knownServers
+	body       knownBody
 }
 
 // forget drops what is kept of rows: some of them may be gone with what was rolled back.
 func (c *connection) forget() {
 	c.sets.forget()
 	c.servers = nil
+	c.body = knownBody{}
 }
 
 // statement is a prepared statement. SQLite keeps the cursor of a query inside it, so while a query is being read (busy) the same

@@ -23,8 +23,20 @@ func (tx *Tx) ReceivedBefore(keep int) (ms int64, err error) {
 // TrimSent forgets up to limit outbound transactions that were answered before a time in ms, the oldest first, and tells how many.
 // What is kept of failed attempts is bounded by itself (attempts.go).
 func (tx *Tx) TrimSent(before int64, limit int) (forgotten int64, err error) {
-	return tx.execRows(`DELETE FROM sent_transactions WHERE position IN
-		(SELECT position FROM sent_transactions WHERE ended_at > 0 AND ended_at < ? ORDER BY ended_at LIMIT ?)`, before, limit)
+	bodies := map[int64]bool{}
+	err = tx.query(`DELETE FROM sent_transactions WHERE position IN
+		(SELECT position FROM sent_transactions WHERE ended_at > 0 AND ended_at < ? ORDER BY ended_at LIMIT ?) RETURNING body`,
+		[]any{before, limit}, func(r rowScanner) error {
+			var body int64
+			err := r.Scan(&body)
+			bodies[body] = true
+			forgotten++
+			return err
+		})
+	if err != nil {
+		return forgotten, err
+	}
+	return forgotten, tx.forgetBodies(bodies)
 }
 
 // TrimReceived forgets up to limit inbound transactions that came before a time in ms, the oldest first, with their replies, and

@@ -13,7 +13,7 @@ CREATE TABLE sent_transactions (
 	position  INTEGER PRIMARY KEY,
 	server    INTEGER NOT NULL, -- servers.nid
 	txn_id    TEXT NOT NULL,
-	body      BLOB NOT NULL,    -- the bytes of every attempt
+	body      INTEGER NOT NULL, -- sent_bodies.nid
 	pdus      INTEGER NOT NULL,
 	edus      INTEGER NOT NULL,
 	through   INTEGER NOT NULL, -- the destination's cursor once this is answered
@@ -67,9 +67,13 @@ func (tx *Tx) Freeze(t SentTransaction) (SentTransaction, error) {
 	if err != nil {
 		return t, err
 	}
+	body, err := tx.internBody(t.Body)
+	if err != nil {
+		return t, err
+	}
 	return t, tx.exec(`INSERT INTO sent_transactions (position, server, txn_id, body, pdus, edus, through, items, parked, frozen_at)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		int64(t.Position), server, t.TxnID, t.Body, t.PDUs, t.EDUs, int64(t.Through), packPositions(t.Items), int64(t.Parked), t.FrozenAt)
+		int64(t.Position), server, t.TxnID, body, t.PDUs, t.EDUs, int64(t.Through), packPositions(t.Items), int64(t.Parked), t.FrozenAt)
 }
 
 // OpenTransaction gives the frozen, unanswered transaction of a destination. There is at most one (T-02).
@@ -147,13 +151,13 @@ func (tx *Tx) SentTransactionsByID(txnID string) (list []SentTransaction, err er
 
 // sentColumns selects transactions; listings leave the bodies where they are.
 func sentColumns(bodies bool) string {
-	content := `NULL, length(t.body), NULL, NULL`
+	content := `NULL, length(b.content), NULL, NULL`
 	if bodies {
-		content = `t.body, length(t.body), t.reply, t.items`
+		content = `b.content, length(b.content), t.reply, t.items`
 	}
 	return `SELECT t.position, s.name, t.txn_id, t.pdus, t.edus, t.through, t.parked, t.withdrawn, t.frozen_at, t.ended_at, t.attempts, ` + content + `,
 		t.started_at, t.duration_us, t.class, t.phase, t.status, t.message
-		FROM sent_transactions t JOIN servers s ON s.nid = t.server`
+		FROM sent_transactions t JOIN servers s ON s.nid = t.server JOIN sent_bodies b ON b.nid = t.body`
 }
 
 func scanSent(r rowScanner) (t SentTransaction, err error) {

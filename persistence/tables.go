@@ -34,6 +34,7 @@ var schema = []string{
 	outboxSchema,
 	backlogSchema,
 	sentSchema,
+	bodiesSchema,
 	attemptsSchema,
 	parkedSchema,
 	holdsSchema,
