@@ -14,8 +14,9 @@ const (
 
 	// DefaultPictureMemory is Policy.PictureMemory: a JPEG picture of 64 million pixels, or a progressive one of 21.
 	DefaultPictureMemory = 512 << 20
-	// pictureTime is for the decoding of one picture; 64 million pixels take some seconds. A file can be made that takes hours.
-	pictureTime = 30 * time.Second
+	// pictureTime is for the decoding of one picture; 64 million pixels take some 3 s. A file can be made that takes hours: a progressive
+	// JPEG may go over all of its pixels once more for each 39 bytes.
+	pictureTime = 10 * time.Second
 
 	// unusedTime is how long an id that was given out may wait for its content; as in Synapse; maxUnused how many of one
 	// user wait, of which Synapse has 5: clients that send many pictures at once ask for that many ids first.
@@ -24,10 +25,11 @@ const (
 	// maxWait caps timeout_ms of clients (M-84), as in Synapse.
 	maxWait = time.Minute
 
-	// What is done at one time: uploads of a user, downloads from a server, and pictures; and how many of each wait in line.
+	// What is done at one time: uploads of a user, downloads from a server; and how many of each wait in line. Pictures are decoded on all
+	// processors but one.
 	userUploads, allUploads   = 4, 64
 	serverFetches, allFetches = 8, 64
-	pictures, maxInLine       = 2, 256
+	maxInLine                 = 256
 	evictAtOnce               = 100       // rows in one job
 	touchEvery                = time.Hour // how exact it is known when content of the cache was used
 	maxType, maxName          = 255, 255  // bytes kept of a media type and of the name of a file

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -78,6 +79,7 @@ func New(ctx context.Context, cfg Config) (*Repository, error) {
 	if err != nil {
 		return nil, err
 	}
+	pictures := max(1, runtime.GOMAXPROCS(0)-1)
 	return &Repository{
 		cfg: cfg, files: f, cache: c,
 		uploads: newLanes(userUploads, allUploads), fetches: newLanes(serverFetches, allFetches), reduces: newLanes(pictures, pictures),

@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -452,6 +453,33 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 		if got := b.get(bob, client+"download/"+ids[0]); len(got) != 300 {
 			t.Errorf("what had gone: %s", got)
+		}
+	})
+}
+
+// The folder of the cache may be lost: what was in it is fetched and made again.
+func TestCacheIsLost(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		a, dir := w.open("a.example", t.TempDir()), t.TempDir()
+		b := w.open("b.example", dir)
+		id := a.put(alice, "image/png", "", picture(t, 64, 32))
+		whole, small := client+"download/"+id, client+"thumbnail/"+id+"?width=16&height=8"
+		before := b.get(bob, small)
+		if err := b.server.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, "media", "cache")); err != nil {
+			t.Fatal(err)
+		}
+		b = w.open("b.example", dir)
+		if got := b.get(bob, small); got != before {
+			t.Errorf("thumbnail: %.40q", got)
+		}
+		if got := b.get(bob, whole); got != picture(t, 64, 32) {
+			t.Errorf("picture: %.40q", got)
+		}
+		if w.downloads("a.example") != 2 || b.files("cache") != 2 {
+			t.Errorf("asked %d times, %d files; want 2 and 2", w.downloads("a.example"), b.files("cache"))
 		}
 	})
 }
