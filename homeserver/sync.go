@@ -24,6 +24,7 @@ func newSyncs(server *messaging.Server, readers compose.Readers) syncs {
 	waiting := dispatch.New(view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
 		Self: server.Name(), Store: store, Rooms: engine, Derive: []stream.Deriver{view}, Dispatch: waiting,
+		Company: view.RoomsWith,
 	})
 	composer := compose.New(compose.Config{
 		Store: store, Engine: engine, Feed: feed, Rooms: view, Dispatcher: waiting, Readers: readers,

@@ -133,5 +133,5 @@ func (b *batch) adoptJoin(join *event.Event, root state.Root) error {
 	b.head.extremities, b.head.held = []*extremity{extremityOf(own)}, nil
 	b.head.current = own.after
 	b.head.membership, b.adopted, b.lookBack = Joined, true, true
-	return b.note(own, root)
+	return nil
 }

@@ -65,7 +65,7 @@ type batch struct {
 	kept     bool                    // what was to be judged again has been
 	asked    map[ident.EventID]int64 // events to be judged again, with the time in ms
 
-	steps    map[ident.EventID]step // what the events make of the current state
+	steps    map[ident.EventID]step // of the events that get their positions
 	recorded state.Root             // the last state that has a position
 
 	resolved  map[[sha256.Size]byte]state.Root // resolutions, by their inputs

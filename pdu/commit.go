@@ -27,6 +27,9 @@ func (e *Engine) commit(ctx context.Context, batches []*batch, also func(*persis
 		if err := b.redact(); err != nil {
 			return fmt.Errorf("redactions in %s: %w", b.id, err)
 		}
+		if err := b.planSteps(); err != nil {
+			return fmt.Errorf("states of %s: %w", b.id, err)
+		}
 	}
 	released := make([]int, len(batches))
 	err := e.store.Update(ctx, func(tx *persistence.Tx) (err error) {
@@ -128,7 +131,7 @@ func (b *batch) isOwn(r *record) bool {
 // writeEvent stores what became of an event, and gives it its position if it is to be delivered and has none.
 func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 	delivered := r.position != 0
-	if r.outcome == Accepted && r.inGraph && r.position == 0 && r.past != history && !b.holdsBack(r) {
+	if b.delivers(r) {
 		if err := b.position(tx, r); err != nil {
 			return err
 		}

@@ -148,11 +148,7 @@ func (b *batch) place(own *record) error {
 	if own.outcome != Accepted && !descended {
 		return b.letGo(own)
 	}
-	before := b.head.current
-	if err := b.advance(own, descended); err != nil {
-		return err
-	}
-	return b.note(own, before)
+	return b.advance(own, descended)
 }
 
 func (b *batch) settle(own *record, v Verdict, s persistence.Staging) {

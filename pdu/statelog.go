@@ -18,49 +18,55 @@ import (
 //	            + topic   + name      + power levels   the one before again
 //
 // At an event's position the state is as whoever folds the timeline has it: the one before, and the event in its slot. Where resolution
-// decides otherwise, that is a change without an event, at a position of its own, next in the same job.
+// has come to something else at the end of the turn, that is a change without an event, at a position of its own in the same job.
 
-// step is what an accepted event makes of the current state.
+// step is what an event that gets its position makes of the state.
 type step struct {
-	before state.Root
-	told   state.Root // before, with the event in its slot
-	after  state.Root
-	gap    bool // what is before the event is missing
+	given *state.Root // the state that came with it, told before it; nil for none
+	told  state.Root
+	gap   bool // what is before the event is missing
 }
 
-// note keeps the step that r was, for when it gets its position. The room's head has made it already.
-func (b *batch) note(r *record, before state.Root) (err error) {
-	if b.unwatched || r.position != 0 {
-		return nil
-	}
-	s := step{before: before, told: r.after, after: b.head.current}
-	s.gap = slices.ContainsFunc(r.event.PrevEvents(), func(id ident.EventID) bool { return b.gapAt[id] })
-	if r.before != before {
-		if s.told, err = b.stateAfter(r.event, before); err != nil {
+// delivers says whether an event gets its position: it is one to be told, and has not been.
+func (b *batch) delivers(r *record) bool {
+	return r.outcome == Accepted && r.inGraph && r.position == 0 && r.past != history && !b.holdsBack(r)
+}
+
+// planSteps computes the states at the positions that the batch will give, outside of its job.
+func (b *batch) planSteps() (err error) {
+	told := b.recorded
+	for _, r := range b.order {
+		if !b.delivers(r) {
+			continue
+		}
+		var s step
+		if b.adopted && r.event.ID() == b.head.extremities[0].record.event.ID() {
+			s.given, told = &r.before, r.before
+		}
+		if r.before == told {
+			told = r.after
+		} else if told, err = b.stateAfter(r.event, told); err != nil {
 			return err
 		}
+		s.told = told
+		s.gap = slices.ContainsFunc(r.event.PrevEvents(), func(id ident.EventID) bool { return b.gapAt[id] })
+		b.steps[r.event.ID()] = s
 	}
-	b.steps[r.event.ID()] = s
 	return nil
 }
 
-// position gives an event its place in the sequence, and the room's state its places around it.
+// position gives an event its place in the sequence, and the room's state at it.
 func (b *batch) position(tx *persistence.Tx, r *record) (err error) {
-	s, moved := b.steps[r.event.ID()]
-	if moved {
-		if err := b.recordSilent(tx, s.before); err != nil {
+	s := b.steps[r.event.ID()]
+	if s.given != nil {
+		if err := b.recordSilent(tx, *s.given); err != nil {
 			return err
 		}
 	}
-	if r.position, err = tx.NextPosition(); err != nil || !moved {
+	if r.position, err = tx.NextPosition(); err != nil || s.told == b.recorded && !s.gap {
 		return err
 	}
-	if s.told != b.recorded || s.gap {
-		if err := b.recordState(tx, persistence.RoomState{Position: r.position, Gap: s.gap}, s.told); err != nil {
-			return err
-		}
-	}
-	return b.recordSilent(tx, s.after)
+	return b.recordState(tx, persistence.RoomState{Position: r.position, Gap: s.gap}, s.told)
 }
 
 // recordSilent notes that the state is another, if it is, which no event says.

@@ -60,6 +60,7 @@ func openSite(t testing.TB, dir string) *site {
 	s.waiting = dispatch.New(s.view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
 		Self: server.Name(), Store: server.Store(), Rooms: server.Engine(), Derive: []stream.Deriver{s.view}, Dispatch: s.waiting,
+		Company: s.view.RoomsWith,
 	})
 	s.composer = compose.New(compose.Config{
 		Store: server.Store(), Engine: server.Engine(), Feed: feed, Rooms: s.view, Dispatcher: s.waiting,

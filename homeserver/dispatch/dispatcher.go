@@ -79,6 +79,11 @@ func (d *Dispatcher) tell(c *stream.Change) {
 	} else if u := d.users[c.User]; u != nil {
 		told[u] = true
 	}
+	for _, room := range c.Company {
+		for u := range d.byRoom[room] {
+			told[u] = true
+		}
+	}
 	for _, m := range c.Members {
 		if u := d.users[m.User]; u != nil {
 			d.move(u, c.Room, m.Membership == "join")
@@ -179,6 +184,7 @@ func (d *Dispatcher) park(ctx context.Context, id ident.UserID, after persistenc
 // concerns says whether a change of before a waiter was parked is one that its user is told of.
 func (u *user) concerns(c *stream.Change) bool {
 	return c.Kind.OfRoom() && u.rooms[c.Room] || !c.Kind.OfRoom() && c.User == u.id ||
+		slices.ContainsFunc(c.Company, func(room ident.RoomID) bool { return u.rooms[room] }) ||
 		slices.ContainsFunc(c.Members, func(m stream.Member) bool { return m.User == u.id })
 }
 

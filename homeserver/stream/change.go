@@ -25,6 +25,9 @@ func (k Kind) OfRoom() bool {
 	return k == Event || k == State || k == Receipt || k == Typing
 }
 
+// OfCompany says whether a change concerns whoever shares a room with its user.
+func (k Kind) OfCompany() bool { return k == Presence || k == DeviceList }
+
 // Change is anything that has a position and that a client may be told.
 type Change struct {
 	Entry                    // User is the sender of an event, "" of a change of state
@@ -33,6 +36,7 @@ type Change struct {
 	Slots   []event.StateKey // of State: what is another now
 	Moves   bool             // somebody's membership is another now
 	Members []Member         // member events of users of ours
+	Company []ident.RoomID   // the user's, of what concerns whoever shares a room with them
 }
 
 // Member is a member event of a user of ours, in a room's state.

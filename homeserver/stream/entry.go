@@ -18,7 +18,8 @@ CREATE TABLE hs_stream (
 	user     TEXT    NOT NULL, -- whom it is about, or for; '' for all of the room
 	device   TEXT    NOT NULL, -- '' for all of the user's
 	ref      TEXT    NOT NULL  -- what it is about more closely, as the kind says; '' for nothing
-) STRICT;`
+) STRICT;
+CREATE INDEX hs_stream_user ON hs_stream (user, kind, position);`
 
 // Kind is what changed.
 type Kind int
@@ -68,6 +69,19 @@ func Append(tx *persistence.Tx, e Entry) (persistence.Position, error) {
 func Since(tx *persistence.Tx, after persistence.Position, limit int) (list []Entry, err error) {
 	const query = `SELECT position, kind, room, user, device, ref FROM hs_stream WHERE position > ? ORDER BY position LIMIT ?`
 	err = tx.Query(query, []any{after, limit}, func(r persistence.Row) error {
+		var e Entry
+		err := r.Scan(&e.Position, &e.Kind, &e.Room, &e.User, &e.Device, &e.Ref)
+		list = append(list, e)
+		return err
+	})
+	return list, err
+}
+
+// Of gives the entries of one kind about a user after a position and through another, in order.
+func Of(tx *persistence.Tx, user ident.UserID, kind Kind, after, through persistence.Position) (list []Entry, err error) {
+	const query = `SELECT position, kind, room, user, device, ref FROM hs_stream WHERE user = ? AND kind = ? AND position > ? AND position <= ?
+		ORDER BY position`
+	err = tx.Query(query, []any{string(user), int64(kind), after, through}, func(r persistence.Row) error {
 		var e Entry
 		err := r.Scan(&e.Position, &e.Kind, &e.Room, &e.User, &e.Device, &e.Ref)
 		list = append(list, e)

@@ -52,6 +52,8 @@ type FeedConfig struct {
 	Rooms    Rooms
 	Derive   []Deriver // in order
 	Dispatch Dispatcher
+	// Company is the rooms that a user, of whatever server, is in.
+	Company func(ctx context.Context, user ident.UserID) ([]ident.RoomID, error)
 }
 
 // Feed works everything off that gets a position, in order: derive, commit, then dispatch. Run's goroutine owns it; the others read how far
@@ -205,7 +207,13 @@ func (f *Feed) read(ctx context.Context, after persistence.Position) (batch Batc
 		batch.Changes = append(batch.Changes, c)
 	}
 	for _, e := range r.entries {
-		batch.Changes = append(batch.Changes, Change{Entry: e})
+		c := Change{Entry: e}
+		if e.Kind.OfCompany() {
+			if c.Company, err = f.cfg.Company(ctx, e.User); err != nil {
+				return Batch{}, false, err
+			}
+		}
+		batch.Changes = append(batch.Changes, c)
 	}
 	slices.SortFunc(batch.Changes, func(x, y Change) int { return cmp.Compare(x.Position, y.Position) })
 	return batch, r.more, nil
