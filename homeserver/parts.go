@@ -92,7 +92,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	if err != nil {
 		return parts{}, err
 	}
-	syncs := newSyncs(server, compose.Readers{Transaction: rooms.TransactionOf})
+	syncs := newSyncs(server, now)
 	return parts{
 		core: messaging.Core{
 			Invites: chats, Aliases: chats, PublicRooms: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},

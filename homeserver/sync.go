@@ -6,6 +6,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/compose"
 	"github.com/strata-matrix/strata/homeserver/dispatch"
+	"github.com/strata-matrix/strata/homeserver/ephemeral"
 	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/messaging"
@@ -18,7 +19,7 @@ type syncs struct {
 	routes []api.Route
 }
 
-func newSyncs(server *messaging.Server, readers compose.Readers) syncs {
+func newSyncs(server *messaging.Server, now *ephemeral.Ephemeral) syncs {
 	store, engine := server.Store(), server.Engine()
 	view := roomview.New(engine, store)
 	waiting := dispatch.New(view.Joined)
@@ -27,7 +28,7 @@ func newSyncs(server *messaging.Server, readers compose.Readers) syncs {
 		Company: view.RoomsWith,
 	})
 	composer := compose.New(compose.Config{
-		Store: store, Engine: engine, Feed: feed, Rooms: view, Dispatcher: waiting, Readers: readers,
+		Store: store, Engine: engine, Feed: feed, Rooms: view, Dispatcher: waiting, Presence: now.Syncing,
 	})
 	return syncs{view, feed, composer.Routes()}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // Config is what a composer is made of.
@@ -23,7 +24,8 @@ type Config struct {
 	Feed       *stream.Feed
 	Rooms      *roomview.View
 	Dispatcher *dispatch.Dispatcher
-	Readers    Readers
+	// Presence notes that a user syncs, and with which presence, until done is called (S-05).
+	Presence func(ctx context.Context, user ident.UserID, presence string) (done func(), err error)
 }
 
 // Composer answers syncs. Its methods may be called from any goroutine; it remembers nothing of a request.
@@ -33,13 +35,13 @@ type Composer struct {
 	feed   *stream.Feed
 	view   *roomview.View
 	wait   *dispatch.Dispatcher
-	read   Readers
+	attend func(ctx context.Context, user ident.UserID, presence string) (done func(), err error)
 }
 
 // New makes a composer.
 func New(cfg Config) *Composer {
 	return &Composer{
-		store: cfg.Store, engine: cfg.Engine, feed: cfg.Feed, view: cfg.Rooms, wait: cfg.Dispatcher, read: cfg.Readers,
+		store: cfg.Store, engine: cfg.Engine, feed: cfg.Feed, view: cfg.Rooms, wait: cfg.Dispatcher, attend: cfg.Presence,
 	}
 }
 
@@ -54,6 +56,11 @@ func (c *Composer) sync(ctx context.Context, q *api.Request) (api.Reply, error) 
 	if err != nil {
 		return api.Reply{}, err
 	}
+	done, err := c.attend(ctx, q.User, r.presence)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	defer done()
 	answer, err := c.answer(ctx, r)
 	if err != nil {
 		return api.Reply{}, err
@@ -70,6 +77,9 @@ func (c *Composer) answer(ctx context.Context, r request) (*response, error) {
 	}
 	if !r.initial && r.since > now {
 		return nil, api.InvalidParam("since: the token is of no time that this server knows")
+	}
+	if err := c.acknowledge(ctx, r); err != nil {
+		return nil, err
 	}
 	timer := time.NewTimer(r.timeout)
 	defer timer.Stop()

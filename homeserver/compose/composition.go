@@ -25,17 +25,19 @@ type composition struct {
 	clock   int64 // ms
 	ignored map[ident.UserID]bool
 
-	then map[ident.RoomID]string // memberships as of since
+	then  map[ident.RoomID]string // memberships as of since
+	joins map[ident.RoomID]bool   // joined as of now
 
 	out       response
-	rooms     rooms
+	rooms     roomLists
 	something bool // there is something to say
 }
 
 func newComposition(ctx context.Context, c *Composer, r request, now persistence.Position) *composition {
 	return &composition{
 		c: c, ctx: ctx, request: r, now: now, clock: time.Now().UnixMilli(), then: map[ident.RoomID]string{},
-		rooms: rooms{
+		joins: map[ident.RoomID]bool{},
+		rooms: roomLists{
 			Join: map[ident.RoomID]*joinedRoom{}, Invite: map[ident.RoomID]*invitedRoom{}, Knock: map[ident.RoomID]*knockedRoom{},
 			Leave: map[ident.RoomID]*leftRoom{},
 		},
@@ -66,17 +68,26 @@ func (x *composition) compose() error {
 	if err != nil {
 		return err
 	}
+	for _, m := range now {
+		x.joins[m.Room] = m.Membership == "join"
+	}
+	asides, err := x.asides(now)
+	if err != nil {
+		return err
+	}
+	if err := x.encryption(now, asides); err != nil {
+		return err
+	}
+	if err := x.presence(); err != nil {
+		return err
+	}
 	now = slices.DeleteFunc(now, func(m roomview.Membership) bool { return !x.filter.Room.wants(m.Room) })
 	data, err := x.accountData()
 	if err != nil {
 		return err
 	}
-	changed, err := x.changedRooms(now)
-	if err != nil {
-		return err
-	}
 	for _, m := range now {
-		if err := x.room(m, changed[m.Room], data[m.Room]); err != nil {
+		if err := x.room(m, asides[m.Room], data[m.Room]); err != nil {
 			return fmt.Errorf("sync of %s: %w", m.Room, err)
 		}
 	}
@@ -87,11 +98,11 @@ func (x *composition) compose() error {
 }
 
 // room tells of one room what there is to tell.
-func (x *composition) room(m roomview.Membership, changed bool, data []json.RawMessage) error {
+func (x *composition) room(m roomview.Membership, aside *aside, data []json.RawMessage) error {
 	fresh := x.initial || m.Position > x.since
 	switch m.Membership {
 	case "join":
-		return x.joined(m, changed, data)
+		return x.joined(m, aside, data)
 	case "invite", "knock":
 		if !fresh {
 			return nil
@@ -103,33 +114,6 @@ func (x *composition) room(m roomview.Membership, changed bool, data []json.RawM
 		}
 	}
 	return nil
-}
-
-// changedRooms says of which rooms' timelines and states there is anything new.
-func (x *composition) changedRooms(list []roomview.Membership) (map[ident.RoomID]bool, error) {
-	changed := map[ident.RoomID]bool{}
-	if x.initial || x.fullState {
-		for _, m := range list {
-			changed[m.Room] = true
-		}
-		return changed, nil
-	}
-	for part := range slices.Chunk(list, loadAtOnce) {
-		err := x.c.store.View(x.ctx, func(tx *persistence.Tx) error {
-			for _, m := range part {
-				last, err := roomview.LastChange(tx, m.Room, x.now)
-				if err != nil {
-					return err
-				}
-				changed[m.Room] = last > x.since
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return changed, nil
 }
 
 // ordered is the slots of a state in an order that depends on them alone.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/strata-matrix/strata/homeserver/ephemeral"
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -38,8 +39,20 @@ func (r *request) concerns(c *stream.Change, ignored map[ident.UserID]bool) bool
 			filter = &r.filter.Room.AccountData
 		}
 		return filter.wantsType(c.Ref) && filter.wantsOf(c.Room)
-	case stream.Invite, stream.Knock:
+	case stream.Invite, stream.Knock, stream.Counts, stream.DeviceList:
 		return true
+	case stream.Typing:
+		return r.filter.Room.Ephemeral.wantsType("m.typing") && r.filter.Room.Ephemeral.wantsOf(c.Room)
+	case stream.Receipt:
+		filter := &r.filter.Room.Ephemeral
+		if c.Ref == ephemeral.PrivateReceipt && c.User != r.user {
+			return false
+		}
+		return filter.wantsType("m.receipt") && filter.wantsOf(c.Room) && chosen(c.User, filter.Senders, filter.NotSenders)
+	case stream.Presence:
+		return r.filter.Presence.wantsType("m.presence") && chosen(c.User, r.filter.Presence.Senders, r.filter.Presence.NotSenders)
+	case stream.ToDevice, stream.KeyCount:
+		return c.Device == r.device
 	}
 	return false
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"slices"
 
+	"github.com/strata-matrix/strata/homeserver/push"
 	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/pdu"
@@ -34,10 +35,10 @@ type roomPart struct {
 }
 
 // joined tells of a room that the user is in.
-func (x *composition) joined(m roomview.Membership, changed bool, data []json.RawMessage) error {
+func (x *composition) joined(m roomview.Membership, aside *aside, data []json.RawMessage) error {
 	fresh := x.initial || x.then[m.Room] != "join"
-	out := &joinedRoom{AccountData: some(data)}
-	if changed || fresh {
+	out := &joinedRoom{AccountData: some(data), Ephemeral: some(aside.ephemeral)}
+	if aside.changed || fresh {
 		p, err := x.part(m, fresh, x.now)
 		if err != nil {
 			return err
@@ -55,11 +56,27 @@ func (x *composition) joined(m roomview.Membership, changed bool, data []json.Ra
 			out.Timeline, out.states = nil, states{}
 		}
 	}
-	if out.Timeline != nil || out.AccountData != nil {
+	if aside.counts {
+		out.Unread, out.Threads = x.unread(aside)
+	}
+	if told := out.Timeline != nil || out.AccountData != nil || out.Ephemeral != nil; told || aside.counted {
 		x.complete(&out.Timeline, &out.states)
 		x.rooms.Join[m.Room] = out
 	}
 	return nil
+}
+
+// unread is how much is unread: of the main timeline and each thread where the filter asks for that, else of all (S-21).
+func (x *composition) unread(a *aside) (*push.Count, map[string]push.Count) {
+	all := a.unread
+	if x.filter.Room.Timeline.UnreadThreadNotifications {
+		return &all, a.threads
+	}
+	for _, thread := range a.threads {
+		all.Notifications += thread.Notifications
+		all.Highlights += thread.Highlights
+	}
+	return &all, nil
 }
 
 // complete gives a room the sections that it has in any case, with nothing in them (S-07, S-13).

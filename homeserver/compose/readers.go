@@ -7,26 +7,18 @@ import (
 	"encoding/json"
 
 	"github.com/strata-matrix/strata/homeserver/accountdata"
+	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// Readers read what other packages keep. A reader that is nil leaves its section out.
-type Readers struct {
-	// Transaction is the transaction id under which a device has sent an event, "" when it has not (S-12).
-	Transaction func(tx *persistence.Tx, user ident.UserID, device string, id ident.EventID) (string, error)
-}
-
-// transaction is Readers.Transaction for one device.
+// transaction finds the transaction ids under which a device has sent events (S-12).
 func (c *Composer) transaction(user ident.UserID, device string) func(context.Context, *event.Event) (string, error) {
-	if c.read.Transaction == nil {
-		return nil
-	}
 	return func(ctx context.Context, e *event.Event) (txn string, err error) {
 		err = c.store.View(ctx, func(tx *persistence.Tx) (err error) {
-			txn, err = c.read.Transaction(tx, user, device, e.ID())
+			txn, err = rooms.TransactionOf(tx, user, device, e.ID())
 			return err
 		})
 		return txn, err

@@ -5,14 +5,21 @@ package compose
 import (
 	"encoding/json"
 
+	"github.com/strata-matrix/strata/homeserver/push"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // response is the answer to a sync (S-01, S-13).
 type response struct {
-	NextBatch   string `json:"next_batch"`
-	AccountData *list  `json:"account_data,omitempty"`
-	Rooms       *rooms `json:"rooms,omitempty"`
+	NextBatch   string     `json:"next_batch"`
+	AccountData *list      `json:"account_data,omitempty"`
+	Presence    *list      `json:"presence,omitempty"`
+	ToDevice    *list      `json:"to_device,omitempty"`
+	Rooms       *roomLists `json:"rooms,omitempty"`
+
+	DeviceLists   *deviceLists   `json:"device_lists,omitempty"`
+	KeyCounts     map[string]int `json:"device_one_time_keys_count"`
+	FallbackTypes []string       `json:"device_unused_fallback_key_types"`
 }
 
 // list is events.
@@ -35,7 +42,7 @@ func some(events []json.RawMessage) *list {
 	return &list{events}
 }
 
-type rooms struct {
+type roomLists struct {
 	Join   map[ident.RoomID]*joinedRoom  `json:"join,omitempty"`
 	Invite map[ident.RoomID]*invitedRoom `json:"invite,omitempty"`
 	Knock  map[ident.RoomID]*knockedRoom `json:"knock,omitempty"`
@@ -62,6 +69,9 @@ type joinedRoom struct {
 	Timeline    *timeline `json:"timeline,omitempty"`
 	Ephemeral   *list     `json:"ephemeral,omitempty"`
 	AccountData *list     `json:"account_data,omitempty"`
+
+	Unread  *push.Count           `json:"unread_notifications,omitempty"`
+	Threads map[string]push.Count `json:"unread_thread_notifications,omitempty"`
 }
 
 type leftRoom struct {

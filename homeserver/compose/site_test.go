@@ -17,8 +17,13 @@ import (
 	"github.com/strata-matrix/strata/homeserver/api/apitest"
 	"github.com/strata-matrix/strata/homeserver/compose"
 	"github.com/strata-matrix/strata/homeserver/dispatch"
+	"github.com/strata-matrix/strata/homeserver/ephemeral"
+	"github.com/strata-matrix/strata/homeserver/keys"
+	"github.com/strata-matrix/strata/homeserver/push"
+	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
+	"github.com/strata-matrix/strata/homeserver/todevice"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -51,7 +56,9 @@ func openSite(t testing.TB, dir string) *site {
 	t.Helper()
 	server, err := messaging.Open(t.Context(), messaging.Config{
 		ServerName: "a.example", DataDir: dir, RoundTripper: nobody{}, NoSync: true,
-		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, accountdata.Schema}},
+		Annex: persistence.Annex{Name: "hs", Steps: []string{
+			stream.Schema, roomview.Schema, accountdata.Schema, rooms.Schema, push.Schema, keys.Schema, todevice.Schema, ephemeral.Schema,
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -64,6 +71,7 @@ func openSite(t testing.TB, dir string) *site {
 	})
 	s.composer = compose.New(compose.Config{
 		Store: server.Store(), Engine: server.Engine(), Feed: feed, Rooms: s.view, Dispatcher: s.waiting,
+		Presence: func(context.Context, ident.UserID, string) (func(), error) { return func() {}, nil },
 	})
 	data := accountdata.New(server.Store(), compose.CheckFilter)
 	s.Client = apitest.New(t, append(append([]api.Route{}, s.composer.Routes()...), data.Routes()...))

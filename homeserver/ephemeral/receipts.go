@@ -65,7 +65,7 @@ func putReceipt(tx *persistence.Tx, r messaging.Receipt) (news bool, err error) 
 	if err != nil || at != 0 && at < before {
 		return false, err
 	}
-	position, err := stream.Append(tx, stream.Entry{Kind: stream.Receipt, Room: r.Room, User: r.User})
+	position, err := stream.Append(tx, stream.Entry{Kind: stream.Receipt, Room: r.Room, User: r.User, Ref: r.Type})
 	if err != nil {
 		return false, err
 	}

@@ -27,7 +27,7 @@ type Kind int
 // The values are stored.
 const (
 	AccountData Kind = 1  // User's own; Room says whose room's, or none; Ref is its type
-	Receipt     Kind = 2  // User's, in Room
+	Receipt     Kind = 2  // User's, in Room; Ref is its type
 	Typing      Kind = 3  // in Room
 	Presence    Kind = 4  // User's
 	ToDevice    Kind = 5  // a message for User's Device
