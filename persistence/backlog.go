@@ -213,15 +213,16 @@ func (c *compaction) retire(old oldRow, newer ident.UserID) error {
 	return c.tx.exec(`UPDATE outbound SET servers = ? WHERE position = ?`, alone, int64(old.position))
 }
 
-// Cover notes that a server is given a room's present with the transaction after which it has the log up to at.
-func (tx *Tx) Cover(server ident.ServerName, room ident.RoomID, at Position) error {
+// Cover notes that a server is given a room's present with the transaction after which it has the log up to at: what the log has of the
+// room up to through is known to it.
+func (tx *Tx) Cover(server ident.ServerName, room ident.RoomID, at, through Position) error {
 	nid, err := tx.internServer(server)
 	if err != nil {
 		return err
 	}
 	return tx.exec(`INSERT INTO covered (server, room_id, at, through) VALUES (?, ?, ?, ?)
 		ON CONFLICT (server, room_id) DO UPDATE SET at = excluded.at, through = excluded.through`,
-		nid, string(room), int64(at), int64(tx.LastPosition()))
+		nid, string(room), int64(at), int64(through))
 }
 
 // Covered gives the rooms whose present a server was given that has had the log up to from, each with the position up to which it

@@ -120,9 +120,21 @@ func (g *gathering) finish(d persistence.Destination, through persistence.Positi
 		return g.tx.SetDestination(d)
 	}
 	for room, at := range g.given {
-		if err := g.tx.Cover(g.to, room, at); err != nil {
+		if err := g.tx.Cover(g.to, room, at, g.tx.LastPosition()); err != nil {
 			return fmt.Errorf("note the present of %s for %s: %w", room, g.to, err)
 		}
 	}
 	return g.err
+}
+
+// again fills a batch with what is parked: the item, or where that stands for its room, whose present was refused, the present as it is
+// by now.
+func (t turn) again(tx *persistence.Tx, item persistence.Outbound) ([]persistence.Outbound, error) {
+	var b batch
+	g := &gathering{tx: tx, to: t.stored.Server, rooms: t.outbox.rooms, batch: &b}
+	g.take(item)
+	if len(b.items) == 0 { // it has left the room since
+		return []persistence.Outbound{item}, g.err
+	}
+	return b.items, g.err
 }

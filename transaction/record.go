@@ -74,6 +74,9 @@ func (t turn) trust(tx *persistence.Tx, txn persistence.SentTransaction, now int
 		var parked persistence.Parked
 		parked, _, err = tx.ParkedItem(name, txn.Parked)
 		item = parked.Outbound
+		if err == nil && item.Compacted { // it took the room's present as of when that was frozen
+			err = tx.Cover(name, item.RoomID, txn.Parked, txn.Position)
+		}
 		if err == nil {
 			err = tx.Unpark(name, txn.Parked)
 		}

@@ -112,11 +112,16 @@ func (t turn) freezeIn(tx *persistence.Tx, log *persistence.LogReader) (frozen, 
 	}
 	if t.stored.Suspects == 0 && t.parkedAt != 0 && t.parkedAt <= now {
 		if item, due, err := tx.DueParked(name, now); err != nil || due {
-			txn := compose(t.outbox.self, name, []persistence.Outbound{item.Outbound}, t.from, now)
-			txn.Items, txn.Parked = nil, item.Position
-			if err == nil {
-				txn, err = tx.Freeze(txn)
+			if err != nil {
+				return frozen{}, err
 			}
+			contents, err := t.again(tx, item.Outbound)
+			if err != nil {
+				return frozen{}, err
+			}
+			txn := compose(t.outbox.self, name, contents, t.from, now)
+			txn.Items, txn.Parked = nil, item.Position
+			txn, err = tx.Freeze(txn)
 			return frozen{transaction: txn, found: true, more: true}, err
 		}
 	}

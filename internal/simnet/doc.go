@@ -35,7 +35,7 @@
 // acknowledges it, in tables of the simulation's own beside the server's: both lists must be the same, whoever was killed when.
 // Likewise with lists of devices (desk), where users change them: whoever shares the room must end with the lists as they are.
 //
-// A scenario is a page of text; see Parse for its language. One of them is made up anew by each seed (see ByChance). At its end the network becomes calm, everything under way ends, and
+// A scenario is a page of text; see Parse for its language. Two of them are made up anew by each seed (see ByChance, Outages). At its end the network becomes calm, everything under way ends, and
 // each server says one last thing, so that all have seen the same. Then the invariants are judged, by what the servers' files
 // hold and not by what happened on the way.
 //

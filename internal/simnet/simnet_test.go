@@ -7,10 +7,12 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/cryptotest"
@@ -44,10 +46,13 @@ var scripts embed.FS
 var fixedSeeds = []uint64{1, 5, 10}
 
 const (
-	byChance = "chance" // the scenario that each seed makes up
+	byChance = "chance" // a scenario that each seed makes up; see madeUp
 	shortly  = 3        // of so many scenarios one is run by go test -short
 	maxTexts = 3        // violations of one invariant that are printed: the first few tell
 )
+
+// madeUp is the scenarios that each seed makes up.
+var madeUp = map[string]func(simnet.Seed) string{byChance: simnet.ByChance, "outages": simnet.Outages}
 
 func TestScenarios(t *testing.T) {
 	for _, seed := range chosenSeeds() {
@@ -85,6 +90,7 @@ func TestRegressions(t *testing.T) {
 		{"who is banned in a fork that did not last is not told what was said there", byChance, 2045466705046341422, "5"},
 		{"a liar closes the room in a fork, and one that it does not tell of it is left out", byChance, 15610530502937887473, "9"},
 		{"a record says that an event waits, which has got its place with the room's history", "crash-join", 6779501023521360079, "1"},
+		{"a present that was refused gives way to an event from long before", "outages", 11929868245244660350, "1"},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
 			t.Log(r.fault)
@@ -126,19 +132,22 @@ func scenarios(t *testing.T) (names []string) {
 	for _, file := range files {
 		names = append(names, strings.TrimSuffix(path.Base(file), ".txt"))
 	}
-	return append(names, byChance)
+	return append(names, slices.Sorted(maps.Keys(madeUp))...)
 }
 
 func read(t *testing.T, name string, seed simnet.Seed) *simnet.Script {
 	t.Helper()
-	text := []byte(simnet.ByChance(seed))
-	if name != byChance {
-		var err error
-		if text, err = scripts.ReadFile("testdata/" + name + ".txt"); err != nil {
+	var text string
+	if makeUp, ok := madeUp[name]; ok {
+		text = makeUp(seed)
+	} else {
+		file, err := scripts.ReadFile("testdata/" + name + ".txt")
+		if err != nil {
 			t.Fatal(err)
 		}
+		text = string(file)
 	}
-	script, err := simnet.Parse(string(text))
+	script, err := simnet.Parse(text)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -170,10 +179,10 @@ func play(t *testing.T, name string, seed simnet.Seed, version string) {
 		if *timeline {
 			t.Log(strings.Join(w.Timeline.Lines(), "\n"))
 		}
-		if t.Failed() && name == byChance {
-			t.Log(simnet.ByChance(seed))
-		}
 		if t.Failed() {
+			if makeUp, ok := madeUp[name]; ok {
+				t.Log(makeUp(seed))
+			}
 			t.Log(again)
 		}
 	})

@@ -22,7 +22,7 @@ type Backlog interface {
 // Covers is a job's access to the rooms whose present a server was given.
 type Covers interface {
 	NextPosition() (persistence.Position, error)
-	Cover(server ident.ServerName, room ident.RoomID, at persistence.Position) error
+	Cover(server ident.ServerName, room ident.RoomID, at, through persistence.Position) error
 	Covered(server ident.ServerName, from persistence.Position) (map[ident.RoomID]persistence.Position, error)
 }
 
@@ -124,7 +124,7 @@ func RunCovered(t *testing.T, do func(job func(Covers) error)) {
 				return err
 			}
 		}
-		return tx.Cover("b.example", "!r", 5)
+		return tx.Cover("b.example", "!r", 5, 10)
 	})
 	for _, tt := range []struct {
 		server     ident.ServerName
