@@ -58,7 +58,7 @@ func (r *Rooms) ShowProfile(ctx context.Context, room ident.RoomID, user ident.U
 	}
 	for name, value := range member.Content().Members() {
 		switch name {
-		case "membership", "displayname", "avatar_url", "reason":
+		case "membership", "displayname", "avatar_url", "reason", authoriserKey:
 		default:
 			content[name] = json.RawMessage(value.Canonical())
 		}

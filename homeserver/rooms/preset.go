@@ -14,7 +14,8 @@ import (
 
 // preset is what the name of a preset stands for (YC/create_room, "preset").
 type preset struct {
-	joinRule, guestAccess string
+	joinRule string
+	guests   bool // can join
 	// Every member may invite where only those who are invited can join: that is what clients count on of private rooms, though the
 	// specification leaves it open.
 	membersInvite bool
@@ -22,9 +23,9 @@ type preset struct {
 }
 
 var presets = map[string]preset{
-	"private_chat":         {joinRule: "invite", guestAccess: "can_join", membersInvite: true},
-	"trusted_private_chat": {joinRule: "invite", guestAccess: "can_join", membersInvite: true, trusting: true},
-	"public_chat":          {joinRule: "public", guestAccess: "forbidden"},
+	"private_chat":         {joinRule: "invite", guests: true, membersInvite: true},
+	"trusted_private_chat": {joinRule: "invite", guests: true, membersInvite: true, trusting: true},
+	"public_chat":          {joinRule: "public"},
 }
 
 // wanted is the body of a createRoom.
@@ -82,7 +83,9 @@ func planRoom(w wanted, version *event.Version, creator ident.UserID, invites []
 	}
 	p.add(w, "m.room.join_rules", map[string]any{"join_rule": chosen.joinRule})
 	p.add(w, "m.room.history_visibility", map[string]any{"history_visibility": "shared"})
-	p.add(w, "m.room.guest_access", map[string]any{"guest_access": chosen.guestAccess})
+	if chosen.guests { // without the event they are not let in
+		p.add(w, "m.room.guest_access", map[string]any{"guest_access": "can_join"})
+	}
 	for _, s := range w.InitialState {
 		p.states = append(p.states, messaging.State{Type: s.Type, Key: s.Key, Content: s.Content})
 	}

@@ -25,7 +25,11 @@ func refusal(err error) error {
 		return err
 	}
 	if notAllowed, ok := errors.AsType[*pdu.NotAllowed](err); ok {
-		return api.Forbidden("the rules of the room refuse it: %s", notAllowed.Verdict.Decisive().Detail)
+		decisive := notAllowed.Verdict.Decisive()
+		if decisive.Rule == "P-40" || decisive.Rule == "R-22" { // nobody could ever send it, whatever their power
+			return api.BadJSON("the rules of the room refuse it: %s", decisive.Detail)
+		}
+		return api.Forbidden("the rules of the room refuse it: %s", decisive.Detail)
 	}
 	if policy, ok := errors.AsType[*pdu.PolicyError](err); ok {
 		return policyRefusal(policy)

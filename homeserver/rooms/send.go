@@ -13,6 +13,7 @@ import (
 
 const (
 	memberType    = "m.room.member"
+	authoriserKey = "join_authorised_via_users_server" // member of a join: who let the user into a restricted room
 	redactionType = "m.room.redaction"
 )
 

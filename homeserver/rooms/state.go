@@ -4,6 +4,7 @@ package rooms
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/pdu"
@@ -26,8 +27,24 @@ func (r *Rooms) putState(ctx context.Context, q *api.Request) (api.Reply, error)
 			return api.Reply{}, err
 		}
 	}
+	if kind == memberType {
+		if content, err = ownMembership(content); err != nil {
+			return api.Reply{}, err
+		}
+	}
 	id, err := r.server.Submit(ctx, room, pdu.Draft{Type: kind, StateKey: &key, Content: content, Sender: q.User})
 	return eventReply(id, refusal(err))
+}
+
+// ownMembership is the content of a membership that a client gives, without what is the servers' to say: who let the user into a
+// restricted room (M-14). Clients send it back with a new name.
+func ownMembership(content json.RawMessage) (json.RawMessage, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(content, &members); err != nil {
+		return nil, api.BadJSON("%v", err)
+	}
+	delete(members, authoriserKey)
+	return json.Marshal(members)
 }
 
 // allState is GET /rooms/{roomId}/state.
