@@ -19,9 +19,8 @@ type syncs struct {
 	routes []api.Route
 }
 
-func newSyncs(server *messaging.Server, now *ephemeral.Ephemeral) syncs {
+func newSyncs(server *messaging.Server, view *roomview.View, now *ephemeral.Ephemeral) syncs {
 	store, engine := server.Store(), server.Engine()
-	view := roomview.New(engine, store)
 	waiting := dispatch.New(view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
 		Self: server.Name(), Store: store, Rooms: engine, Derive: []stream.Deriver{view}, Dispatch: waiting,

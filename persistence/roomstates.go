@@ -13,6 +13,7 @@ CREATE TABLE room_states (
 	gap      INTEGER NOT NULL, -- 1 where what is before the event is not here, or was not when it came
 	PRIMARY KEY (room, position)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX room_states_gap ON room_states (room, position) WHERE gap = 1;
 CREATE INDEX room_states_silent ON room_states (position) WHERE silent = 1;`
 
 // RoomState is the current state of a room from a position on, until the next one.
@@ -56,6 +57,19 @@ func (tx *Tx) RoomStateAt(room int64, at Position) (s RoomState, found bool, err
 func (tx *Tx) RoomStatesBetween(room int64, after, through Position, limit int) ([]RoomState, error) {
 	return tx.roomStates(` WHERE room = ? AND position > ? AND position <= ? AND (silent = 1 OR gap = 1) ORDER BY position LIMIT ?`,
 		room, int64(after), int64(through), limit)
+}
+
+// GapsThrough gives up to limit positions of a room, newest first, of events through a position before which something is missing, or was
+// when they came.
+func (tx *Tx) GapsThrough(room int64, through Position, limit int) (list []Position, err error) {
+	err = tx.query(`SELECT position FROM room_states WHERE room = ? AND gap = 1 AND position <= ? ORDER BY position DESC LIMIT ?`,
+		[]any{room, int64(through), limit}, func(r rowScanner) error {
+			var at Position
+			err := r.Scan(&at)
+			list = append(list, at)
+			return err
+		})
+	return list, err
 }
 
 // SilentStatesSince gives up to limit changes of any room's state that no event made, at positions after a position, in order.

@@ -2,13 +2,39 @@
 
 package persistence
 
-// A room's events in three orders: by the time that their servers claim, of those that have a place in the graph and stand there
-// (accepted or soft-failed, whenever they came), by number, of all, and by position, of those that have one. All grow near the end of
-// each room's part.
+// A room's events in four orders: by the time that their servers claim, of those that have a place in the graph and stand there
+// (accepted or soft-failed, whenever they came), by number, of all, by position, of those that have one, and by depth, of accepted history,
+// which has none. All but the last grow near the end of each room's part.
 const timelineSchema = `
 CREATE INDEX events_time ON events (room, ts) WHERE before IS NOT NULL AND outcome IN (1, 2);
 CREATE INDEX events_room ON events (room);
-CREATE INDEX events_timeline ON events (room, position) WHERE position IS NOT NULL;`
+CREATE INDEX events_timeline ON events (room, position) WHERE position IS NOT NULL;
+CREATE INDEX events_history ON events (room, ` + historyDepth + `, nid) WHERE ` + isHistory + `;`
+
+// The texts are those of the index, letter by letter: only then it is used. What is redacted has kept its depth.
+const (
+	historyDepth = `CAST(json_extract(CAST(json AS TEXT), '$.depth') AS INTEGER)`
+	isHistory    = `past = 2 AND outcome = 1 AND before IS NOT NULL AND position IS NULL`
+)
+
+// HistoryPlace is a place in a room's history: below all events of greater depth, and of those of this depth from this number on.
+type HistoryPlace struct {
+	Depth int64
+	NID   int64
+}
+
+// RoomHistory gives up to limit accepted events of a room's history between two places, deepest first, or the other way round if forward.
+func (tx *Tx) RoomHistory(room int64, from, to HistoryPlace, forward bool, limit int) ([]Event, error) {
+	const between = ` WHERE e.room = ? AND e.nid IN (SELECT nid FROM events WHERE room = ? AND ` + isHistory + ` AND ` +
+		historyDepth + ` >= ? AND ` + historyDepth + ` <= ? AND (` + historyDepth + `, nid) >= (?, ?) AND (` + historyDepth + `, nid) < (?, ?)
+		ORDER BY ` + historyDepth // the depths alone are what the index is searched by
+	const then = `) ORDER BY CAST(json_extract(CAST(e.json AS TEXT), '$.depth') AS INTEGER)`
+	args := []any{room, room, from.Depth, to.Depth, from.Depth, from.NID, to.Depth, to.NID, limit}
+	if forward {
+		return tx.events(between+`, nid LIMIT ?`+then+`, e.nid`, args...)
+	}
+	return tx.events(between+` DESC, nid DESC LIMIT ?`+then+` DESC, e.nid DESC`, args...)
+}
 
 // EventsByTime gives up to limit events of a room's graph that were accepted or soft-failed, closest to a time first: those of
 // the time itself or later if forward, else those of the time or earlier. Times are origin_server_ts, in ms. Events of one

@@ -111,7 +111,7 @@ func (x *composition) aside(tx *persistence.Tx, m roomview.Membership, counted b
 func (x *composition) addTyping(tx *persistence.Tx, a *aside, room ident.RoomID, after persistence.Position) error {
 	const kind = "m.typing"
 	filter := &x.filter.Room.Ephemeral
-	if !filter.wantsType(kind) || !filter.wantsOf(room) {
+	if !filter.WantsType(kind) || !filter.WantsOf(room) {
 		return nil
 	}
 	users, since, err := ephemeral.Typers(tx, room)
@@ -127,7 +127,7 @@ func (x *composition) addTyping(tx *persistence.Tx, a *aside, room ident.RoomID,
 func (x *composition) addReceipts(tx *persistence.Tx, a *aside, room ident.RoomID, after persistence.Position) error {
 	const kind = "m.receipt"
 	filter := &x.filter.Room.Ephemeral
-	if !filter.wantsType(kind) || !filter.wantsOf(room) {
+	if !filter.WantsType(kind) || !filter.WantsOf(room) {
 		return nil
 	}
 	receipts, err := ephemeral.Receipts(tx, room, after, x.now)
@@ -137,7 +137,7 @@ func (x *composition) addReceipts(tx *persistence.Tx, a *aside, room ident.RoomI
 	var threads []string
 	contents := map[string]receiptContent{}
 	for _, r := range receipts {
-		if r.Type == ephemeral.PrivateReceipt && r.User != x.user || !chosen(r.User, filter.Senders, filter.NotSenders) {
+		if r.Type == ephemeral.PrivateReceipt && r.User != x.user || !filter.WantsSender(r.User) {
 			continue
 		}
 		content := contents[r.Thread]
@@ -179,7 +179,7 @@ type receiptData struct {
 func (x *composition) presence() error {
 	const kind = "m.presence"
 	filter := &x.filter.Presence
-	if !filter.wantsType(kind) {
+	if !filter.WantsType(kind) {
 		return nil
 	}
 	var list []ephemeral.Present
@@ -192,7 +192,7 @@ func (x *composition) presence() error {
 	}
 	var events []json.RawMessage
 	for _, p := range list {
-		if !chosen(p.User, filter.Senders, filter.NotSenders) || x.initial && p.Presence == ephemeral.Offline {
+		if !filter.WantsSender(p.User) || x.initial && p.Presence == ephemeral.Offline {
 			continue
 		}
 		if known, err := x.meets(p.User); err != nil || !known {

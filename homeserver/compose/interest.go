@@ -31,26 +31,26 @@ func (r *request) concerns(c *stream.Change, ignored map[ident.UserID]bool) bool
 		return r.moves(c, ignored) || c.Moves || r.concernsEvent(c, ignored)
 	case stream.State:
 		return r.moves(c, ignored) || c.Moves || slices.ContainsFunc(c.Slots, func(slot event.StateKey) bool {
-			return r.filter.Room.State.wantsType(slot.Type)
+			return r.filter.Room.State.WantsType(slot.Type)
 		})
 	case stream.AccountData:
 		filter := &r.filter.AccountData
 		if c.Room != "" {
 			filter = &r.filter.Room.AccountData
 		}
-		return filter.wantsType(c.Ref) && filter.wantsOf(c.Room)
+		return filter.WantsType(c.Ref) && filter.WantsOf(c.Room)
 	case stream.Invite, stream.Knock, stream.Counts, stream.DeviceList:
 		return true
 	case stream.Typing:
-		return r.filter.Room.Ephemeral.wantsType("m.typing") && r.filter.Room.Ephemeral.wantsOf(c.Room)
+		return r.filter.Room.Ephemeral.WantsType("m.typing") && r.filter.Room.Ephemeral.WantsOf(c.Room)
 	case stream.Receipt:
 		filter := &r.filter.Room.Ephemeral
 		if c.Ref == ephemeral.PrivateReceipt && c.User != r.user {
 			return false
 		}
-		return filter.wantsType("m.receipt") && filter.wantsOf(c.Room) && chosen(c.User, filter.Senders, filter.NotSenders)
+		return filter.WantsType("m.receipt") && filter.WantsOf(c.Room) && filter.WantsSender(c.User)
 	case stream.Presence:
-		return r.filter.Presence.wantsType("m.presence") && chosen(c.User, r.filter.Presence.Senders, r.filter.Presence.NotSenders)
+		return r.filter.Presence.WantsType("m.presence") && r.filter.Presence.WantsSender(c.User)
 	case stream.ToDevice, stream.KeyCount:
 		return c.Device == r.device
 	}
@@ -73,5 +73,5 @@ func (r *request) concernsEvent(c *stream.Change, ignored map[ident.UserID]bool)
 	if !isState && ignored[c.User] {
 		return false
 	}
-	return r.filter.Room.Timeline.wantsEvent(c.Placed.Event) || isState && r.filter.Room.State.wantsEvent(c.Placed.Event)
+	return r.filter.Room.Timeline.Wants(c.Placed.Event) || isState && r.filter.Room.State.Wants(c.Placed.Event)
 }

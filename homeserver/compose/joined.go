@@ -135,7 +135,7 @@ func (x *composition) part(m roomview.Membership, fresh bool, end persistence.Po
 
 // choose says whether an event is for the timeline: wanted, not of somebody who is ignored (S-29), and visible.
 func (p *roomPart) choose(ctx context.Context, e *pdu.Placed) (roomview.Choice, error) {
-	if !p.x.filter.Room.Timeline.wantsEvent(e.Event) {
+	if !p.x.filter.Room.Timeline.Wants(e.Event) {
 		return roomview.Skip, nil
 	}
 	if _, isState := e.Event.StateKey(); !isState && p.x.ignored[e.Event.Sender()] {
@@ -211,7 +211,7 @@ func (p *roomPart) states() (states, error) {
 
 // writeState writes what the filter lets pass of a state.
 func (p *roomPart) writeState(slots map[event.StateKey]ident.EventID) ([]json.RawMessage, error) {
-	keys := slices.DeleteFunc(ordered(slots), func(key event.StateKey) bool { return !p.x.filter.Room.State.wantsType(key.Type) })
+	keys := slices.DeleteFunc(ordered(slots), func(key event.StateKey) bool { return !p.x.filter.Room.State.WantsType(key.Type) })
 	ids := make([]ident.EventID, len(keys))
 	for i, key := range keys {
 		ids[i] = slots[key]
@@ -223,7 +223,7 @@ func (p *roomPart) writeState(slots map[event.StateKey]ident.EventID) ([]json.Ra
 	var events []json.RawMessage
 	for _, id := range ids {
 		e, ok := found[id]
-		if !ok || !p.x.filter.Room.State.wantsEvent(e.Event) {
+		if !ok || !p.x.filter.Room.State.Wants(e.Event) {
 			continue
 		}
 		written, err := p.x.write(p.sight, &e)

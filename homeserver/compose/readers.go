@@ -68,7 +68,7 @@ func (x *composition) accountData() (map[ident.RoomID][]json.RawMessage, error) 
 		if item.Room != "" {
 			filter = &x.filter.Room.AccountData
 		}
-		if !filter.wantsType(item.Type) || !filter.wantsOf(item.Room) {
+		if !filter.WantsType(item.Type) || !filter.WantsOf(item.Room) {
 			continue
 		}
 		text := append([]byte(`{"content":`), item.Content...)

@@ -3,35 +3,28 @@
 package rooms
 
 import (
-	"strconv"
+	"fmt"
+	"time"
 
 	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/pdu/event"
-	"github.com/strata-matrix/strata/transport/canonicaljson"
 )
 
-// appendEvent appends a state event as clients get it.
-func appendEvent(dst []byte, e *event.Event) []byte {
-	dst = append(append(dst, `{"content":`...), e.Content().Canonical()...)
-	dst = canonicaljson.AppendString(append(dst, `,"event_id":`...), string(e.ID()))
-	dst = strconv.AppendInt(append(dst, `,"origin_server_ts":`...), e.OriginServerTS(), 10)
-	dst = canonicaljson.AppendString(append(dst, `,"room_id":`...), string(e.RoomID()))
-	dst = canonicaljson.AppendString(append(dst, `,"sender":`...), string(e.Sender()))
-	if key, ok := e.StateKey(); ok {
-		dst = canonicaljson.AppendString(append(dst, `,"state_key":`...), key)
-	}
-	dst = canonicaljson.AppendString(append(dst, `,"type":`...), e.Type())
-	return append(dst, '}')
+// appendState appends an event of a state as clients get it: nothing of it is relative to a place in the timeline.
+func appendState(dst []byte, e *event.Event) []byte {
+	age := max(0, time.Now().UnixMilli()-e.OriginServerTS())
+	return roomview.AppendEvent(dst, e, roomview.Format{RoomID: true}, fmt.Appendf(nil, `{"age":%d}`, age))
 }
 
-// listReply is a JSON list of events.
+// listReply is a JSON list of events of a state.
 func listReply(events []*event.Event) (api.Reply, error) {
 	body := []byte{'['}
 	for i, e := range events {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = appendEvent(body, e)
+		body = appendState(body, e)
 	}
 	return api.Reply{Body: append(body, ']')}, nil
 }

@@ -34,6 +34,19 @@ const (
 	hierarchyKept   = 5 * time.Minute
 	hierarchyTime   = 20 * time.Second
 
+	// defaultPage and maxPage are how many events a page has; clients ask for some dozens.
+	defaultPage = 10
+	maxPage     = 1000
+
+	// maxFilterTerms is how many terms a filter may have: each is compared with each event.
+	maxFilterTerms = 1000
+
+	// What is missing of a room's history is fetched while a client waits for a page of it, so many times, each for so long, and not
+	// again so soon after it was in vain.
+	maxFetches    = 3
+	fetchPatience = 20 * time.Second
+	fetchAgain    = time.Minute
+
 	// maxAltAliases is how many alternative aliases are taken: each may be asked of another server.
 	maxAltAliases = 50
 

@@ -73,6 +73,11 @@ func (profiles) Profile(_ context.Context, user ident.UserID) (map[string]json.R
 	return map[string]json.RawMessage{"displayname": name}, true, err
 }
 
+// nobody waits for what happens.
+type nobody struct{}
+
+func (nobody) Dispatch(stream.Batch) {}
+
 // isKnown: there is everybody but one.
 func isKnown(_ *persistence.Tx, user ident.UserID) (bool, error) {
 	return user.Localpart() != "nobody", nil
@@ -86,19 +91,28 @@ func (n *network) open(name string) *host {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	h := &host{t: n.t}
+	h, feed := &host{t: n.t}, (*stream.Feed)(nil)
 	h.server, err = messaging.Open(context.Background(), messaging.Config{
 		ServerName: name, DataDir: n.t.TempDir(), Key: key, RoundTripper: n, NoSync: true,
 		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, rooms.Schema}},
 		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
-			h.rooms = rooms.New(rooms.Config{Server: server, Profiles: profiles{}, Known: isKnown})
+			view := roomview.New(server.Engine(), server.Store())
+			feed = stream.NewFeed(stream.FeedConfig{
+				Self: server.Name(), Store: server.Store(), Rooms: server.Engine(), Derive: []stream.Deriver{view}, Dispatch: nobody{},
+			})
+			h.rooms = rooms.New(rooms.Config{Server: server, View: view, Profiles: profiles{}, Known: isKnown})
 			return messaging.Core{Invites: h.rooms, Aliases: h.rooms, PublicRooms: h.rooms}, nil
 		},
 	})
 	if err != nil {
 		n.t.Fatal(err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- feed.Run(ctx) }()
 	n.t.Cleanup(func() {
+		stop()
+		<-ended // of the context
 		if err := h.server.Close(); err != nil {
 			n.t.Error(err)
 		}

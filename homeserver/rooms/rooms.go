@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 
 	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/persistence"
@@ -24,6 +25,8 @@ type Config struct {
 	DefaultVersion string
 	// Profiles gives the names and pictures that memberships carry. Nil: they carry none.
 	Profiles messaging.Profiles
+	// View is the rooms as users see them.
+	View *roomview.View
 	// Known says whether there is a user of ours.
 	Known func(*persistence.Tx, ident.UserID) (bool, error)
 }
@@ -36,6 +39,7 @@ type Rooms struct {
 	store          *persistence.Store
 	profiles       messaging.Profiles
 	known          func(*persistence.Tx, ident.UserID) (bool, error)
+	rooms          *roomview.View
 	running        running
 	spaces         *spaces
 }
@@ -44,7 +48,7 @@ type Rooms struct {
 func New(cfg Config) *Rooms {
 	return &Rooms{
 		defaultVersion: cmp.Or(cfg.DefaultVersion, messaging.DefaultRoomVersion),
-		server:         cfg.Server, engine: cfg.Server.Engine(), store: cfg.Server.Store(), profiles: cfg.Profiles, known: cfg.Known,
+		server:         cfg.Server, engine: cfg.Server.Engine(), store: cfg.Server.Store(), profiles: cfg.Profiles, known: cfg.Known, rooms: cfg.View,
 		running: running{ids: map[transaction]chan struct{}{}}, spaces: newSpaces(),
 	}
 }
@@ -75,6 +79,11 @@ func (r *Rooms) Routes() []api.Route {
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/aliases", Handle: r.roomAliases},
 		{Method: "GET", Pattern: v1 + "rooms/{roomID}/hierarchy", Handle: r.hierarchy},
 		{Method: "GET", Pattern: v1 + "room_summary/{roomIDOrAlias}", Open: true, Handle: r.summary},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/messages", Handle: r.messages},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/event/{eventID}", Handle: r.getEvent},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/context/{eventID}", Handle: r.getContext},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/members", Handle: r.members},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/joined_members", Handle: r.joinedMembers},
 		{Method: "GET", Pattern: v1 + "rooms/{roomID}/timestamp_to_event", Handle: r.near},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/send/{type}/{txnID}", Handle: r.send},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/redact/{eventID}/{txnID}", Handle: r.redact},

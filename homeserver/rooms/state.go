@@ -85,7 +85,7 @@ func (r *Rooms) oneState(ctx context.Context, q *api.Request) (api.Reply, error)
 	case found == nil:
 		return api.Reply{}, api.NotFound("the room has no such state")
 	case format == "event":
-		return api.Reply{Body: appendEvent(nil, found)}, nil
+		return api.Reply{Body: appendState(nil, found)}, nil
 	}
 	return api.Reply{Body: found.Content().Canonical()}, nil
 }

@@ -17,6 +17,10 @@ const (
 	timelineChunk = 64
 	// maxLooked is how many events are looked at for one timeline: beyond it the timeline is cut where it is.
 	maxLooked = 2000
+	// maxGaps is how many gaps of a room are looked through for the one before which an event of its history stands.
+	maxGaps = 1000
+	// maxOpenGaps is how many that are still open are looked at for where a page has to end.
+	maxOpenGaps = 20
 )
 
 // Choice is what becomes of an event on the way back through a timeline.

@@ -16,7 +16,9 @@ import (
 type Token struct {
 	// Position is the last event before the place, in the order of arrival.
 	Position persistence.Position
-	// History is set inside of what was fetched before that event: below events of this depth, and of those from this number on.
+	// Before is set right before an event, of this depth: what was fetched before it comes next on the way back.
+	Before bool
+	// History is set inside of what was fetched before the event at Position: below events of this depth, and of those from this number on.
 	History bool
 	Depth   int64
 	NID     int64
@@ -47,6 +49,7 @@ func ParseToken(text string) (t Token, err error) {
 		*fields[i] = n
 	}
 	if t.History = len(parts) == len(fields); !t.History {
+		t.Before = true
 		t.Position--
 	}
 	return t, nil

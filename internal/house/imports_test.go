@@ -46,8 +46,9 @@ homeserver/api          < transport/ident trace
 homeserver/api/apitest  < homeserver/api+
 homeserver/stream       < pdu+
 homeserver/roomview     < messaging+ homeserver/stream
+homeserver/eventfilter  < pdu/event+
 homeserver/dispatch     < homeserver/stream+
-homeserver/rooms        < homeserver/roomview+ homeserver/api transport/memo
+homeserver/rooms        < homeserver/roomview+ homeserver/eventfilter homeserver/api transport/memo
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
 homeserver/media/thumbnail < golang.org/x/image/webp
 homeserver/media        < messaging+ homeserver/api+ homeserver/media/thumbnail+ golang.org/x/sync
@@ -59,7 +60,7 @@ homeserver/backup       < homeserver/accounts+
 homeserver/ephemeral    < messaging+ homeserver/push+
 homeserver/profiles     < messaging+ homeserver/accounts+
 homeserver/openid       < messaging+ homeserver/accounts+
-homeserver/compose      < homeserver/roomview+ homeserver/dispatch homeserver/accountdata+ homeserver/rooms+ homeserver/ephemeral+ homeserver/push+ homeserver/keys+ homeserver/todevice+
+homeserver/compose      < homeserver/roomview+ homeserver/eventfilter homeserver/dispatch homeserver/accountdata+ homeserver/rooms+ homeserver/ephemeral+ homeserver/push+ homeserver/keys+ homeserver/todevice+
 homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+ homeserver/ephemeral homeserver/profiles homeserver/openid homeserver/compose+
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rooms
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// getEvent is GET /rooms/{roomId}/event/{eventId}.
+func (r *Rooms) getEvent(ctx context.Context, q *api.Request) (api.Reply, error) {
+	id, err := eventOf(q)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	x, err := r.read(ctx, q)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	found, err := x.event(ctx, id)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	text, err := x.sight.Write(ctx, found, x.format)
+	return api.Reply{Body: text}, err
+}
+
+// getContext is GET /rooms/{roomId}/context/{eventId}: an event, what is before and after it, and the state at the end.
+func (r *Rooms) getContext(ctx context.Context, q *api.Request) (api.Reply, error) {
+	id, err := eventOf(q)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	limit, err := q.Int("limit", defaultPage)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	x, err := r.read(ctx, q)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	found, err := x.event(ctx, id)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	limit = min(limit, maxPage)
+	before, err := r.rooms.Around(ctx, found, x.now, false, limit/2, x.choose)
+	if err != nil {
+		return api.Reply{}, refusal(err)
+	}
+	after, err := r.rooms.Around(ctx, found, x.now, true, limit-limit/2, x.choose)
+	if err != nil {
+		return api.Reply{}, refusal(err)
+	}
+	var reply struct {
+		Start  string            `json:"start"`
+		End    string            `json:"end"`
+		Event  json.RawMessage   `json:"event"`
+		Before []json.RawMessage `json:"events_before"`
+		After  []json.RawMessage `json:"events_after"`
+		State  []json.RawMessage `json:"state"`
+	}
+	reply.Start, reply.End = before.End.String(), after.End.String()
+	if reply.Event, err = x.sight.Write(ctx, found, x.format); err != nil {
+		return api.Reply{}, err
+	}
+	if reply.Before, err = x.write(ctx, before.Events); err != nil {
+		return api.Reply{}, err
+	}
+	if reply.After, err = x.write(ctx, after.Events); err != nil {
+		return api.Reply{}, err
+	}
+	reply.State, err = x.stateAfter(ctx, append(append(before.Events, found), after.Events...))
+	if err != nil {
+		return api.Reply{}, err
+	}
+	return api.JSON(reply)
+}
+
+// stateAfter is the state after the last of some events, with the memberships of their senders only where members are loaded lazily.
+func (x *reading) stateAfter(ctx context.Context, events []*pdu.Placed) ([]json.RawMessage, error) {
+	root := events[len(events)-1].After
+	slots, err := x.r.engine.StateOf(ctx, root)
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]ident.EventID, 0, len(slots))
+	for slot, id := range slots {
+		if slot.Type != memberType || !x.filter.LazyLoadMembers {
+			ids = append(ids, id)
+		}
+	}
+	list, err := x.states(ctx, ids)
+	if err != nil || !x.filter.LazyLoadMembers {
+		return list, err
+	}
+	members, err := x.senders(ctx, root, events)
+	return append(list, members...), err
+}
