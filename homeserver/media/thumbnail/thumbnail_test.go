@@ -194,6 +194,9 @@ func TestUpright(t *testing.T) {
 
 // What decoding really takes is within what was told before.
 func TestMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector takes half a minute for millions of pixels, of one goroutine")
+	}
 	var gray16, gif8, baseline bytes.Buffer
 	deep := image.NewGray16(image.Rect(0, 0, 1024, 1024))
 	flat := image.NewPaletted(deep.Rect, color.Palette{color.Black, color.White})
