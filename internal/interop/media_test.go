@@ -53,7 +53,8 @@ func startHomeserver(t *testing.T, dir string, ca *CA) (server *homeserver.Serve
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 2)
 	for port, serve := range map[int]func(context.Context, net.Listener) error{
-		s.FederationPort: server.Federation().Serve, s.ClientPort: server.ServeClients,
+		s.FederationPort: server.Federation().Serve,
+		s.ClientPort:     func(ctx context.Context, l net.Listener) error { return server.ServeClients(ctx, l, nil) },
 	} {
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
