@@ -50,7 +50,16 @@ func (b *batch) allowedIn(r *record, current state.Root) (auth.Result, error) {
 	if r.before == current || len(b.head.extremities) == 0 {
 		return auth.Result{OK: true, Rule: "P-29", Detail: "the current state is the state before the event"}, nil
 	}
-	return b.checkAt(r.event, current)
+	result, err := b.checkAt(r.event, current)
+	slot, isState := r.event.Slot()
+	if err != nil || result.OK || !isState {
+		return result, err
+	}
+	id, _, err := state.Get(b, current, slot)
+	if err == nil && id == r.event.ID() { // it came with a state before: who has left by it cannot leave again
+		return auth.Result{OK: true, Rule: "P-29", Detail: "the event stands in the current state already"}, nil
+	}
+	return result, err
 }
 
 // advance puts an event in the place of its ancestors among the forward extremities, and makes the current state that of the

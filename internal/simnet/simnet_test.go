@@ -90,6 +90,7 @@ func TestRegressions(t *testing.T) {
 		{"who is banned in a fork that did not last is not told what was said there", byChance, 2045466705046341422, "5"},
 		{"a liar closes the room in a fork, and one that it does not tell of it is left out", byChance, 15610530502937887473, "9"},
 		{"a record says that an event waits, which has got its place with the room's history", "crash-join", 6779501023521360079, "1"},
+		{"a leave that came with the state of a join is judged by that state, and refused for itself", "away-pulls", 482662012072492257, "11"},
 		{"a present that was refused gives way to an event from long before", "outages", 11929868245244660350, "1"},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
