@@ -7,6 +7,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/compose"
 	"github.com/strata-matrix/strata/homeserver/dispatch"
 	"github.com/strata-matrix/strata/homeserver/ephemeral"
+	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/messaging"
@@ -23,7 +24,7 @@ func newSyncs(server *messaging.Server, view *roomview.View, now *ephemeral.Ephe
 	store, engine := server.Store(), server.Engine()
 	waiting := dispatch.New(view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
-		Self: server.Name(), Store: store, Rooms: engine, Derive: []stream.Deriver{view}, Dispatch: waiting,
+		Self: server.Name(), Store: store, Rooms: engine, Derive: []stream.Deriver{view, rooms.Relations{}}, Dispatch: waiting,
 		Company: view.RoomsWith,
 	})
 	composer := compose.New(compose.Config{

@@ -181,7 +181,7 @@ func TestVisibilityOfMessages(t *testing.T) {
 		late := a.say(alice, room, "late")[0]
 		settle()
 		// What was before the visibility was set is shared, and so is the event that sets it.
-		const want = "[m.room.member during m.room.member m.room.history_visibility m.room.guest_access m.room.join_rules m.room.power_levels m.room.member m.room.create]"
+		const want = "[m.room.member during m.room.member m.room.history_visibility m.room.join_rules m.room.power_levels m.room.member m.room.create]"
 		if got := a.pages(carol, room, "b", "", 100); fmt.Sprint(got) != want {
 			t.Errorf("carol sees %v, want what was between her join and her leaving, and what is shared", got)
 		}

@@ -98,7 +98,7 @@ func (n *network) open(name string) *host {
 		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
 			view := roomview.New(server.Engine(), server.Store())
 			feed = stream.NewFeed(stream.FeedConfig{
-				Self: server.Name(), Store: server.Store(), Rooms: server.Engine(), Derive: []stream.Deriver{view}, Dispatch: nobody{},
+				Self: server.Name(), Store: server.Store(), Rooms: server.Engine(), Derive: []stream.Deriver{view, rooms.Relations{}}, Dispatch: nobody{},
 			})
 			h.rooms = rooms.New(rooms.Config{Server: server, View: view, Profiles: profiles{}, Known: isKnown})
 			return messaging.Core{Invites: h.rooms, Aliases: h.rooms, PublicRooms: h.rooms}, nil

@@ -16,7 +16,7 @@ import (
 )
 
 // Schema is the tables of this package, a step of the homeserver's annex.
-const Schema = transactionsSchema + aliasesSchema + publishedSchema
+const Schema = transactionsSchema + aliasesSchema + publishedSchema + relationsSchema + reportsSchema
 
 // Config is what Rooms is made of.
 type Config struct {
@@ -84,6 +84,12 @@ func (r *Rooms) Routes() []api.Route {
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/context/{eventID}", Handle: r.getContext},
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/members", Handle: r.members},
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/joined_members", Handle: r.joinedMembers},
+		{Method: "GET", Pattern: v1 + "rooms/{roomID}/relations/{eventID}", Handle: r.relations},
+		{Method: "GET", Pattern: v1 + "rooms/{roomID}/relations/{eventID}/{rel}", Handle: r.relations},
+		{Method: "GET", Pattern: v1 + "rooms/{roomID}/relations/{eventID}/{rel}/{type}", Handle: r.relations},
+		{Method: "GET", Pattern: v1 + "rooms/{roomID}/threads", Handle: r.threads},
+		{Method: "POST", Pattern: v3 + "rooms/{roomID}/report", Handle: r.reportRoom},
+		{Method: "POST", Pattern: v3 + "rooms/{roomID}/report/{eventID}", Handle: r.reportEvent},
 		{Method: "GET", Pattern: v1 + "rooms/{roomID}/timestamp_to_event", Handle: r.near},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/send/{type}/{txnID}", Handle: r.send},
 		{Method: "PUT", Pattern: v3 + "rooms/{roomID}/redact/{eventID}/{txnID}", Handle: r.redact},
