@@ -20,6 +20,7 @@ import (
 // request comes on a goroutine of its own.
 type ailment struct {
 	takes func(a *ailment, m *message, honest func() reply) reply
+	lasts func(a *ailment, m *message, honest func() reply) reply // what is left of it when it is cured: events that it cannot take
 
 	mu     sync.Mutex
 	poison map[string]bool // content hashes of events that it cannot take, for ever
@@ -114,6 +115,9 @@ func (n *Network) Ail(name, kind string, events int) {
 		n.ailing[name] = a
 	}
 	a.takes, a.due = ailments[kind], events
+	if events > 0 {
+		a.lasts = a.takes
+	}
 }
 
 // Cure leaves of the ailments only what is for ever: events that a server cannot take.
@@ -121,8 +125,8 @@ func (n *Network) Cure() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, a := range n.ailing {
-		if len(a.poison) == 0 {
-			a.takes = nil
+		if a.takes = nil; len(a.poison) > 0 {
+			a.takes = a.lasts
 		}
 	}
 }
