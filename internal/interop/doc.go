@@ -20,14 +20,17 @@
 // Further tests take servers down and up again (gaps of a thousand events, forks, users who do not know that they were banned),
 // play what needs more than one room (restricted joins) or looks back (backfill), and hold the admin API beside Synapse's.
 //
+// Last, Strata is a homeserver with clients: jssdk/drive.mjs is two of them, made of matrix-js-sdk, which do with two servers, of either
+// kind, what people do: encrypted talk, typing, reading, taking back, looking back, pictures.
+//
 // Every server listens on 127.0.0.1 only, under a name of the form localhost:PORT: a host name with a port is resolved
 // without .well-known and SRV (Server-Server API, "Resolving server names", step 2).
 //
 // The tests carry the build tag interop. A peer that cannot be had here (no Python, no registry, no DENDRITE_BIN) makes
 // its tests skip with a sentence that says what was not run and why; it never makes them pass.
 //
-// Environment variables: DENDRITE_BIN names a Dendrite binary. STRATA_INTEROP_DIR is where Synapse is installed once and
-// kept, by default strata-interop in the user's cache folder. STRATA_INTEROP_LOGS is a folder that keeps the servers'
+// Environment variables: DENDRITE_BIN names a Dendrite binary. STRATA_INTEROP_DIR is where Synapse, Node.js and
+// matrix-js-sdk are installed once and kept, by default strata-interop in the user's cache folder. STRATA_INTEROP_LOGS is a folder that keeps the servers'
 // logs, in which Synapse has a line for every request; without it a failed test prints their ends.
 //
 // What the package does not do: it does not test Strata's packages from within, measure speed, reach any server
