@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,11 +28,12 @@ import (
 func TestHostileRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // waiting costs nothing here
 		h := openHostile(t)
-		bodies := make([]string, len(mistyped))
-		for i, value := range mistyped {
-			bodies[i] = everyMember(value)
-		}
-		for _, route := range h.routes {
+		random := rand.New(rand.NewPCG(1, 2)) // the same in each run
+		for i, route := range h.routes {
+			if testing.Short() && i%shortShare != 0 {
+				continue
+			}
+			h.enter() // what was done to the user and the room of before does not hinder this one
 			h.refused(route, "no token", h.request(route, usual, ""), "", !route.Open, http.StatusUnauthorized, "M_MISSING_TOKEN")
 			h.refused(route, "a bad token", h.request(route, usual, ""), "bad", !route.Open, http.StatusUnauthorized, "M_UNKNOWN_TOKEN")
 			h.refused(route, "a token in the query", h.request(route, usual, "access_token="+h.token), "", !route.Open, http.StatusUnauthorized, "M_MISSING_TOKEN")
@@ -43,8 +45,12 @@ func TestHostileRequests(t *testing.T) {
 			}
 			huge := `{"a":"` + strings.Repeat("x", int(max(route.MaxBody, api.DefaultMaxBody))) + `"}`
 			h.refused(route, "a huge body", h.withBody(route, huge), h.token, readsJSON(route), http.StatusRequestEntityTooLarge, "M_TOO_LARGE")
-			for i, body := range bodies {
-				h.survives(route, "every member "+mistyped[i], h.withBody(route, body))
+			for _, value := range mistyped {
+				h.survives(route, "every member "+value, h.withBody(route, everyMember(func() string { return value })))
+			}
+			for range tries {
+				body := h.mixed(random)
+				h.survives(route, "body "+body, h.withBody(route, body))
 			}
 			for _, value := range hostileParts {
 				h.survives(route, "path with "+value, h.request(route, value, ""))
@@ -56,6 +62,30 @@ func TestHostileRequests(t *testing.T) {
 	})
 }
 
+const (
+	// tries is how many bodies of a mixture each route is sent.
+	tries = 20
+	// shortShare of the routes is tried in a short run, under the race detector.
+	shortShare = 8
+)
+
+// mixed is a body in which each member is any of what is mistyped, or well-formed.
+func (h *hostile) mixed(random *rand.Rand) string {
+	wellFormed := []string{
+		fmt.Sprintf("%q", h.user), fmt.Sprintf("%q", h.room), fmt.Sprintf("%q", h.event), "true", "1", `"x"`, "{}", "[]", `["@user:b.example"]`,
+		fmt.Sprintf(`{%q:{}}`, h.user), fmt.Sprintf(`{%q:["D"]}`, h.user),
+	}
+	return everyMember(func() string {
+		switch n := random.IntN(10); {
+		case n < 4:
+			return "null" // as good as left out
+		case n < 8:
+			return wellFormed[random.IntN(len(wellFormed))]
+		}
+		return mistyped[random.IntN(len(mistyped))]
+	})
+}
+
 // readsJSON tells whether the door reads the body of a route: that of a GET means nothing.
 func readsJSON(route api.Route) bool { return !route.Raw && route.Method != http.MethodGet }
 
@@ -64,7 +94,8 @@ type hostile struct {
 	t      *testing.T
 	server *Server
 	routes []api.Route
-	token  string // of a user
+
+	token, user, room, event string // a user, and an event of theirs in a room of theirs
 }
 
 func openHostile(t *testing.T) *hostile {
@@ -92,7 +123,6 @@ func openHostile(t *testing.T) *hostile {
 		t.Fatal(err)
 	}
 	h.server, h.routes = server, made.routes
-	h.token = h.enter()
 	return h
 }
 
@@ -110,28 +140,39 @@ func (h *hostile) emit(e trace.Event) {
 	}
 }
 
-// enter registers a user of any name.
-func (h *hostile) enter() string {
+// enter registers a user of any name, who makes a room and says something there.
+func (h *hostile) enter() {
 	h.t.Helper()
-	r := httptest.NewRequest("POST", "/_matrix/client/v3/register", strings.NewReader(`{"password":"p","auth":{"type":"m.login.dummy"}}`))
-	w := httptest.NewRecorder()
-	h.server.Handler().ServeHTTP(w, r)
-	var made struct {
-		Token string `json:"access_token"`
+	made := h.must("POST", "register", `{"password":"p","auth":{"type":"m.login.dummy"}}`)
+	h.token, h.user = made["access_token"], made["user_id"]
+	h.room = h.must("POST", "createRoom", `{"preset":"public_chat"}`)["room_id"]
+	h.event = h.must("PUT", "rooms/"+h.room+"/send/m.room.message/1", `{"msgtype":"m.text","body":"hello"}`)["event_id"]
+}
+
+// must sends a request that succeeds, and gives the answer's members.
+func (h *hostile) must(method, path, body string) (members map[string]string) {
+	h.t.Helper()
+	w := h.do(httptest.NewRequest(method, "/_matrix/client/v3/"+path, strings.NewReader(body)), h.token)
+	if err := json.Unmarshal(w.Body.Bytes(), &members); err != nil || w.Code != http.StatusOK {
+		h.t.Fatalf("%s %s: %d %s", method, path, w.Code, w.Body)
 	}
-	if err := json.Unmarshal(w.Body.Bytes(), &made); err != nil || made.Token == "" {
-		h.t.Fatalf("register: %d %s", w.Code, w.Body)
-	}
-	return made.Token
+	return members
 }
 
 // usual stands for parts of a path that are well-formed.
 const usual = ""
 
-// usualParts are well-formed parts of a path, by the end of their names.
-var usualParts = []struct{ name, value string }{
-	{"room", "!room:a.example"}, {"alias", "#alias:a.example"}, {"user", "@user:a.example"}, {"event", "$" + strings.Repeat("e", 43)},
-	{"server", "b.example"}, {"type", "org.example.type"}, {"txn", "txn"},
+// usually is a well-formed part of a path, by the beginning of its name.
+func (h *hostile) usually(name string) string {
+	for _, known := range []struct{ name, value string }{
+		{"roomalias", "#alias:a.example"}, {"room", h.room}, {"alias", "#alias:a.example"}, {"user", h.user}, {"event", h.event},
+		{"server", "b.example"}, {"type", "org.example.type"}, {"txn", "txn"},
+	} {
+		if strings.HasPrefix(name, known.name) {
+			return known.value
+		}
+	}
+	return "x"
 }
 
 var partPattern = regexp.MustCompile(`\{([A-Za-z]*)(\.\.\.|\$)?\}`)
@@ -146,12 +187,7 @@ func (h *hostile) request(route api.Route, value, query string) *http.Request {
 		if value != usual {
 			return url.PathEscape(value)
 		}
-		for _, known := range usualParts {
-			if strings.HasPrefix(name, known.name) {
-				return url.PathEscape(known.value)
-			}
-		}
-		return "x"
+		return url.PathEscape(h.usually(name))
 	})
 	return httptest.NewRequest(route.Method, path+"?"+query, http.NoBody)
 }
@@ -192,7 +228,7 @@ func (h *hostile) survives(route api.Route, what string, r *http.Request) {
 		h.t.Errorf("%s %s, %s: %d %.200s", route.Method, route.Pattern, what, w.Code, w.Body)
 	}
 	if w := h.do(httptest.NewRequest("GET", "/_matrix/client/v3/account/whoami", http.NoBody), h.token); w.Code != http.StatusOK {
-		h.token = h.enter() // it was what logs out
+		h.enter() // it was what logs out
 	}
 }
 
@@ -211,11 +247,11 @@ var mistyped = []string{
 	`"` + strings.Repeat("x", 4000) + `"`, strings.Repeat("[", 2000) + strings.Repeat("]", 2000),
 }
 
-// everyMember is an object in which each member that some request has is value.
-func everyMember(value string) string {
+// everyMember is an object with each member that some request has.
+func everyMember(value func() string) string {
 	members := make([]string, 0, 128)
 	for name := range strings.FieldsSeq(requestMembers) {
-		members = append(members, fmt.Sprintf("%q:%s", name, value))
+		members = append(members, fmt.Sprintf("%q:%s", name, value()))
 	}
 	return "{" + strings.Join(members, ",") + "}"
 }

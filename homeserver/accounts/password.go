@@ -7,8 +7,10 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"runtime"
+	"strings"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -97,20 +99,27 @@ func stored(cost Cost, salt, key []byte) string {
 	return fmt.Sprintf(storedForm, cost.Memory, cost.Passes, encode(salt)+"$"+encode(key))
 }
 
+// parseStored reads what stored writes.
 func parseStored(hash string) (cost Cost, salt, key []byte, err error) {
 	var rest string
 	if _, err := fmt.Sscanf(hash, storedForm, &cost.Memory, &cost.Passes, &rest); err != nil {
-		return cost, nil, nil, fmt.Errorf("read password hash: %w", err)
+		return cost, nil, nil, fmt.Errorf("%w: %w", errStored, err)
 	}
-	const encoded = 22 // characters of a salt of 16 bytes
-	if cost.Memory > maxMemory || cost.Passes < 1 || cost.Passes > maxPasses || len(rest) < encoded+1 || rest[encoded] != '$' {
-		return cost, nil, nil, fmt.Errorf("read password hash: not of the form that this program writes")
+	if cost.Memory > maxMemory || cost.Passes < 1 || cost.Passes > maxPasses {
+		return cost, nil, nil, fmt.Errorf("%w: it asks for %d KiB in %d passes", errStored, cost.Memory, cost.Passes)
 	}
-	if salt, err = base64.RawStdEncoding.DecodeString(rest[:encoded]); err != nil {
-		return cost, nil, nil, fmt.Errorf("read password hash: %w", err)
+	first, second, _ := strings.Cut(rest, "$")
+	if salt, err = base64.RawStdEncoding.DecodeString(first); err == nil {
+		key, err = base64.RawStdEncoding.DecodeString(second)
 	}
-	if key, err = base64.RawStdEncoding.DecodeString(rest[encoded+1:]); err != nil || len(key) != hashSize {
-		return cost, nil, nil, fmt.Errorf("read password hash: no key of %d bytes", hashSize)
+	if err == nil && len(key) != hashSize {
+		err = fmt.Errorf("a key of %d bytes", len(key))
+	}
+	if err != nil {
+		return cost, nil, nil, fmt.Errorf("%w: %w", errStored, err)
 	}
 	return cost, salt, key, nil
 }
+
+// errStored: the hash in the store is not one that this program writes.
+var errStored = errors.New("password hash is not of the known form")
