@@ -131,7 +131,7 @@ func (d *Data) postFilter(ctx context.Context, r *api.Request) (api.Reply, error
 		return api.Reply{}, err
 	}
 	if err := d.check(content); err != nil {
-		return api.Reply{}, err
+		return api.Reply{}, api.BadJSON("%v", err)
 	}
 	var id int64
 	err = d.store.Update(ctx, func(tx *persistence.Tx) (err error) {
