@@ -35,6 +35,7 @@ type Composer struct {
 	feed   *stream.Feed
 	view   *roomview.View
 	wait   *dispatch.Dispatcher
+	way    Way
 	attend func(ctx context.Context, user ident.UserID, presence string) (done func(), err error)
 }
 

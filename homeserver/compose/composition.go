@@ -25,6 +25,9 @@ type composition struct {
 	clock   int64 // ms
 	ignored map[ident.UserID]bool
 
+	way  Way
+	scan *scan // nil: all is looked up
+
 	then  map[ident.RoomID]string // memberships as of since
 	joins map[ident.RoomID]bool   // joined as of now
 
@@ -35,7 +38,7 @@ type composition struct {
 
 func newComposition(ctx context.Context, c *Composer, r request, now persistence.Position) *composition {
 	return &composition{
-		c: c, ctx: ctx, request: r, now: now, clock: time.Now().UnixMilli(), then: map[ident.RoomID]string{},
+		c: c, ctx: ctx, request: r, now: now, way: c.way, clock: time.Now().UnixMilli(), then: map[ident.RoomID]string{},
 		joins: map[ident.RoomID]bool{},
 		rooms: roomLists{
 			Join: map[ident.RoomID]*joinedRoom{}, Invite: map[ident.RoomID]*invitedRoom{}, Knock: map[ident.RoomID]*knockedRoom{},
@@ -71,6 +74,7 @@ func (x *composition) compose() error {
 	for _, m := range now {
 		x.joins[m.Room] = m.Membership == "join"
 	}
+	x.plan(len(now))
 	asides, err := x.asides(now)
 	if err != nil {
 		return err
@@ -109,7 +113,7 @@ func (x *composition) room(m roomview.Membership, aside *aside, data []json.RawM
 		}
 		return x.outside(m)
 	case "leave", "ban":
-		if fresh && !x.initial || x.filter.Room.IncludeLeave {
+		if fresh && !x.initial || (x.initial || x.fullState) && x.filter.Room.IncludeLeave {
 			return x.left(m, data)
 		}
 	}

@@ -38,6 +38,9 @@ func (x *composition) encryption(now []roomview.Membership, asides map[ident.Roo
 
 // toDevice gives the messages that wait for the device. An answer ends with the last that has its place (S-23).
 func (x *composition) toDevice() error {
+	if !x.scan.may(stream.ToDevice) {
+		return nil
+	}
 	var list []todevice.Message
 	err := x.view(func(tx *persistence.Tx) (err error) {
 		list, err = todevice.Waiting(tx, x.user, x.device, x.sinceOrStart(), x.now, maxToDevice+1)
@@ -85,6 +88,9 @@ func (x *composition) keyCounts() error {
 		if x.out.FallbackTypes, err = keys.UnusedFallbackTypes(tx, x.user, x.device); err != nil {
 			return err
 		}
+		if !x.scan.may(stream.KeyCount) {
+			return nil
+		}
 		changes, err := stream.Of(tx, x.user, stream.KeyCount, x.sinceOrStart(), x.now)
 		x.something = x.something || slices.ContainsFunc(changes, func(e stream.Entry) bool { return e.Device == x.device })
 		return err
@@ -97,6 +103,9 @@ func (x *composition) deviceLists(now []roomview.Membership, asides map[ident.Ro
 	changed, gone := map[ident.UserID]bool{}, map[ident.UserID]bool{}
 	var users []ident.UserID
 	err := x.view(func(tx *persistence.Tx) (err error) {
+		if !x.scan.may(stream.DeviceList) {
+			return nil
+		}
 		users, err = keys.Changed(tx, x.since, x.now)
 		return err
 	})

@@ -43,18 +43,11 @@ func typedEvent(kind string, sender ident.UserID, content any) (json.RawMessage,
 
 // asides looks at rooms, some in each job.
 func (x *composition) asides(list []roomview.Membership) (map[ident.RoomID]*aside, error) {
-	all := make(map[ident.RoomID]*aside, len(list))
-	counted := map[ident.RoomID]bool{}
-	err := x.view(func(tx *persistence.Tx) error {
-		entries, err := stream.Of(tx, x.user, stream.Counts, x.sinceOrStart(), x.now)
-		for _, e := range entries {
-			counted[e.Room] = true
-		}
-		return err
-	})
+	counted, err := x.countedRooms()
 	if err != nil {
 		return nil, err
 	}
+	list, all := x.untouched(list, counted)
 	for part := range slices.Chunk(list, loadAtOnce) {
 		err := x.view(func(tx *persistence.Tx) error {
 			for _, m := range part {
@@ -71,6 +64,35 @@ func (x *composition) asides(list []roomview.Membership) (map[ident.RoomID]*asid
 		}
 	}
 	return all, nil
+}
+
+// untouched takes those rooms out in which linear has met nothing: there is nothing to be looked up.
+func (x *composition) untouched(list []roomview.Membership, counted map[ident.RoomID]bool) (rest []roomview.Membership, all map[ident.RoomID]*aside) {
+	all = make(map[ident.RoomID]*aside, len(list))
+	for _, m := range list {
+		if x.scan != nil && x.scan.rooms[m.Room] == nil && !counted[m.Room] && (m.Membership != "join" || x.then[m.Room] == "join") {
+			all[m.Room] = &aside{}
+		} else {
+			rest = append(rest, m)
+		}
+	}
+	return rest, all
+}
+
+// countedRooms is the rooms in which what is unread is not what it was.
+func (x *composition) countedRooms() (map[ident.RoomID]bool, error) {
+	counted := map[ident.RoomID]bool{}
+	if !x.scan.may(stream.Counts) {
+		return counted, nil
+	}
+	err := x.view(func(tx *persistence.Tx) error {
+		entries, err := stream.Of(tx, x.user, stream.Counts, x.sinceOrStart(), x.now)
+		for _, e := range entries {
+			counted[e.Room] = true
+		}
+		return err
+	})
+	return counted, err
 }
 
 // view runs a job that reads.
@@ -179,7 +201,7 @@ type receiptData struct {
 func (x *composition) presence() error {
 	const kind = "m.presence"
 	filter := &x.filter.Presence
-	if !filter.WantsType(kind) {
+	if !filter.WantsType(kind) || !x.scan.may(stream.Presence) {
 		return nil
 	}
 	var list []ephemeral.Present

@@ -37,6 +37,13 @@ type roomPart struct {
 // joined tells of a room that the user is in.
 func (x *composition) joined(m roomview.Membership, aside *aside, data []json.RawMessage) error {
 	fresh := x.initial || x.then[m.Room] != "join"
+	if fresh && !x.initial { // what was set before is news too
+		all, err := x.accountDataSince(0)
+		if err != nil {
+			return err
+		}
+		data = all[m.Room]
+	}
 	out := &joinedRoom{AccountData: some(data), Ephemeral: some(aside.ephemeral)}
 	if aside.changed || fresh {
 		p, err := x.part(m, fresh, x.now)
@@ -123,8 +130,7 @@ func (x *composition) part(m roomview.Membership, fresh bool, end persistence.Po
 	if p.sight, err = x.c.view.Sight(x.ctx, x.user, m.Room, end, m.Membership); err != nil {
 		return nil, err
 	}
-	p.tail, err = x.c.view.Tail(x.ctx, p.nid, p.after, end, x.filter.timelineLimit(), p.choose)
-	if err != nil {
+	if err := p.findTail(); err != nil {
 		return nil, err
 	}
 	if err := p.repair(fresh); err != nil {

@@ -8,9 +8,9 @@ import (
 
 	"github.com/strata-matrix/strata/homeserver/accountdata"
 	"github.com/strata-matrix/strata/homeserver/rooms"
+	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
-	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -53,16 +53,27 @@ func (c *Composer) ignoredBy(ctx context.Context, user ident.UserID) (map[ident.
 
 // accountData gathers what has changed of the user's account data: the user's own into the answer, that of rooms by room (S-19).
 func (x *composition) accountData() (map[ident.RoomID][]json.RawMessage, error) {
+	if !x.scan.may(stream.AccountData) {
+		return nil, nil
+	}
+	all, err := x.accountDataSince(x.sinceOrStart())
+	if own := all[""]; len(own) > 0 {
+		x.out.AccountData, x.something = listOf(own), true
+	}
+	return all, err
+}
+
+// accountDataSince is the user's account data as far as it was changed after a position, by room, that of none under "".
+func (x *composition) accountDataSince(after persistence.Position) (map[ident.RoomID][]json.RawMessage, error) {
 	var items []accountdata.Item
-	err := x.c.store.View(x.ctx, func(tx *persistence.Tx) (err error) {
-		items, err = accountdata.Changes(tx, x.user, x.sinceOrStart(), x.now)
+	err := x.view(func(tx *persistence.Tx) (err error) {
+		items, err = accountdata.Changes(tx, x.user, after, x.now)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	var own []json.RawMessage
-	ofRooms := map[ident.RoomID][]json.RawMessage{}
+	all := map[ident.RoomID][]json.RawMessage{}
 	for _, item := range items {
 		filter := &x.filter.AccountData
 		if item.Room != "" {
@@ -71,18 +82,13 @@ func (x *composition) accountData() (map[ident.RoomID][]json.RawMessage, error) 
 		if !filter.WantsType(item.Type) || !filter.WantsOf(item.Room) {
 			continue
 		}
-		text := append([]byte(`{"content":`), item.Content...)
-		text = append(canonicaljson.AppendString(append(text, `,"type":`...), item.Type), '}')
-		if item.Room != "" {
-			ofRooms[item.Room] = append(ofRooms[item.Room], text)
-		} else {
-			own = append(own, text)
+		e, err := typedEvent(item.Type, "", item.Content)
+		if err != nil {
+			return nil, err
 		}
+		all[item.Room] = append(all[item.Room], e)
 	}
-	if len(own) > 0 {
-		x.out.AccountData, x.something = listOf(own), true
-	}
-	return ofRooms, nil
+	return all, nil
 }
 
 // sinceOrStart is what the client knows: nothing, if it says so.

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/strata-matrix/strata/homeserver/accountdata"
-	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/api/apitest"
 	"github.com/strata-matrix/strata/homeserver/compose"
 	"github.com/strata-matrix/strata/homeserver/dispatch"
@@ -63,31 +63,40 @@ func openSite(t testing.TB, dir string) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, server: server, view: roomview.New(server.Engine(), server.Store())}
-	s.waiting = dispatch.New(s.view.Joined)
-	feed := stream.NewFeed(stream.FeedConfig{
-		Self: server.Name(), Store: server.Store(), Rooms: server.Engine(), Derive: []stream.Deriver{s.view}, Dispatch: s.waiting,
-		Company: s.view.RoomsWith,
-	})
-	s.composer = compose.New(compose.Config{
-		Store: server.Store(), Engine: server.Engine(), Feed: feed, Rooms: s.view, Dispatcher: s.waiting,
-		Presence: func(context.Context, ident.UserID, string) (func(), error) { return func() {}, nil },
-	})
-	data := accountdata.New(server.Store(), compose.CheckFilter)
-	s.Client = apitest.New(t, append(append([]api.Route{}, s.composer.Routes()...), data.Routes()...))
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- feed.Run(ctx) }()
+	s := &site{t: t, server: server}
 	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	s.make()
 	return s
+}
+
+// make makes the parts anew, none of which remembers anything.
+func (s *site) make() {
+	s.view = roomview.New(s.server.Engine(), s.server.Store())
+	s.waiting = dispatch.New(s.view.Joined)
+	feed := stream.NewFeed(stream.FeedConfig{
+		Self: s.server.Name(), Store: s.server.Store(), Rooms: s.server.Engine(), Derive: []stream.Deriver{s.view}, Dispatch: s.waiting,
+		Company: s.view.RoomsWith,
+	})
+	s.composer = compose.New(compose.Config{
+		Store: s.server.Store(), Engine: s.server.Engine(), Feed: feed, Rooms: s.view, Dispatcher: s.waiting,
+		Presence: func(context.Context, ident.UserID, string) (func(), error) { return func() {}, nil },
+	})
+	data := accountdata.New(s.server.Store(), compose.CheckFilter)
+	now := ephemeral.New(ephemeral.Config{Self: s.server.Name(), Store: s.server.Store(), Teller: s.server, Rooms: s.server.Engine()})
+	s.Client = apitest.New(s.t, slices.Concat(s.composer.Routes(), data.Routes(), now.Routes()))
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- feed.Run(ctx) }()
+	s.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			s.t.Error(err)
+		}
+	})
 }
 
 // inBubble runs f on virtual time.
@@ -123,6 +132,7 @@ type roomAnswer struct {
 		Joined  *int     `json:"m.joined_member_count"`
 		Invited *int     `json:"m.invited_member_count"`
 	} `json:"summary"`
+	Ephemeral   events `json:"ephemeral"`
 	AccountData events `json:"account_data"`
 	InviteState events `json:"invite_state"`
 }
@@ -147,6 +157,11 @@ func (s *site) sync(as ident.UserID, query ...string) (a answer) {
 func (s *site) raw(as ident.UserID, query ...string) json.RawMessage {
 	s.t.Helper()
 	synctest.Wait() // until the feed is through
+	return s.ask(as, query...)
+}
+
+func (s *site) ask(as ident.UserID, query ...string) json.RawMessage {
+	s.t.Helper()
 	values := url.Values{}
 	for _, q := range query {
 		name, value, _ := strings.Cut(q, "=")
@@ -154,7 +169,7 @@ func (s *site) raw(as ident.UserID, query ...string) json.RawMessage {
 	}
 	status, body := s.Do(s.t, string(as)+" DEVICE", "GET", "/_matrix/client/v3/sync?"+values.Encode(), "")
 	if status != http.StatusOK {
-		s.t.Fatalf("sync %v: %d %s", query, status, body)
+		s.t.Errorf("sync %v: %d %s", query, status, body)
 	}
 	return body
 }

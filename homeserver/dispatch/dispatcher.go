@@ -76,7 +76,7 @@ func (d *Dispatcher) tell(c *stream.Change) {
 		for u := range d.byRoom[c.Room] {
 			told[u] = true
 		}
-	} else if u := d.users[c.User]; u != nil {
+	} else if u := d.users[c.User]; u != nil && u.owns(c) {
 		told[u] = true
 	}
 	for _, room := range c.Company {
@@ -181,9 +181,14 @@ func (d *Dispatcher) park(ctx context.Context, id ident.UserID, after persistenc
 	}
 }
 
+// owns says whether a change is the user's own.
+func (u *user) owns(c *stream.Change) bool {
+	return c.User == u.id && !c.Kind.OfRoom() && (c.Room == "" || u.rooms[c.Room] || !c.Kind.InRoom())
+}
+
 // concerns says whether a change of before a waiter was parked is one that its user is told of.
 func (u *user) concerns(c *stream.Change) bool {
-	return c.Kind.OfRoom() && u.rooms[c.Room] || !c.Kind.OfRoom() && c.User == u.id ||
+	return c.Kind.OfRoom() && u.rooms[c.Room] || u.owns(c) ||
 		slices.ContainsFunc(c.Company, func(room ident.RoomID) bool { return u.rooms[room] }) ||
 		slices.ContainsFunc(c.Members, func(m stream.Member) bool { return m.User == u.id })
 }

@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // Limits of looking for events that pass a filter.
@@ -41,6 +43,8 @@ type Tail struct {
 	Events  []*pdu.Placed           // oldest first
 	Limited bool                    // there are more, or what is before them is missing
 	Silent  []persistence.RoomState // changes of state that no event made, from the first event on
+
+	looked int
 }
 
 // Start is the position before the first event, that of the state at the start of the timeline; end for a tail without events.
@@ -53,32 +57,63 @@ func (t Tail) Start(end persistence.Position) persistence.Position {
 
 // Tail gives up to limit events of a room after a position and through another that are taken, the newest. It does not reach over a
 // gap, nor over what is hidden.
-func (v *View) Tail(ctx context.Context, room int64, after, through persistence.Position, limit int,
-	choose Chooser,
-) (t Tail, err error) {
+func (v *View) Tail(ctx context.Context, room int64, after, through persistence.Position, limit int, choose Chooser) (t Tail, err error) {
 	before := through + 1
-	for looked := 0; ; {
-		n := min(limit+1, timelineChunk)
-		if looked > 0 {
-			n = timelineChunk
-		}
+	for n := min(limit+1, timelineChunk); ; n = timelineChunk {
 		rows, marks, err := v.chunk(ctx, room, after, before, n)
 		if err != nil {
 			return Tail{}, fmt.Errorf("timeline of room %d: %w", room, err)
 		}
-		looked += len(rows)
-		if full, err := v.take(ctx, &t, rows, marks, limit, choose); err != nil || full {
-			return t.turned(), err
+		full, err := v.take(ctx, &t, rows, marks, limit, choose)
+		if err != nil {
+			return Tail{}, err
 		}
-		if len(rows) < n {
-			return t.turned(), nil
-		}
-		if looked >= maxLooked {
-			t.Limited = true
+		if full || len(rows) < n {
 			return t.turned(), nil
 		}
 		before = rows[len(rows)-1].Position
 	}
+}
+
+// TailOf is Tail of events that are at hand, oldest first, in a room whose state nothing but events has changed meanwhile.
+func (v *View) TailOf(ctx context.Context, changes []stream.Change, limit int, choose Chooser) (t Tail, err error) {
+	for chunk := len(changes); chunk > 0; {
+		start := max(0, chunk-max(limit+1, timelineChunk))
+		ids := make([]ident.EventID, 0, chunk-start)
+		for _, c := range changes[start:chunk] {
+			ids = append(ids, c.Event)
+		}
+		found, err := v.engine.PlacedAll(ctx, ids)
+		if err != nil {
+			return Tail{}, fmt.Errorf("timeline: %w", err)
+		}
+		for _, c := range slices.Backward(changes[start:chunk]) {
+			placed := found[c.Event]
+			if full, err := t.offer(ctx, &placed, c.Gap, limit, choose); err != nil || full {
+				return t.turned(), err
+			}
+		}
+		chunk = start
+	}
+	return t.turned(), nil
+}
+
+// offer adds the event before all that the tail has, if it is chosen; full says that no more belongs to it.
+func (t *Tail) offer(ctx context.Context, p *pdu.Placed, gap bool, limit int, choose Chooser) (full bool, err error) {
+	choice, err := choose(ctx, p)
+	if err != nil {
+		return false, err
+	}
+	t.looked++
+	if choice == Stop || choice == Take && len(t.Events) == limit || t.looked > maxLooked {
+		t.Limited = true
+		return true, nil
+	}
+	if choice == Take {
+		t.Events = append(t.Events, p)
+	}
+	t.Limited = gap
+	return gap, nil
 }
 
 // chunk reads the newest events between two positions, newest first, with the silent changes and the gaps from the last of them on.
@@ -93,7 +128,7 @@ func (v *View) chunk(ctx context.Context, room int64, after, before persistence.
 	return rows, marks, err
 }
 
-// take adds what passes to a tail, newest first; full says that no more belongs to it.
+// take offers events to a tail, newest first, with the silent changes between them.
 func (v *View) take(ctx context.Context, t *Tail, rows []persistence.Event, marks []persistence.RoomState, limit int,
 	choose Chooser,
 ) (full bool, err error) {
@@ -101,14 +136,6 @@ func (v *View) take(ctx context.Context, t *Tail, rows []persistence.Event, mark
 		placed, err := v.engine.PlacedOf(row)
 		if err != nil {
 			return false, err
-		}
-		choice, err := choose(ctx, &placed)
-		if err != nil {
-			return false, err
-		}
-		if choice == Stop || choice == Take && len(t.Events) == limit {
-			t.Limited = true
-			return true, nil
 		}
 		gap := false
 		for len(marks) > 0 && marks[len(marks)-1].Position >= row.Position {
@@ -119,12 +146,8 @@ func (v *View) take(ctx context.Context, t *Tail, rows []persistence.Event, mark
 			}
 			gap = gap || mark.Gap
 		}
-		if choice == Take {
-			t.Events = append(t.Events, &placed)
-		}
-		if gap {
-			t.Limited = true
-			return true, nil
+		if full, err := t.offer(ctx, &placed, gap, limit, choose); err != nil || full {
+			return full, err
 		}
 	}
 	return false, nil

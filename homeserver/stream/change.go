@@ -25,6 +25,9 @@ func (k Kind) OfRoom() bool {
 	return k == Event || k == State || k == Receipt || k == Typing
 }
 
+// InRoom says whether a change that is about a user and a room concerns them while they are in the room only.
+func (k Kind) InRoom() bool { return k == AccountData || k == Counts }
+
 // OfCompany says whether a change concerns whoever shares a room with its user.
 func (k Kind) OfCompany() bool { return k == Presence || k == DeviceList }
 
@@ -32,7 +35,9 @@ func (k Kind) OfCompany() bool { return k == Presence || k == DeviceList }
 type Change struct {
 	Entry                    // User is the sender of an event, "" of a change of state
 	RoomNID int64            // of Event and State
+	Event   ident.EventID    // of Event
 	Placed  *pdu.Placed      // of Event, but for what the ring gives
+	Gap     bool             // of Event: what is before it is missing
 	Slots   []event.StateKey // of State: what is another now
 	Moves   bool             // somebody's membership is another now
 	Members []Member         // member events of users of ours

@@ -173,6 +173,7 @@ func (f *Feed) derive(ctx context.Context, batch Batch) error {
 // rows is what a batch is made of, as it is stored.
 type rows struct {
 	events  []persistence.Event
+	gaps    []bool // of each of events
 	states  []persistence.RoomState
 	before  []persistence.RoomState // of each of states
 	rooms   []persistence.Room      // likewise
@@ -192,11 +193,12 @@ func (f *Feed) read(ctx context.Context, after persistence.Position) (batch Batc
 		return Batch{}, false, err
 	}
 	batch = Batch{After: after, Through: r.through}
-	for _, row := range r.events {
+	for i, row := range r.events {
 		c, err := f.eventChange(ctx, row)
 		if err != nil {
 			return Batch{}, false, err
 		}
+		c.Gap = r.gaps[i]
 		batch.Changes = append(batch.Changes, c)
 	}
 	for i, row := range r.states {
@@ -242,6 +244,13 @@ func readRows(tx *persistence.Tx, after persistence.Position) (r rows, err error
 	r.events = slices.DeleteFunc(r.events, func(e persistence.Event) bool { return e.Position > r.through })
 	r.states = slices.DeleteFunc(r.states, func(s persistence.RoomState) bool { return s.Position > r.through })
 	r.entries = slices.DeleteFunc(r.entries, func(e Entry) bool { return e.Position > r.through })
+	for _, e := range r.events {
+		at, _, err := tx.RoomStateAt(e.RoomNID, e.Position)
+		if err != nil {
+			return rows{}, err
+		}
+		r.gaps = append(r.gaps, at.Gap && at.Position == e.Position)
+	}
 	for _, s := range r.states {
 		before, _, err := tx.RoomStateAt(s.Room, s.Position-1)
 		if err != nil {
@@ -263,7 +272,7 @@ func (f *Feed) eventChange(ctx context.Context, row persistence.Event) (Change, 
 		return Change{}, err
 	}
 	e := placed.Event
-	c := Change{Entry: Entry{Position: row.Position, Kind: Event, Room: e.RoomID(), User: e.Sender()}, RoomNID: row.RoomNID, Placed: &placed}
+	c := Change{Entry: Entry{Position: row.Position, Kind: Event, Room: e.RoomID(), User: e.Sender()}, RoomNID: row.RoomNID, Event: e.ID(), Placed: &placed}
 	member, ok := e.Membership()
 	if !ok {
 		return c, nil
