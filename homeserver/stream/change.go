@@ -39,7 +39,7 @@ type Change struct {
 	Placed  *pdu.Placed      // of Event, but for what the ring gives
 	Gap     bool             // of Event: what is before it is missing
 	Slots   []event.StateKey // of State: what is another now
-	Moves   bool             // somebody's membership is another now
+	Moves   bool             // more or fewer are joined or invited now
 	Members []Member         // member events of users of ours
 	Company []ident.RoomID   // the user's, of what concerns whoever shares a room with them
 }

@@ -286,11 +286,19 @@ func (f *Feed) eventChange(ctx context.Context, row persistence.Event) (Change, 
 	if err != nil {
 		return Change{}, err
 	}
-	c.Moves = was != member.Membership
+	c.Moves = counted(was) != counted(member.Membership)
 	if user := ident.UserID(slot.Key); user.Server() == f.cfg.Self {
 		c.Members = []Member{{User: user, Was: was, Membership: member.Membership, Event: e.ID()}}
 	}
 	return c, nil
+}
+
+// counted is what a membership counts as for who is told how many are in a room.
+func counted(membership string) string {
+	if membership == "join" || membership == "invite" {
+		return membership
+	}
+	return ""
 }
 
 // membership is what a member event says, "leave" where there is none.
@@ -318,20 +326,19 @@ func (f *Feed) stateChange(ctx context.Context, row, before persistence.RoomStat
 	}
 	for _, change := range changes {
 		c.Slots = append(c.Slots, change.Key)
-		user := ident.UserID(change.Key.Key)
 		if change.Key.Type != "m.room.member" {
 			continue
 		}
-		c.Moves = true
-		if user.Server() != f.cfg.Self {
-			continue
-		}
-		member := Member{User: user, Event: change.B}
+		member := Member{User: ident.UserID(change.Key.Key), Event: change.B}
 		if member.Was, err = f.membership(ctx, change.A); err != nil {
 			return Change{}, err
 		}
 		if member.Membership, err = f.membership(ctx, change.B); err != nil {
 			return Change{}, err
+		}
+		c.Moves = c.Moves || counted(member.Was) != counted(member.Membership)
+		if member.User.Server() != f.cfg.Self {
+			continue
 		}
 		c.Members = append(c.Members, member)
 	}
