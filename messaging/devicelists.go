@@ -50,7 +50,7 @@ func (s *Server) keepDeviceUpdate(tx *persistence.Tx, edu transaction.EDU) error
 	if err != nil {
 		return err
 	}
-	if met, err := s.engine.Meets(tx, u.user); err != nil || !met {
+	if met, err := s.engine.MightMeet(tx, u.user); err != nil || !met {
 		return err
 	}
 	list, _, err := tx.DeviceList(u.user)
@@ -84,7 +84,7 @@ func (s *Server) keepSigningKeys(tx *persistence.Tx, edu transaction.EDU) error 
 	if err != nil {
 		return err
 	}
-	if met, err := s.engine.Meets(tx, user); err != nil || !met || keys.Master == nil && keys.SelfSigning == nil {
+	if met, err := s.engine.MightMeet(tx, user); err != nil || !met || keys.Master == nil && keys.SelfSigning == nil {
 		return err
 	}
 	return s.core.DeviceLists.SigningKeysChanged(tx, user, keys)

@@ -5,6 +5,7 @@ package pdu
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
@@ -55,13 +56,30 @@ func (e *Engine) companyBut(tx *persistence.Tx, user ident.UserID, except ident.
 	return others, nil
 }
 
-// Meets says whether a user of another server is joined to a room that we are in. Where members are not known yet it believes so of
-// everyone whose server is there. It reads in the job of a caller.
+// Meets says whether a user of another server is joined to a room that we are in, or may be: where members are not known yet it
+// believes so of everyone whose server is there. It reads in the job of a caller.
 func (e *Engine) Meets(tx *persistence.Tx, user ident.UserID) (bool, error) {
-	rooms, err := tx.RoomsWith(user.Server())
+	rooms, err := tx.RoomsWith(user.Server(), math.MaxInt)
 	if err != nil {
 		return false, fmt.Errorf("rooms of %s: %w", user, err)
 	}
+	return e.meetsAny(tx, rooms, user)
+}
+
+// MightMeet is Meets for questions that other servers make us ask: it believes so of every user of a server with which we share more
+// than maxMeetings rooms.
+func (e *Engine) MightMeet(tx *persistence.Tx, user ident.UserID) (bool, error) {
+	rooms, err := tx.RoomsWith(user.Server(), maxMeetings+1)
+	if err != nil {
+		return false, fmt.Errorf("rooms of %s: %w", user, err)
+	}
+	if len(rooms) > maxMeetings {
+		return true, nil
+	}
+	return e.meetsAny(tx, rooms, user)
+}
+
+func (e *Engine) meetsAny(tx *persistence.Tx, rooms []persistence.CommonRoom, user ident.UserID) (bool, error) {
 	for _, room := range rooms {
 		met, err := e.meetsIn(tx, room, user)
 		if err != nil || met {
@@ -71,7 +89,7 @@ func (e *Engine) Meets(tx *persistence.Tx, user ident.UserID) (bool, error) {
 	return false, nil
 }
 
-func (e *Engine) meetsIn(tx *persistence.Tx, room persistence.Room, user ident.UserID) (bool, error) {
+func (e *Engine) meetsIn(tx *persistence.Tx, room persistence.CommonRoom, user ident.UserID) (bool, error) {
 	var root state.Root
 	copy(root[:], room.State)
 	id, found, err := state.Get(nodesOfJob{e, tx}, root, event.StateKey{Type: memberType, Key: string(user)})

@@ -160,6 +160,10 @@ var nearBudget = spending{requests: maxAskedServers, bytes: 256 << 10}
 
 const nearReply = 64 << 10
 
+// maxMeetings is in how many rooms a user of another server is looked for, in a job of the store: a server that asks for it a hundred
+// times in one transaction costs as many looks at the states of so many rooms, some 100 ms.
+const maxMeetings = 200
+
 // maxServeWait is how long a request waits for those before it: less than the half minute that impatient peers wait altogether.
 const maxServeWait = 10 * time.Second
 

@@ -42,17 +42,25 @@ func (tx *Tx) ServersAround(user ident.UserID, except ident.RoomID) (list []iden
 	return list, err
 }
 
-// RoomsWith lists the rooms that we are in together with a server.
-func (tx *Tx) RoomsWith(server ident.ServerName) (list []Room, err error) {
+// CommonRoom is a room with the root of its current state.
+type CommonRoom struct {
+	NID   int64
+	ID    ident.RoomID
+	State []byte
+}
+
+// RoomsWith lists up to limit rooms that we are in together with a server.
+func (tx *Tx) RoomsWith(server ident.ServerName, limit int) (list []CommonRoom, err error) {
 	nid, found, err := tx.serverNID(server)
 	if err != nil || !found {
 		return nil, err
 	}
-	err = tx.query(roomColumns+` WHERE membership = ? AND nid IN (SELECT room FROM room_servers WHERE server = ?) ORDER BY nid`,
-		[]any{RoomJoined, nid}, func(r rowScanner) error {
-			room, err := scanRoom(r)
-			list = append(list, room)
-			return err
-		})
+	err = tx.query(`SELECT rooms.nid, rooms.id, rooms.state FROM room_servers r JOIN rooms ON rooms.nid = r.room
+		WHERE r.server = ? AND rooms.membership = ? LIMIT ?`, []any{nid, RoomJoined, limit}, func(r rowScanner) error {
+		var room CommonRoom
+		err := r.Scan(&room.NID, &room.ID, &room.State)
+		list = append(list, room)
+		return err
+	})
 	return list, err
 }

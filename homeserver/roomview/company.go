@@ -5,6 +5,7 @@ package roomview
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
@@ -15,9 +16,9 @@ import (
 // RoomsWith is the rooms of this server in which a user, of whatever server, is joined now. Its cost is that of the rooms that the
 // user's server is in.
 func (v *View) RoomsWith(ctx context.Context, user ident.UserID) (joined []ident.RoomID, err error) {
-	var rooms []persistence.Room
+	var rooms []persistence.CommonRoom
 	err = v.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		rooms, err = tx.RoomsWith(user.Server())
+		rooms, err = tx.RoomsWith(user.Server(), math.MaxInt)
 		return err
 	})
 	if err != nil {

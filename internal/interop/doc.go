@@ -18,7 +18,8 @@
 // canonical JSON, hashes and redaction; arrival means that they agree on signatures, keys, auth rules and state.
 //
 // Further tests take servers down and up again (gaps of a thousand events, forks, users who do not know that they were banned),
-// play what needs more than one room (restricted joins) or looks back (backfill), and hold the admin API beside Synapse's.
+// play what needs more than one room (restricted joins) or looks back (backfill), send what is no event (typing, receipts, messages to
+// devices, device lists) and ask what is asked (keys, profiles, aliases, directories, spaces), and hold the admin API beside Synapse's.
 //
 // Last, Strata is a homeserver with clients: jssdk/drive.mjs is two of them, made of matrix-js-sdk, which do with two servers, of either
 // kind, what people do: encrypted talk, typing, reading, taking back, looking back, pictures.

@@ -18,7 +18,7 @@ type Residents interface {
 	ClearResidents(room int64) error
 	SetRoomServer(room int64, name ident.ServerName, joined int) error
 	ServersAround(user ident.UserID, except ident.RoomID) ([]ident.ServerName, error)
-	RoomsWith(server ident.ServerName) ([]persistence.Room, error)
+	RoomsWith(server ident.ServerName, limit int) ([]persistence.CommonRoom, error)
 }
 
 // ToDevice is a job's access to the messages to devices that were seen.
@@ -80,7 +80,7 @@ func RunResidents(t *testing.T, do func(job func(Residents) error)) {
 					t.Errorf("%s: servers without %q: %s, want %s", step.name, except, text, want)
 				}
 			}
-			rooms, err := tx.RoomsWith("c.example")
+			rooms, err := tx.RoomsWith("c.example", 9)
 			if len(rooms) != step.rooms {
 				t.Errorf("%s: %d rooms with c.example, want %d", step.name, len(rooms), step.rooms)
 			}
