@@ -400,7 +400,7 @@ func TestInviteShowsTheRoom(t *testing.T) {
 		const bare = `{"type":"m.room.name","state_key":"","sender":"@xavier:x.example","content":{"name":"Tea"},"origin_server_ts":7}`
 		twelve, ten := create.RoomID(), ident.RoomID("!r:x.example")
 		name := state(v12, twelve, x, `{"name":"Tea"}`)
-		for _, test := range []struct {
+		for n, test := range []struct {
 			name, version, shown string
 			room                 ident.RoomID
 			want                 string
@@ -424,7 +424,7 @@ func TestInviteShowsTheRoom(t *testing.T) {
 		} {
 			i := x.inviting(test.room)
 			i.version, i.shown = test.version, test.shown
-			i.proto.OriginServerTS += int64(len(book.lines()) + len(test.name)) // an invitation of its own
+			i.proto.OriginServerTS += int64(n) // an invitation of its own
 			answer, err := x.invite(t, i)
 			if got := refusal(err); got != test.want {
 				t.Errorf("%s: %s, want %s", test.name, got, test.want)
@@ -492,6 +492,56 @@ func TestInvitationsAreBounded(t *testing.T) {
 			if got, want := refusal(err), map[bool]string{true: "403 M_FORBIDDEN"}[room >= 200]; got != want {
 				t.Errorf("invitation %d: %q, want %q", room, got, want)
 			}
+		}
+	})
+}
+
+// An invitation that was overtaken by a later one, or by its end, does not come back.
+func TestLateInvitation(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		var book guestbook
+		b := n.open("b.example", "", with(&book))
+		x := n.peer("x.example")
+		send := func(depth, ts int64) {
+			t.Helper()
+			i := x.inviting("!r:x.example")
+			i.proto.Depth, i.proto.OriginServerTS = depth, ts
+			must[[]byte](t)(x.invite(t, i))
+		}
+		send(8, 100)
+		send(7, 200) // stands before it
+		send(8, 99)  // is older
+		if got := len(book.lines()); got != 1 {
+			t.Errorf("told %v, want one invitation", book.lines())
+		}
+		if err := b.Leave(t.Context(), bob, "!r:x.example"); err != nil {
+			t.Fatal(err)
+		}
+		send(8, 100)
+		send(7, 200)
+		if got := len(book.lines()); got != 2 {
+			t.Errorf("told %v, want nothing after the end", book.lines())
+		}
+		send(9, 50) // whatever the clock says
+		if got := len(book.lines()); got != 3 {
+			t.Errorf("told %v, want a new invitation", book.lines())
+		}
+	})
+}
+
+// What was not in the store of the time before, the homeserver may have known: it is told of a leave all the same.
+func TestLeaveOfARoomThatIsNotKnown(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		ctx := t.Context()
+		var book guestbook
+		a, b := n.open("a.example", ""), n.open("b.example", "", with(&book))
+		room := versionTen(t, a, false)
+		must[ident.EventID](t)(a.SendState(ctx, room, alice, "m.room.member", string(bob), map[string]string{"membership": "invite"}))
+		if err := b.Leave(ctx, bob, room, "a.example"); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"@bob:b.example leave by @bob:b.example"}, book.lines()); diff != "" {
+			t.Errorf("told (-want +got):\n%s", diff)
 		}
 	})
 }

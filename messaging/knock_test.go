@@ -203,7 +203,7 @@ func TestRetractionIsRead(t *testing.T) {
 			{"by another user", leave(func(i *inviting) { i.proto.Sender = "@xena:x.example" }), false},
 			{"by another server", leave(func(i *inviting) { i.proto.Sender, i.key = "@yves:y.example", y }), false},
 			{"with a forged signature", leave(func(i *inviting) { i.key = &peer{name: x.name, key: y.key} }), false},
-			{"of another invitation", leave(func(i *inviting) { i.proto.AuthEvents = i.proto.AuthEvents[:1] }), false},
+			{"that names no invitation", leave(func(i *inviting) { i.proto.AuthEvents = i.proto.AuthEvents[:1] }), false},
 			{"of another user", leave(func(i *inviting) { i.proto.StateKey = &carol }), false},
 			{"of another room", leave(func(i *inviting) { i.proto.RoomID = "!s:x.example" }), false},
 			{"a join", leave(func(i *inviting) { i.proto.Content = []byte(`{"membership":"join"}`) }), false},

@@ -73,19 +73,12 @@ func (s *Server) leaveOutside(ctx context.Context, h handshake, via []ident.Serv
 	if err != nil && (!outside || ctx.Err() != nil) {
 		return err
 	}
-	return s.store.Update(ctx, func(tx *persistence.Tx) error { return s.endOutside(tx, stood.Event, left) })
-}
-
-// endOutside ends an invitation or a knock, unless another has taken its place, and tells the homeserver.
-func (s *Server) endOutside(tx *persistence.Tx, ended ident.EventID, now Standing) error {
-	current, _, err := tx.Outsider(now.User, now.Room)
-	if err != nil || current.Event != ended {
-		return err
-	}
-	if err := tx.ForgetOutsider(now.User, now.Room); err != nil {
-		return err
-	}
-	return s.tellStanding(tx, now)
+	return s.store.Update(ctx, func(tx *persistence.Tx) error {
+		if outside {
+			return s.endOutside(tx, stood.Event, left)
+		}
+		return s.tellStanding(tx, left) // what was not known here the homeserver may have known
+	})
 }
 
 // leaveOver leaves over one server: make_leave, our event, send_leave.

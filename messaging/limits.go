@@ -43,8 +43,11 @@ const (
 	// previewPatience is how long the keys are waited for that those are signed with: the inviter waits a minute for the answer.
 	previewPatience = 20 * time.Second
 
-	// maxInvitesVia is how many invitations of a user by one server are kept that were not answered.
+	// maxInvitesVia is how many invitations of a user by one server are kept that were not answered, or have just ended.
 	maxInvitesVia = 200
+
+	// inviteMemory is how long an invitation that has ended is remembered: no request is longer on its way.
+	inviteMemory = time.Hour
 
 	// maxBindings is how many invitations an identity server tells of at once, and maxBindingBody the cap in bytes of what it says.
 	maxBindings    = 20

@@ -50,11 +50,11 @@ func (s *Server) standOutside(ctx context.Context, e *event.Event, via ident.Ser
 	user, _ := e.StateKey()
 	now := persistence.Outsider{
 		User: ident.UserID(user), Room: e.RoomID(), Version: e.Version().ID, Membership: member.Membership, Event: e.ID(),
-		Sender: e.Sender(), Via: via, Since: time.Now().UnixMilli(),
+		Sender: e.Sender(), Via: via, Depth: e.Depth(), TS: e.OriginServerTS(), Since: time.Now().UnixMilli(),
 	}
 	err := s.store.Update(ctx, func(tx *persistence.Tx) error {
 		before, _, err := tx.Outsider(now.User, now.Room)
-		if err != nil || before.Event == now.Event {
+		if err != nil || before.Event == now.Event || isLate(before, now) {
 			return err
 		}
 		if err := s.mayStand(tx, now); err != nil {
@@ -74,6 +74,28 @@ func (s *Server) standOutside(ctx context.Context, e *event.Event, via ident.Ser
 	return nil
 }
 
+// isLate says whether an invitation was overtaken on its way by a later one of the same server: that it is the earlier one can be seen
+// where it stands in the room, and by the clock if they stand in one place.
+func isLate(before, now persistence.Outsider) bool {
+	if before.Membership == "knock" || now.Membership != "invite" || before.Via != now.Via {
+		return false
+	}
+	return now.Depth < before.Depth || now.Depth == before.Depth && now.TS < before.TS
+}
+
+// endOutside ends an invitation or a knock, unless another has taken its place, and tells the homeserver.
+func (s *Server) endOutside(tx *persistence.Tx, ended ident.EventID, left Standing) error {
+	stood, found, err := tx.Outsider(left.User, left.Room)
+	if err != nil || !found || stood.Membership == "leave" || stood.Event != ended {
+		return err
+	}
+	now := time.Now()
+	if err := tx.EndOutsider(left.User, left.Room, now.UnixMilli(), now.Add(-inviteMemory).UnixMilli()); err != nil {
+		return err
+	}
+	return s.tellStanding(tx, left)
+}
+
 // mayStand refuses an invitation of a server that has invited the user to too many rooms.
 func (s *Server) mayStand(tx *persistence.Tx, o persistence.Outsider) error {
 	if o.Membership != "invite" {
@@ -81,7 +103,7 @@ func (s *Server) mayStand(tx *persistence.Tx, o persistence.Outsider) error {
 	}
 	n, err := tx.InvitedVia(o.User, o.Via, maxInvitesVia)
 	if err == nil && n >= maxInvitesVia {
-		return forbidden("%s has not answered %d invitations of yours", o.User, n)
+		return forbidden("%s has been invited to %d rooms by you", o.User, n)
 	}
 	return err
 }
@@ -92,7 +114,7 @@ func (s *Server) outsider(ctx context.Context, user ident.UserID, room ident.Roo
 		o, found, err = tx.Outsider(user, room)
 		return err
 	})
-	return o, found, err
+	return o, found && o.Membership != "leave", err
 }
 
 func (s *Server) tellStanding(tx *persistence.Tx, standing Standing) error {

@@ -20,8 +20,9 @@ import (
 // retractions takes out of transactions what ends an invitation or a knock of a user of ours: the leave or ban of a room that this
 // server is not in, which the engine would drop. It implements transaction.PDUReceiver.
 //
-// Without the state of the room nobody can say whether the sender may do that. An invitation ends by the word of who made it, on an
-// event that names it; a knock by that of anyone who names it, for only members of the room have seen it.
+// Without the state of the room nobody can say whether the sender may do that. An invitation ends by the word of who made it; a knock by
+// that of anyone who names it, for only members of the room have seen it, or of a user of the server that took it. What the event does
+// not name, since another has come here than into the room, it must stand after.
 type retractions struct{ s *Server }
 
 // retraction is the end of an invitation or a knock.
@@ -141,7 +142,11 @@ func (r retraction) isGood() bool {
 	if !isMember || member.Membership != "leave" && member.Membership != "ban" {
 		return false
 	}
-	ours := string(r.event.Sender()) == string(r.ends.User)
-	byInviter := r.ends.Membership == "knock" || r.event.Sender() == r.ends.Sender
-	return !ours && byInviter && slices.Contains(r.event.AuthEvents(), r.ends.Event)
+	sender := r.event.Sender()
+	named := slices.Contains(r.event.AuthEvents(), r.ends.Event)
+	later := r.event.Depth() > r.ends.Depth
+	if r.ends.Membership == "knock" {
+		return sender != r.ends.User && (named || later && sender.Server() == r.ends.Via)
+	}
+	return sender == r.ends.Sender && (named || later)
 }

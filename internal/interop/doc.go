@@ -17,6 +17,8 @@
 // both talk, and each must see the other's events under the same event IDs. Equal IDs mean that both sides agree on
 // canonical JSON, hashes and redaction; arrival means that they agree on signatures, keys, auth rules and state.
 //
+// What the command has no words for, invitations and knocks, is asked of a Strata that is linked into the test as a homeserver links it.
+//
 // Further tests take servers down and up again (gaps of a thousand events, forks, users who do not know that they were banned),
 // play what needs more than one room (restricted joins) or looks back (backfill), send what is no event (typing, receipts, messages to
 // devices, device lists) and ask what is asked (keys, profiles, aliases, directories, spaces), and hold the admin API beside Synapse's.

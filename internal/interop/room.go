@@ -88,6 +88,17 @@ func (c *Client) Invite(ctx context.Context, roomID, userID string) error {
 	return c.call(ctx, http.MethodPost, roomPath(roomID, "invite"), nil, map[string]string{"user_id": userID}, nil)
 }
 
+// Kick puts a user out of a room, or ends their invitation or knock.
+func (c *Client) Kick(ctx context.Context, roomID, userID string) error {
+	return c.call(ctx, http.MethodPost, roomPath(roomID, "kick"), nil, map[string]string{"user_id": userID}, nil)
+}
+
+// Knock asks the members of a room to let the user in.
+func (c *Client) Knock(ctx context.Context, roomID, via string) error {
+	query := url.Values{"via": {via}, "server_name": {via}}
+	return c.call(ctx, http.MethodPost, "knock/"+url.PathEscape(roomID), query, struct{}{}, nil)
+}
+
 // Leave leaves a room, or refuses an invitation to it.
 func (c *Client) Leave(ctx context.Context, roomID string) error {
 	return c.call(ctx, http.MethodPost, roomPath(roomID, "leave"), nil, struct{}{}, nil)

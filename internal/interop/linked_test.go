@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build interop
+
+package interop
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+// linked is a Strata in this process, linked as a homeserver's core links it: what the command has no words for is asked of it
+// directly. It keeps what it is told of its users' invitations and knocks.
+type linked struct {
+	server *messaging.Server
+
+	mu        sync.Mutex
+	standings map[ident.RoomID]messaging.Standing // the last of each room
+}
+
+func startLinked(t *testing.T, dir string, ca *CA) *linked {
+	t.Helper()
+	s, err := newSite(dir, ca)
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate, err := tls.LoadX509KeyPair(s.Certificate, s.CertificateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &linked{standings: map[ident.RoomID]messaging.Standing{}}
+	l.server, err = messaging.Open(t.Context(), messaging.Config{
+		ServerName: s.Name, DataDir: dir, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}},
+		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: ca.Pool}},
+		Core:    messaging.Core{Invites: l}, Version: "linked",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.FederationPort))
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- l.server.Serve(context.Background(), listener) }()
+	t.Cleanup(func() {
+		if err := l.server.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+// MayInvite implements messaging.Invites.
+func (l *linked) MayInvite(context.Context, ident.UserID, ident.UserID, ident.RoomID) error { return nil }
+
+// Changed implements messaging.Invites.
+func (l *linked) Changed(tx *persistence.Tx, s messaging.Standing) error {
+	tx.AfterCommit(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.standings[s.Room] = s
+	})
+	return nil
+}
+
+// awaitStanding waits until a user of ours stands so to a room that the server is not in.
+func (l *linked) awaitStanding(ctx context.Context, room, membership string) (messaging.Standing, error) {
+	for {
+		l.mu.Lock()
+		s := l.standings[ident.RoomID(room)]
+		l.mu.Unlock()
+		if s.Membership == membership {
+			return s, nil
+		}
+		if err := rest(ctx); err != nil {
+			return s, fmt.Errorf("the user is %q, not %q: %w", s.Membership, membership, err)
+		}
+	}
+}
+
+// awaitMember waits until a room that the server is in says so of a user.
+func (l *linked) awaitMember(ctx context.Context, room, user, membership string) error {
+	slot := event.StateKey{Type: "m.room.member", Key: user}
+	for {
+		now := ""
+		found, err := l.server.Engine().StateEvent(ctx, ident.RoomID(room), slot)
+		if err == nil && found != nil {
+			m, _ := found.Membership()
+			now = m.Membership
+		}
+		if now == membership {
+			return nil
+		}
+		if err := rest(ctx); err != nil {
+			return fmt.Errorf("%s is %q, not %q: %w", user, now, membership, err)
+		}
+	}
+}
+
+func rest(ctx context.Context) error {
+	select {
+	case <-time.After(readyPoll):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// duo is a Strata that is linked, and a Synapse.
+type duo struct {
+	strata  *linked
+	synapse *Peer
+	host    []ident.ServerName // the Synapse, as a server to ask
+}
+
+func newDuo(t *testing.T) *duo {
+	t.Helper()
+	ca, err := NewCA(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	synapse := StartSynapse(t, filepath.Join(dir, "synapse"), ca).(*Peer)
+	return &duo{startLinked(t, filepath.Join(dir, "strata"), ca), synapse, []ident.ServerName{ident.ServerName(synapse.Name)}}
+}
+
+// alice is a user of the Strata.
+func (d *duo) alice() ident.UserID { return ident.UserID("@alice:" + string(d.strata.server.Name())) }
