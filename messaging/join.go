@@ -226,7 +226,7 @@ func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName
 	if err := s.engine.BeginJoin(ctx, h.room, version.ID); err != nil {
 		return notTaken, err
 	}
-	answer, err := s.sendMembership(ctx, h, via, join)
+	answer, err := s.sendJoin(ctx, h, via, join)
 	if err != nil {
 		return takenDespite(err), err
 	}
@@ -242,6 +242,24 @@ func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName
 		Unreadable: reply.unreadable, Took: time.Since(begun),
 	})
 	return surelyTaken, nil
+}
+
+// sendJoin hands a join over, and again when the answer is lost soon: a resident gives the same answer again, and a join that has to be
+// taken back uses an invitation up.
+func (s *Server) sendJoin(ctx context.Context, h handshake, via ident.ServerName, join *event.Event) ([]byte, error) {
+	wait := repeatJoinAfter
+	for repeats := 0; ; repeats++ {
+		answer, err := s.sendMembership(ctx, h, via, join)
+		failure, failed := errors.AsType[*transport.Failure](err)
+		if !failed || failure.Class == transport.ClassTimeout || takenDespite(err) == notTaken || repeats == maxJoinRepeats {
+			return answer, err
+		}
+		s.traceFailed(h, via, err)
+		if pause(ctx, wait) != nil {
+			return nil, err
+		}
+		wait *= 2
+	}
 }
 
 func (s *Server) adopt(ctx context.Context, version string, reply joinReply, via ident.ServerName) error {

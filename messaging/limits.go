@@ -16,6 +16,11 @@ const (
 	// many.
 	joinTimeout = 10 * time.Minute
 
+	// A join whose answer was lost is handed over again so often, after a wait that doubles: long enough for a connection that broke,
+	// short enough for the user who waits.
+	maxJoinRepeats  = 2
+	repeatJoinAfter = 2 * time.Second
+
 	// maxServersInRoom is how many servers of a partial room are taken from a resident's word (M-10), all of whom will be sent to:
 	// the largest rooms have some 15,000.
 	maxServersInRoom = 20_000

@@ -67,7 +67,9 @@ func startLinked(t *testing.T, dir string, ca *CA) *linked {
 }
 
 // MayInvite implements messaging.Invites.
-func (l *linked) MayInvite(context.Context, ident.UserID, ident.UserID, ident.RoomID) error { return nil }
+func (l *linked) MayInvite(context.Context, ident.UserID, ident.UserID, ident.RoomID) error {
+	return nil
+}
 
 // Changed implements messaging.Invites.
 func (l *linked) Changed(tx *persistence.Tx, s messaging.Standing) error {

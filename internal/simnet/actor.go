@@ -57,6 +57,8 @@ func (a *actor) breathe() *messaging.Server {
 	return a.node.await()
 }
 
+func (a *actor) rest() { time.Sleep(tryAgain) }
+
 func (a *actor) create() {
 	for range maxAttempts {
 		room, err := a.breathe().CreateRoom(context.Background(), messaging.CreateRoom{
@@ -99,7 +101,7 @@ func (a *actor) until(what string, want pdu.Membership, do func(*messaging.Serve
 		}
 		if err = do(server); err != nil {
 			a.world.Timeline.Add(string(a.node.name), "%s: %v", what, err)
-			time.Sleep(tryAgain)
+			a.rest()
 		}
 		if a.world.keptOut(err) {
 			return

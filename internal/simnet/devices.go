@@ -18,7 +18,7 @@ import (
 // server's file, and its fate when it is killed.
 var deviceTables = persistence.Annex{Name: "sim", Steps: []string{`
 CREATE TABLE sim_written (word INTEGER PRIMARY KEY, receiver TEXT NOT NULL) STRICT;
-CREATE TABLE sim_received (number INTEGER PRIMARY KEY, sender TEXT NOT NULL, word INTEGER NOT NULL) STRICT;` + listTables}}
+CREATE TABLE sim_received (number INTEGER PRIMARY KEY, sender TEXT NOT NULL, word INTEGER NOT NULL) STRICT;` + listTables + toldTable}}
 
 // device is the one that the user of a server has.
 type device struct{ user ident.UserID }

@@ -27,6 +27,9 @@
 // One of the servers may be the room's policy server. What it has not signed nobody accepts who was there; but what it could not be
 // asked about at the time some accept and others do not.
 //
+// Users who are invited or knock stand outside of the room until they are in: their servers have to tell their homeservers so, in the
+// job that makes it so, and the end of it too, whoever brings that about and whoever is killed at the time.
+//
 // Honest servers may ail: take transactions slowly, or without being able to say so, answer nonsense, or never take certain events,
 // which then have to come to them in another way. They may be stock, and not know how to be asked for what somebody missed: whoever is
 // back after long asks all of them, and what it is given on demand is held to the same rules as what is sent.

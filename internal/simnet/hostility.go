@@ -72,9 +72,24 @@ func powerIsGiven(e End) (wrong []string) {
 func endIsExpected(e End) (wrong []string) {
 	for _, s := range e.joined() {
 		for _, want := range e.Expected {
+			if want.Outside {
+				continue
+			}
 			id := s.Slots[event.StateKey{Type: "m.room.member", Key: string(want.User)}]
 			if got := s.Events[id].Membership; got != want.Membership {
 				wrong = append(wrong, fmt.Sprintf("%s: the membership of %s is %q, not %q: %s", s.Server, want.User, got, want.Membership, s.describe(id)))
+			}
+		}
+	}
+	return wrong
+}
+
+// outsideIsExpected: likewise, for those who are not in the room.
+func outsideIsExpected(e End) (wrong []string) {
+	for _, s := range e.Snapshots {
+		for _, want := range e.Expected {
+			if want.Outside && want.User == s.User && (s.Joined || s.Told != want.Membership) {
+				wrong = append(wrong, fmt.Sprintf("%s was told %q, not %q (in the room: %t)", s.Server, s.Told, want.Membership, s.Joined))
 			}
 		}
 	}

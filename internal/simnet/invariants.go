@@ -49,6 +49,8 @@ var Invariants = []struct {
 	{"history is shown to whom it may be", historyIsVeiled},
 	{"the policy server's word holds", policyHolds},
 	{"the end is as expected", endIsExpected},
+	{"the end is as expected outside of the room", outsideIsExpected},
+	{"who is outside is told how they stand", outsideIsTold},
 	{"liars take little space", liarsTakeLittle},
 }
 

@@ -18,10 +18,11 @@ type Power map[ident.UserID]int
 
 const creatorPower = 100
 
-// Expectation is what a scenario says of its own end: each honest server sees a user with a membership.
+// Expectation is what a scenario says of its own end: each honest server in the room sees a user with a membership.
 type Expectation struct {
 	User       ident.UserID
 	Membership string
+	Outside    bool // seen by the user's server, which is not in the room
 }
 
 // userOf is the user of a server's letter.
@@ -51,10 +52,14 @@ func (s *Script) parseRedacts(words []string) (func(*actor), error) {
 // parseExpect takes down what must hold at the end.
 func (s *Script) parseExpect(words []string) (func(*World), error) {
 	memberships := []string{"join", "leave", "ban"}
+	outside := len(words) == 3 && words[1] == "outside"
+	if outside {
+		memberships, words = []string{"invite", "knock", "leave"}, slices.Delete(slices.Clone(words), 1, 2)
+	}
 	if len(words) != 2 || !slices.Contains(s.Servers, words[0]) || !slices.Contains(memberships, words[1]) {
 		return nil, fmt.Errorf("a server and one of %q are needed", memberships)
 	}
-	s.Expected = append(s.Expected, Expectation{User: userOf(words[0]), Membership: words[1]})
+	s.Expected = append(s.Expected, Expectation{User: userOf(words[0]), Membership: words[1], Outside: outside})
 	return func(*World) {}, nil
 }
 

@@ -114,7 +114,7 @@ func (n *node) live() (again bool) {
 		ServerName: string(n.name), DataDir: n.dir, KeyPath: n.keyFile(), Retry: retryPolicy, Backlog: backlog,
 		Trace: trace.SinkFunc(func(e trace.Event) { n.note(life, e) }), RoundTripper: n.world.Net.From(string(n.name), life),
 		Jitter: transport.Jitter(n.world.Seed.Stream("jitter", string(n.name), strconv.Itoa(number)).Uint64()),
-		Core:   messaging.Core{ToDevice: device{n.user}}, Annex: deviceTables,
+		Core:   messaging.Core{ToDevice: device{n.user}, Invites: n}, Annex: deviceTables,
 		HistoryAhead: 20, NoSync: true, CommitPoint: func(p persistence.Point) error { return n.atCommit(life, p) },
 	}
 	n.equip(&cfg.Core)

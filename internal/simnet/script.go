@@ -30,6 +30,7 @@ type Script struct {
 	Police  string   // the policy server, "" for none
 	Revokes bool     // rights are taken away in it, so events may be refused or soft-fail
 	Devices bool     // users change their devices, and servers follow
+	Knocks  bool     // the room is one that users knock on, which those of old versions are not
 	Veiled  bool     // history is not shown to all in it, so what some are given of it is redacted
 
 	Expected []Expectation
@@ -59,6 +60,7 @@ type Step struct {
 //	wait                             until everyone has done what they were told
 //	settle                           and the network is quiet
 //	expect b ban                     at the end: join, leave or ban
+//	expect b outside invite          likewise as told to b, which is not in the room: invite, knock or leave
 //	stock b                          b knows nothing but the specification: it cannot be asked for what one missed
 //	police p                         p is a policy server, which signs what it is asked to sign; or refuses d: but not what d makes
 //
@@ -75,6 +77,12 @@ type Step struct {
 //	a veils                          the room's history from here on: who was not there is not to see it
 //	b rotates 30s                    its signing key: the new one is published so long before it signs; or now
 //	b leaves
+//	a closes                         the room: from now on users are invited, or knock
+//	a invites b                      again and again until the room has it
+//	a turns b                        away: the end of the invitation or knock
+//	b accepts a                      the invitation of a
+//	b knocks a                       over a
+//	b rejects                        its invitation, or takes its knock back
 //	b restarts                       orderly, between two things that it does; or 2h: and is back so much later
 //
 // Users do one thing after the other, and all of them at the same time. Servers may be hostile: see parseLiar.
@@ -124,6 +132,8 @@ var (
 		"bans": parseMembership("ban"), "kicks": parseMembership("leave"), "unbans": parseMembership("leave"),
 		"writes": (*Script).parseWrites, "write": (*Script).parseWrites,
 		"redacts": (*Script).parseRedacts, "veils": (*Script).parseVeils, "polices": (*Script).parsePolices,
+		"closes": (*Script).parseCloses, "invites": (*Script).parseInvites, "turns": (*Script).parseTurns,
+		"accepts": (*Script).parseAccepts, "rejects": (*Script).parseRejects, "knocks": (*Script).parseKnocks, "knock": (*Script).parseKnocks,
 		"rotates": (*Script).parseRotates, "rotate": (*Script).parseRotates,
 		"remembers": (*Script).parseRemembers, "remember": (*Script).parseRemembers,
 		"forges": (*Script).parseForges, "forge": (*Script).parseForges, "forks": (*Script).parseForks,
@@ -330,7 +340,12 @@ func (s *Script) parseCreates(words []string) (func(*actor), error) {
 }
 
 func (s *Script) parseJoins(words []string) (func(*actor), error) {
-	var via []ident.ServerName
+	via, err := s.over(words)
+	return func(a *actor) { a.join(via) }, err
+}
+
+// over is the servers to go over.
+func (s *Script) over(words []string) (via []ident.ServerName, err error) {
 	for _, word := range words {
 		if !slices.Contains(s.Servers, word) {
 			return nil, fmt.Errorf("%q is no server", word)
@@ -340,7 +355,7 @@ func (s *Script) parseJoins(words []string) (func(*actor), error) {
 	if len(via) == 0 {
 		return nil, errors.New("over whom?")
 	}
-	return func(a *actor) { a.join(via) }, nil
+	return via, nil
 }
 
 func (s *Script) parseSays(words []string) (func(*actor), error) {

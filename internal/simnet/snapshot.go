@@ -35,6 +35,8 @@ type Snapshot struct {
 	Written  map[ident.UserID][]int64 // to devices of others, by receiver, in order
 	Received map[ident.UserID][]int64 // by the user's device, by sender, in order
 	Desk     *Desk                    // nil where the script needs none
+
+	Outside, Told string // how its user stands to the room from outside: as the server knows, and as it last told
 }
 
 // Known is one stored event.
@@ -135,6 +137,9 @@ func powerOf(state []*event.Event) (Power, error) {
 
 // read takes from the file what the engine does not tell.
 func (s *Snapshot) read(tx *persistence.Tx, world *World, id ident.RoomID) error {
+	if err := s.readOutside(tx, id); err != nil {
+		return err
+	}
 	room, found, err := tx.Room(id)
 	if err != nil || !found {
 		return err
