@@ -11,9 +11,10 @@ CREATE INDEX events_room ON events (room);
 CREATE INDEX events_timeline ON events (room, position) WHERE position IS NOT NULL;
 CREATE INDEX events_history ON events (room, ` + historyDepth + `, nid) WHERE ` + isHistory + `;`
 
-// The texts are those of the index, letter by letter: only then it is used. What is redacted has kept its depth.
+// The texts are those of the index, letter by letter: only then it is used. What is redacted has kept its depth. JSON that is nested more
+// deeply than SQLite reads, which an event may be, counts as of depth 0.
 const (
-	historyDepth = `CAST(json_extract(CAST(json AS TEXT), '$.depth') AS INTEGER)`
+	historyDepth = `CASE WHEN json_valid(CAST(json AS TEXT)) THEN CAST(json_extract(CAST(json AS TEXT), '$.depth') AS INTEGER) ELSE 0 END`
 	isHistory    = `past = 2 AND outcome = 1 AND before IS NOT NULL AND position IS NULL`
 )
 
@@ -25,11 +26,11 @@ type HistoryPlace struct {
 
 // RoomHistory gives up to limit accepted events of a room's history between two places, deepest first, or the other way round if forward.
 func (tx *Tx) RoomHistory(room int64, from, to HistoryPlace, forward bool, limit int) ([]Event, error) {
-	const between = ` WHERE e.room = ? AND e.nid IN (SELECT nid FROM events WHERE room = ? AND ` + isHistory + ` AND ` +
+	const between = ` JOIN (SELECT nid AS number, ` + historyDepth + ` AS depth FROM events WHERE room = ? AND ` + isHistory + ` AND ` +
 		historyDepth + ` >= ? AND ` + historyDepth + ` <= ? AND (` + historyDepth + `, nid) >= (?, ?) AND (` + historyDepth + `, nid) < (?, ?)
 		ORDER BY ` + historyDepth // the depths alone are what the index is searched by
-	const then = `) ORDER BY CAST(json_extract(CAST(e.json AS TEXT), '$.depth') AS INTEGER)`
-	args := []any{room, room, from.Depth, to.Depth, from.Depth, from.NID, to.Depth, to.NID, limit}
+	const then = `) ON number = e.nid ORDER BY depth`
+	args := []any{room, from.Depth, to.Depth, from.Depth, from.NID, to.Depth, to.NID, limit}
 	if forward {
 		return tx.events(between+`, nid LIMIT ?`+then+`, e.nid`, args...)
 	}

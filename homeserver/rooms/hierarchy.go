@@ -60,6 +60,14 @@ func (t hierarchyToken) String() string {
 	return fmt.Sprintf("%d_%d_%t", t.walked, t.depth, t.suggested)
 }
 
+func parseHierarchyToken(text string) (t hierarchyToken, err error) {
+	n, err := fmt.Sscanf(text, "%d_%d_%t", &t.walked, &t.depth, &t.suggested)
+	if err != nil || n != 3 || t.walked < 0 || t.String() != text {
+		return hierarchyToken{}, api.InvalidParam("from: %.40q is no token of this endpoint", text)
+	}
+	return t, nil
+}
+
 // hierarchy is GET /_matrix/client/v1/rooms/{roomId}/hierarchy.
 func (r *Rooms) hierarchy(ctx context.Context, q *api.Request) (api.Reply, error) {
 	room, err := roomOf(q)
@@ -78,9 +86,9 @@ func (r *Rooms) hierarchy(ctx context.Context, q *api.Request) (api.Reply, error
 	}
 	token := hierarchyToken{depth: depth, suggested: q.Query.Get("suggested_only") == "true"}
 	if from := q.Query.Get("from"); from != "" {
-		var was hierarchyToken
-		if n, err := fmt.Sscanf(from, "%d_%d_%t", &was.walked, &was.depth, &was.suggested); err != nil || n != 3 || was.walked < 0 {
-			return api.Reply{}, api.InvalidParam("from: %.40q is no token of this endpoint", from)
+		was, err := parseHierarchyToken(from)
+		if err != nil {
+			return api.Reply{}, err
 		}
 		if was.depth != token.depth || was.suggested != token.suggested {
 			return api.Reply{}, api.InvalidParam("max_depth and suggested_only cannot change from one page to the next")

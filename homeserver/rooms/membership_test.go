@@ -78,6 +78,23 @@ func TestInviteOverFederation(t *testing.T) {
 	})
 }
 
+// An invitation that is set as state goes the same way: the other server has to sign it.
+func TestInviteAsState(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, b *host) {
+		room := a.room(alice, ``)
+		a.ok(alice, "PUT", in(room, "state/m.room.member/"+bob), `{"membership":"invite","displayname":"B"}`, "event_id")
+		if got := b.standsOutside(room, bob).Membership; got != "invite" {
+			t.Errorf("bob stands outside as %q, want invited", got)
+		}
+		if got := a.membership(alice, room, bob); got["displayname"] != "B" {
+			t.Errorf("bob is %v, want the content that was given", got)
+		}
+		a.refused(alice, "PUT", in(room, "state/m.room.member/bob"), `{"membership":"invite"}`, 400, "M_INVALID_PARAM")
+		a.refused(alice, "PUT", in(room, "state/m.room.member/"+bob), `{"membership":7}`, 400, "M_BAD_JSON")
+	})
+}
+
 func TestInvitationIsRejected(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, a, b *host) {

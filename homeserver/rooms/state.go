@@ -9,6 +9,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // putState is PUT /rooms/{roomId}/state/{eventType}/{stateKey}.
@@ -28,12 +29,33 @@ func (r *Rooms) putState(ctx context.Context, q *api.Request) (api.Reply, error)
 		}
 	}
 	if kind == memberType {
-		if content, err = ownMembership(content); err != nil {
-			return api.Reply{}, err
-		}
+		id, err := r.putMembership(ctx, room, q.User, ident.UserID(key), content)
+		return eventReply(id, refusal(err))
 	}
 	id, err := r.server.Submit(ctx, room, pdu.Draft{Type: kind, StateKey: &key, Content: content, Sender: q.User})
 	return eventReply(id, refusal(err))
+}
+
+// putMembership sets a membership whose whole content a client gives. An invitation goes the way of all: the server of who is invited has
+// to sign it (M-31).
+func (r *Rooms) putMembership(ctx context.Context, room ident.RoomID, by, user ident.UserID, content json.RawMessage) (ident.EventID, error) {
+	content, err := ownMembership(content)
+	if err != nil {
+		return "", err
+	}
+	var named struct {
+		Membership string `json:"membership"`
+	}
+	if err := json.Unmarshal(content, &named); err != nil {
+		return "", api.BadJSON("membership is no string")
+	}
+	if named.Membership != "invite" {
+		return r.server.SendState(ctx, room, by, memberType, string(user), content)
+	}
+	if _, err := ident.ParseUserID(string(user)); err != nil {
+		return "", api.InvalidParam("the state key is no user id: %v", err)
+	}
+	return r.server.Invite(ctx, room, by, user, content)
 }
 
 // ownMembership is the content of a membership that a client gives, without what is the servers' to say: who let the user into a

@@ -21,7 +21,12 @@ type Events interface {
 	RoomEventsFrom(room, nid int64, limit int) ([]persistence.Event, error)
 }
 
-// RunTimeline holds the two orders of a room's events to their contract. jobs makes an empty engine with two rooms, numbered 1 and
+// History is what a job has beside Events.
+type History interface {
+	RoomHistory(room int64, from, to persistence.HistoryPlace, forward bool, limit int) ([]persistence.Event, error)
+}
+
+// RunTimeline holds the orders of a room's events to their contract. jobs makes an empty engine with two rooms, numbered 1 and
 // 2, and gives what runs a job on it.
 func RunTimeline(t *testing.T, jobs func(t *testing.T) func(job func(Events) error)) {
 	t.Helper()
@@ -32,6 +37,7 @@ func RunTimeline(t *testing.T, jobs func(t *testing.T) func(job func(Events) err
 		{"events are found by time, closest first", testByTime},
 		{"only what stands in the graph has its place by time", testStands},
 		{"events of a room are listed by number", testByNumber},
+		{"history is listed by depth", testByDepth},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, jobs(t)) })
 	}
@@ -168,4 +174,42 @@ func testByNumber(t *testing.T, do func(func(Events) error)) {
 		}
 		return nil
 	})
+}
+
+// History is what was accepted in the graph as such. However an event is made, it can be stored.
+func testByDepth(t *testing.T, do func(func(Events) error)) {
+	history := func(name string, depth int64) persistence.Event {
+		e := standing(name, 1)
+		e.Past, e.JSON = 2, fmt.Appendf(nil, `{"depth":%d}`, depth)
+		return e
+	}
+	deep := history("x", 0)
+	deep.JSON = []byte(`{"content":` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `,"depth":7}`)
+	outlier, soft, elsewhere := history("o", 4), history("s", 4), history("z", 4)
+	outlier.Before, outlier.After, soft.Outcome, elsewhere.RoomNID = nil, nil, persistence.OutcomeSoftFailed, 2
+	nids := add(t, do, history("c", 5), history("a", 3), deep, outlier, history("d", 5), soft, elsewhere, standing("l", 4), history("b", 4))
+	all := persistence.HistoryPlace{Depth: math.MaxInt64}
+	for _, tt := range []struct {
+		from, to persistence.HistoryPlace
+		forward  bool
+		limit    int
+		want     string
+	}{
+		{persistence.HistoryPlace{}, all, true, 10, "xabcd"},
+		{persistence.HistoryPlace{}, all, false, 10, "dcbax"},
+		{persistence.HistoryPlace{}, all, false, 2, "dc"},
+		{persistence.HistoryPlace{Depth: 4}, all, true, 2, "bc"},
+		{persistence.HistoryPlace{}, persistence.HistoryPlace{Depth: 5}, false, 10, "bax"},
+		{persistence.HistoryPlace{}, persistence.HistoryPlace{Depth: 5, NID: nids[4]}, false, 10, "cbax"},
+		{persistence.HistoryPlace{Depth: 5, NID: nids[4]}, all, true, 10, "d"},
+		{persistence.HistoryPlace{}, all, false, 0, ""},
+	} {
+		do(func(tx Events) error {
+			list, err := tx.(History).RoomHistory(1, tt.from, tt.to, tt.forward, tt.limit)
+			if got := names(list); got != tt.want {
+				t.Errorf("from %v to %v, forward %t, at most %d: %q, want %q", tt.from, tt.to, tt.forward, tt.limit, got, tt.want)
+			}
+			return err
+		})
+	}
 }
