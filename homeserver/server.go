@@ -110,12 +110,22 @@ const (
 	closeTime = 5 * time.Second
 )
 
-// ServeClients answers clients on a listener, which it closes, until ctx or the server ends; over TLS unless that is nil.
-func (s *Server) ServeClients(ctx context.Context, listener net.Listener, secure *tls.Config) error {
+// Door is how clients come in at a listener. The zero value is plain HTTP, spoken by the clients themselves.
+type Door struct {
+	TLS       *tls.Config // nil for plain HTTP
+	Forwarded bool        // a proxy stands before it and says in X-Forwarded-For where clients are
+}
+
+// ServeClients answers clients on a listener, which it closes, until ctx or the server ends.
+func (s *Server) ServeClients(ctx context.Context, listener net.Listener, door Door) error {
+	handler := s.clients
+	if door.Forwarded {
+		handler = behindProxy(handler)
+	}
 	base, cancel := context.WithCancel(ctx)
 	defer cancel()
 	web := &http.Server{
-		Handler: s.clients, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+		Handler: handler, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
 		BaseContext: func(net.Listener) context.Context { return base },
 	}
 	ended := make(chan struct{})
@@ -133,8 +143,8 @@ func (s *Server) ServeClients(ctx context.Context, listener net.Listener, secure
 		}
 	}()
 	var err error
-	if secure != nil {
-		web.TLSConfig = secure.Clone() // net/http adds to it
+	if door.TLS != nil {
+		web.TLSConfig = door.TLS.Clone() // net/http adds to it
 		err = web.ServeTLS(listener, "", "")
 	} else {
 		err = web.Serve(listener)

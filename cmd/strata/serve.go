@@ -115,7 +115,7 @@ func (p *plan) run(ctx context.Context, w *world, served served) error {
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}
 	for _, listener := range p.takeClients() {
-		group.Go(func() error { return served.home.ServeClients(ctx, listener, listener.tls) })
+		group.Go(func() error { return served.home.ServeClients(ctx, listener, listener.door) })
 	}
 	for _, listener := range p.takeLocal() {
 		group.Go(func() error { return p.serveLocal(ctx, listener, server) })

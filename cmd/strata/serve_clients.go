@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"net"
 
@@ -15,7 +14,7 @@ import (
 // clientListener is open for clients.
 type clientListener struct {
 	net.Listener
-	tls *tls.Config // nil for plain HTTP
+	door homeserver.Door
 }
 
 // listenToClients opens the listeners for clients.
@@ -26,9 +25,9 @@ func (p *plan) listenToClients(s settings) error {
 			if err != nil {
 				return fmt.Errorf("listen on %s for clients: %w", address, err)
 			}
-			listener, scheme := clientListener{Listener: opened}, "http://"
+			listener, scheme := clientListener{opened, homeserver.Door{Forwarded: l.XForwarded}}, "http://"
 			if l.TLS {
-				listener.tls, scheme = p.config.TLS, "https://"
+				listener.door.TLS, scheme = p.config.TLS, "https://"
 			}
 			p.clients = append(p.clients, listener)
 			p.clientURLs = append(p.clientURLs, scheme+opened.Addr().String())

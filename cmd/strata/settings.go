@@ -102,6 +102,8 @@ type listener struct {
 	BindAddresses []string `toml:"bind_addresses"` // none for all
 	// Resources are what is answered there; none for what other servers ask. See settings_local.go.
 	Resources []resource `toml:"resources"`
+	// XForwarded is for clients behind a proxy, which says where they are.
+	XForwarded bool `toml:"x_forwarded"`
 }
 
 // acme gets certificates from Let's Encrypt.

@@ -74,6 +74,9 @@ func (s *settings) checkClients(found *faults) {
 		if l.isForClients() && (l.isLocal() || slices.ContainsFunc(peerResources, l.offers)) {
 			found.add(key+".resources", "has what clients ask beside other things", "give clients a listener of their own")
 		}
+		if l.XForwarded && !l.isForClients() {
+			found.add(key+".x_forwarded", "is true, and no clients come in there", "remove it: other servers say who they are by their signatures")
+		}
 		if l.isForClients() && l.TLS && !s.speaksTLS() {
 			found.add(key+".tls", "is true, and other servers find none", "let both speak TLS, which share the certificate, or a proxy in front of both")
 		}

@@ -54,7 +54,7 @@ func startHomeserver(t *testing.T, dir string, ca *CA) (server *homeserver.Serve
 	ended := make(chan error, 2)
 	for port, serve := range map[int]func(context.Context, net.Listener) error{
 		s.FederationPort: server.Federation().Serve,
-		s.ClientPort:     func(ctx context.Context, l net.Listener) error { return server.ServeClients(ctx, l, nil) },
+		s.ClientPort:     func(ctx context.Context, l net.Listener) error { return server.ServeClients(ctx, l, homeserver.Door{}) },
 	} {
 		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
