@@ -28,7 +28,8 @@
 // the engine's, the store's. If one of those gives up the server ends: see Server.Done.
 //
 // A join asks for no members: the room is usable at once, pdu fetches the rest, and meanwhile joins and leaves of further users go over
-// a server that knows all (M-10, M-12). One that came to nothing, though a server has taken it or may have, is taken back.
+// a server that knows all (M-10, M-12). One that came to nothing, though a server has taken it or may have, is taken back. How far
+// those under way have come, Joins tells.
 //
 // Content of other servers is opened, never held: DownloadMedia gives a reader that is bounded in size and time. Ours is the
 // homeserver's to keep; other servers get it through Core.Media.

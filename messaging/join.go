@@ -67,6 +67,7 @@ func (s *Server) join(ctx context.Context, h handshake, via []ident.ServerName) 
 // joinAnew joins a room that this server is not in. While one server after the other is asked the room stays known, so that what
 // arrives in between is not refused.
 func (s *Server) joinAnew(ctx context.Context, h handshake, via []ident.ServerName) error {
+	defer s.progress.begin(h)()
 	var most handedOver
 	var taker ident.ServerName // has taken our join, of which nothing came, as far as is known
 	err := s.overOthers(ctx, h, via, func(ctx context.Context, h handshake, via ident.ServerName) error {
@@ -218,6 +219,7 @@ func (s *Server) candidates(ctx context.Context, h handshake, via []ident.Server
 // as joined (M-17). taken says whether the server has taken our join, whatever came after.
 func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName) (taken handedOver, err error) {
 	begun := time.Now()
+	s.takeStep(h, via, JoinAsks, 0)
 	join, err := s.makeEvent(ctx, h, via)
 	if err != nil {
 		return notTaken, err
@@ -226,6 +228,7 @@ func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName
 	if err := s.engine.BeginJoin(ctx, h.room, version.ID); err != nil {
 		return notTaken, err
 	}
+	s.takeStep(h, via, JoinWaits, 0)
 	answer, err := s.sendJoin(ctx, h, via, join)
 	if err != nil {
 		return takenDespite(err), err
@@ -234,6 +237,7 @@ func (s *Server) joinOver(ctx context.Context, h handshake, via ident.ServerName
 	if err != nil {
 		return surelyTaken, fmt.Errorf("answer of send_join: %w", err)
 	}
+	s.takeStep(h, via, JoinVerifies, len(reply.state)+len(reply.authChain))
 	if err := s.adopt(ctx, version.ID, reply, via); err != nil {
 		return surelyTaken, err
 	}

@@ -31,6 +31,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	s := &Server{
 		self: self, core: cfg.Core, tls: cfg.TLS, trace: cfg.Trace, alive: alive, end: end,
 		joining:    turns{taken: map[ident.RoomID]chan struct{}{}},
+		progress:   progress{joins: map[ident.RoomID]*JoinProgress{}},
 		awaiting:   awaiting{of: map[ident.ServerName]int{}},
 		subscribed: map[string]bool{},
 	}

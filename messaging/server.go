@@ -61,6 +61,7 @@ type Server struct {
 	closed  error
 
 	joining  turns    // at the door of each room, one at a time
+	progress progress // of joins over others
 	awaiting awaiting // requests of other servers for what has not been uploaded
 
 	mu         sync.Mutex

@@ -15,6 +15,16 @@ type MessagingJoined struct {
 // Kind is "messaging.joined".
 func (MessagingJoined) Kind() string { return "messaging.joined" }
 
+// MessagingJoinStep is a join over another server that has come a step further.
+type MessagingJoinStep struct {
+	Room, User, Via string
+	Step            string // "asks", "waits" or "verifies"
+	Events          int    // of state and auth chain that have come
+}
+
+// Kind is "messaging.join_step".
+func (MessagingJoinStep) Kind() string { return "messaging.join_step" }
+
 // MessagingHandshakeFailed is one server that could not be joined, knocked on or left over. The next candidate is asked, if there is one.
 type MessagingHandshakeFailed struct {
 	Room, User, Via string
