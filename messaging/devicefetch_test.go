@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/strata-matrix/strata/messaging"
@@ -91,6 +92,7 @@ func TestMissingDeviceUpdates(t *testing.T) {
 						t.Fatal(err)
 					}
 					time.Sleep(time.Hour) // more than all the waits together
+					synctest.Wait()
 				}
 				wantLines(t, "heard", heard.heard(), tt.want...)
 				if served.asked != tt.asked {
@@ -126,6 +128,7 @@ func TestDeviceListsAcrossRestarts(t *testing.T) {
 		served.answers, served.asked = []string{listed(6, `{"device_id":"A"},{"device_id":"B"}`)}, 0
 		a = n.open("a.example", dir, heard.with)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		wantLines(t, "after the restart", heard.heard(), "devices of @xavier:x.example are stale", "devices of @xavier:x.example: [A B], master false, self-signing false")
 
 		inJob(t, a, func(tx *persistence.Tx) error { return a.FollowDevices(tx, xavier) })

@@ -256,3 +256,49 @@ func TestToDeviceComesAgainWhenItIsNotKept(t *testing.T) {
 		wantLines(t, "heard", heard.heard(), `m.t of @xavier:x.example: {"@alice:a.example":{"D":{}}}`)
 	})
 }
+
+// Who is told of a user follows the rooms that the user is in, through leaves, further rooms and joins over others.
+func TestWhoIsToldOfAUser(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		ctx := t.Context()
+		a, b, atA, atB, room := shared(t, n)
+		atC := &core{}
+		c := n.open("c.example", "", atC.with)
+		check := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			settle()
+		}
+		line := `@bob:b.example is online, 0s ago, "", false`
+		told := func(when string, wantA, wantC bool) {
+			t.Helper()
+			atA.heard()
+			atC.heard()
+			check(b.SendPresence(ctx, messaging.PresenceUpdate{User: bob, Presence: "online"}))
+			for server, heard := range map[string][]string{"a": atA.heard(), "c": atC.heard()} {
+				want := map[string]bool{"a": wantA, "c": wantC}[server]
+				if got := len(heard) == 1 && heard[0] == line; got != want {
+					t.Errorf("%s: %s heard %q, told %t, want %t", when, server, heard, got, want)
+				}
+			}
+			atB.heard()
+		}
+		told("one room", true, false)
+		other := versionTen(t, a, true)
+		check(c.Join(ctx, carol, other, []ident.ServerName{"a.example"}))
+		told("c.example is in another room", true, false)
+		check(b.Join(ctx, bob, other, []ident.ServerName{"a.example"}))
+		told("two rooms", true, true)
+		check(b.Leave(ctx, bob, other))
+		told("out of the second", true, false)
+		check(b.Leave(ctx, bob, room))
+		told("out of both", false, false)
+		check(b.Join(ctx, bob, other, []ident.ServerName{"c.example"}))
+		told("in again, over another", true, true)
+		must[ident.EventID](t)(a.SendState(ctx, other, alice, "m.room.member", string(bob), map[string]string{"membership": "leave"}))
+		settle()
+		told("kicked", false, false)
+	})
+}
