@@ -59,6 +59,7 @@ func (r *Rooms) Routes() []api.Route {
 	return []api.Route{
 		{Method: "POST", Pattern: v3 + "createRoom", Handle: r.createRoom},
 		{Method: "GET", Pattern: v3 + "joined_rooms", Handle: r.joinedRooms},
+		{Method: "POST", Pattern: v3 + "user_directory/search", Handle: r.searchUsers},
 		{Method: "POST", Pattern: v3 + "join/{roomIDOrAlias}", Handle: r.join},
 		{Method: "POST", Pattern: v3 + "rooms/{roomID}/join", Handle: r.join},
 		{Method: "POST", Pattern: v3 + "knock/{roomIDOrAlias}", Handle: r.knock},
