@@ -8,6 +8,9 @@ const (
 	// maxInvites is how many users one createRoom invites: each may take a request to another server.
 	maxInvites = 100
 
+	// maxInvitesAtOnce is how many of them are under way at a time.
+	maxInvitesAtOnce = 10
+
 	// maxInitialState is how many state events a createRoom may bring. Each is judged and signed in one turn of the room.
 	maxInitialState = 500
 

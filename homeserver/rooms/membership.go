@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/pdu"
@@ -128,19 +129,26 @@ func (r *Rooms) invite(ctx context.Context, q *api.Request) (api.Reply, error) {
 	return api.Reply{}, refusal(err)
 }
 
-// inviteAll invites users to a new room. The room is there, and its id what the client needs to know: an invitation that fails is not
-// in its state.
+// inviteAll invites users to a new room, several at a time: servers that do not answer take long. The room is there, and its id what the
+// client needs to know: an invitation that fails is not in its state.
 func (r *Rooms) inviteAll(ctx context.Context, room ident.RoomID, inviter ident.UserID, invited []ident.UserID, direct bool) {
+	var all sync.WaitGroup
+	places := make(chan struct{}, maxInvitesAtOnce)
 	for _, user := range invited {
-		content, err := r.memberContent(ctx, user, "invite", "")
-		if err != nil {
-			continue
-		}
-		if direct {
-			content["is_direct"] = true
-		}
-		_, _ = r.server.Invite(ctx, room, inviter, user, content)
+		places <- struct{}{}
+		all.Go(func() {
+			defer func() { <-places }()
+			content, err := r.memberContent(ctx, user, "invite", "")
+			if err != nil {
+				return
+			}
+			if direct {
+				content["is_direct"] = true
+			}
+			_, _ = r.server.Invite(ctx, room, inviter, user, content)
+		})
 	}
+	all.Wait()
 }
 
 // moderation is what one user does to the membership of another.

@@ -95,6 +95,25 @@ func TestInviteAsState(t *testing.T) {
 	})
 }
 
+// A server that is down keeps nobody else from being invited, and the room is there.
+func TestInvitationsOfCreateRoom(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, b *host) {
+		room := a.room(alice, `{"is_direct":true,"invite":["@dan:down.example","@bob:b.example","@nobody:a.example","@carol:a.example"]}`)
+		for _, invited := range []string{bob, carol} {
+			if got := a.membership(alice, room, invited); got["membership"] != "invite" || got["is_direct"] != true {
+				t.Errorf("%s is %v, want invited directly", invited, got)
+			}
+		}
+		for _, not := range []string{"@dan:down.example", "@nobody:a.example"} {
+			a.refused(alice, "GET", in(room, "state/m.room.member/"+not), "", 404, "M_NOT_FOUND")
+		}
+		if got := b.standsOutside(room, bob).Membership; got != "invite" {
+			t.Errorf("bob stands outside as %q, want invited", got)
+		}
+	})
+}
+
 func TestInvitationIsRejected(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, a, b *host) {
