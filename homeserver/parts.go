@@ -70,7 +70,8 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	interactive := accounts.NewInteractive(accounts.InteractiveConfig{
 		Self: self, Store: store, Passwords: passwords, Rate: cfg.Accounts.Logins,
 	})
-	pushes := push.New(store, push.NewTally())
+	counts := push.NewTally()
+	pushes := push.New(store, counts)
 	deviceKeys := keys.New(keys.Config{
 		Self: self, Store: store, Asker: server, Teller: server, Company: server.Engine(), Confirm: interactive.Confirm,
 	})
@@ -93,7 +94,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	if err != nil {
 		return parts{}, err
 	}
-	syncs := newSyncs(server, view, now)
+	syncs := newSyncs(server, view, now, counts)
 	return parts{
 		core: messaging.Core{
 			Invites: chats, Aliases: chats, PublicRooms: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},

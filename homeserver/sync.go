@@ -7,9 +7,11 @@ import (
 	"github.com/strata-matrix/strata/homeserver/compose"
 	"github.com/strata-matrix/strata/homeserver/dispatch"
 	"github.com/strata-matrix/strata/homeserver/ephemeral"
+	"github.com/strata-matrix/strata/homeserver/push"
 	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
+	"github.com/strata-matrix/strata/homeserver/tally"
 	"github.com/strata-matrix/strata/messaging"
 )
 
@@ -20,11 +22,12 @@ type syncs struct {
 	routes []api.Route
 }
 
-func newSyncs(server *messaging.Server, view *roomview.View, now *ephemeral.Ephemeral) syncs {
+func newSyncs(server *messaging.Server, view *roomview.View, now *ephemeral.Ephemeral, counts *push.Tally) syncs {
 	store, engine := server.Store(), server.Engine()
 	waiting := dispatch.New(view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
-		Self: server.Name(), Store: store, Rooms: engine, Derive: []stream.Deriver{view, rooms.Relations{}}, Dispatch: waiting,
+		Self: server.Name(), Store: store, Rooms: engine, Dispatch: waiting,
+		Derive:  []stream.Deriver{view, rooms.Relations{}, tally.New(view, engine, counts)},
 		Company: view.RoomsWith,
 	})
 	composer := compose.New(compose.Config{

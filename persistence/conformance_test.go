@@ -78,6 +78,7 @@ func TestSubjects(t *testing.T) {
 	t.Run("budgets", contract(storetest.RunBudgets))
 	t.Run("alarms", contract(storetest.RunAlarms))
 	t.Run("sightings", contract(storetest.RunSightings))
+	t.Run("room states", contract(storetest.RunRoomStates))
 	t.Run("redactions", contract(storetest.RunRedactions))
 	t.Run("retention", contract(storetest.RunRetention))
 	t.Run("replies", contract(storetest.RunReplies))

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 
 	"github.com/strata-matrix/strata/homeserver/accountdata"
+	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/homeserver/api/apitest"
 	"github.com/strata-matrix/strata/homeserver/compose"
 	"github.com/strata-matrix/strata/homeserver/dispatch"
@@ -23,6 +24,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
+	"github.com/strata-matrix/strata/homeserver/tally"
 	"github.com/strata-matrix/strata/homeserver/todevice"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/persistence"
@@ -57,7 +59,7 @@ func openSite(t testing.TB, dir string) *site {
 	server, err := messaging.Open(t.Context(), messaging.Config{
 		ServerName: "a.example", DataDir: dir, RoundTripper: nobody{}, NoSync: true,
 		Annex: persistence.Annex{Name: "hs", Steps: []string{
-			stream.Schema, roomview.Schema, accountdata.Schema, rooms.Schema, push.Schema, keys.Schema, todevice.Schema, ephemeral.Schema,
+			stream.Schema, accounts.Schema, roomview.Schema, accountdata.Schema, rooms.Schema, push.Schema, keys.Schema, todevice.Schema, ephemeral.Schema,
 		}},
 	})
 	if err != nil {
@@ -78,7 +80,8 @@ func (s *site) make() {
 	s.view = roomview.New(s.server.Engine(), s.server.Store())
 	s.waiting = dispatch.New(s.view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
-		Self: s.server.Name(), Store: s.server.Store(), Rooms: s.server.Engine(), Derive: []stream.Deriver{s.view}, Dispatch: s.waiting,
+		Self: s.server.Name(), Store: s.server.Store(), Rooms: s.server.Engine(), Dispatch: s.waiting,
+		Derive:  []stream.Deriver{s.view, tally.New(s.view, s.server.Engine(), push.NewTally())},
 		Company: s.view.RoomsWith,
 	})
 	s.composer = compose.New(compose.Config{
@@ -135,6 +138,10 @@ type roomAnswer struct {
 	Ephemeral   events `json:"ephemeral"`
 	AccountData events `json:"account_data"`
 	InviteState events `json:"invite_state"`
+	Unread      *struct {
+		Notifications int `json:"notification_count"`
+		Highlights    int `json:"highlight_count"`
+	} `json:"unread_notifications"`
 }
 
 type answer struct {

@@ -118,15 +118,19 @@ func Stays(tx *persistence.Tx, user ident.UserID, room ident.RoomID) (list []Mem
 	return list, err
 }
 
-// Locals is the users of ours who have to do with a room, or had.
-func Locals(tx *persistence.Tx, room ident.RoomID) (list []ident.UserID, err error) {
-	err = tx.Query(`SELECT DISTINCT user FROM hs_memberships WHERE room = ? ORDER BY user`, []any{string(room)}, func(r persistence.Row) error {
-		var user ident.UserID
-		err := r.Scan(&user)
-		list = append(list, user)
-		return err
-	})
-	return list, err
+// locals is the users of ours who have to do with a room, or had, and whether they are joined as of a position.
+func locals(tx *persistence.Tx, room ident.RoomID, at persistence.Position) (joined map[ident.UserID]bool, err error) {
+	joined = map[ident.UserID]bool{}
+	err = tx.Query(`SELECT user, membership, max(position) FROM hs_memberships WHERE room = ? AND position <= ? GROUP BY user`,
+		[]any{string(room), at}, func(r persistence.Row) error {
+			var user ident.UserID
+			var membership string
+			var position int64
+			err := r.Scan(&user, &membership, &position)
+			joined[user] = membership == "join"
+			return err
+		})
+	return joined, err
 }
 
 // LastChange is the position of the last event of a room, or of the last change of its state if that is later; 0 for a room that is not

@@ -82,6 +82,12 @@ func (v *View) Summary(ctx context.Context, room int64, root state.Root, user id
 	return s, err
 }
 
+// JoinedIn is how many are joined to a room in a state.
+func (v *View) JoinedIn(ctx context.Context, room int64, root state.Root) (int, error) {
+	s, err := v.count(ctx, room, root)
+	return s.Joined, err
+}
+
 // count goes from the state of the room that was counted last, when it is remembered; its cost is then that of the difference.
 func (v *View) count(ctx context.Context, room int64, root state.Root) (Summary, error) {
 	if s, ok := v.counts.get(root); ok {

@@ -51,6 +51,18 @@ func (v *View) Joined(ctx context.Context, user ident.UserID, at persistence.Pos
 	return joined, err
 }
 
+// Locals is the users of ours who have to do with a room, or had, and whether they are joined as of a position.
+func (v *View) Locals(ctx context.Context, room ident.RoomID, at persistence.Position) (joined map[ident.UserID]bool, err error) {
+	err = v.store.View(ctx, func(tx *persistence.Tx) (err error) {
+		joined, err = locals(tx, room, at)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("users of ours in %s: %w", room, err)
+	}
+	return joined, nil
+}
+
 // Stays is how a user has stood to a room, in order.
 func (v *View) Stays(ctx context.Context, user ident.UserID, room ident.RoomID) (list []Membership, err error) {
 	err = v.store.View(ctx, func(tx *persistence.Tx) (err error) {

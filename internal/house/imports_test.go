@@ -60,8 +60,9 @@ homeserver/backup       < homeserver/accounts+
 homeserver/ephemeral    < messaging+ homeserver/push+
 homeserver/profiles     < messaging+ homeserver/accounts+
 homeserver/openid       < messaging+ homeserver/accounts+
+homeserver/tally        < homeserver/roomview+ homeserver/push+
 homeserver/compose      < homeserver/roomview+ homeserver/eventfilter homeserver/dispatch homeserver/accountdata+ homeserver/rooms+ homeserver/ephemeral+ homeserver/push+ homeserver/keys+ homeserver/todevice+
-homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+ homeserver/ephemeral homeserver/profiles homeserver/openid homeserver/compose+
+homeserver              < messaging+ homeserver/accounts+ homeserver/rooms homeserver/accountdata homeserver/push homeserver/keys homeserver/todevice homeserver/backup homeserver/media+ homeserver/ephemeral homeserver/profiles homeserver/openid homeserver/compose+ homeserver/tally
 internal/metrics        < messaging+ github.com/prometheus/client_golang github.com/prometheus/client_model
 internal/adminapi       < messaging+
 internal/inspect        < pdu+

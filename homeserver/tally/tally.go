@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tally
+
+import (
+	"context"
+
+	"github.com/strata-matrix/strata/homeserver/push"
+	"github.com/strata-matrix/strata/homeserver/roomview"
+	"github.com/strata-matrix/strata/homeserver/stream"
+	"github.com/strata-matrix/strata/pdu"
+	"github.com/strata-matrix/strata/pdu/auth"
+	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/persistence"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
+)
+
+const (
+	memberType = "m.room.member"
+	// maxHops is how many relations are followed to find an event's thread (CS "Receiving notifications", S-21).
+	maxHops = 3
+	// defaultNotification is the level that notifies a whole room where the power levels name none (YC m.room.power_levels).
+	defaultNotification = 50
+)
+
+// Rooms is the room engine, as far as it is needed here.
+type Rooms interface {
+	PlacedAll(ctx context.Context, ids []ident.EventID) (map[ident.EventID]pdu.Placed, error)
+}
+
+// Deriver counts. It belongs to the feed's goroutine.
+type Deriver struct {
+	view  *roomview.View
+	rooms Rooms
+	tally *push.Tally
+}
+
+// New makes a deriver. The tally is used in the store's jobs.
+func New(view *roomview.View, rooms Rooms, tally *push.Tally) *Deriver {
+	return &Deriver{view: view, rooms: rooms, tally: tally}
+}
+
+// heard is an event with those who may want to be told of it.
+type heard struct {
+	at        persistence.Position
+	thread    string
+	subject   push.Subject
+	listeners []push.Listener
+}
+
+// Derive implements stream.Deriver.
+func (d *Deriver) Derive(ctx context.Context, batch stream.Batch) (write func(*persistence.Tx) error, err error) {
+	present := map[ident.RoomID]map[ident.UserID]bool{} // users of ours, as of the change that is looked at
+	var all []heard
+	for i := range batch.Changes {
+		c := &batch.Changes[i]
+		if c.Kind != stream.Event && c.Kind != stream.State {
+			continue
+		}
+		if present[c.Room] == nil {
+			if present[c.Room], err = d.view.Locals(ctx, c.Room, batch.After); err != nil {
+				return nil, err
+			}
+		}
+		if c.Kind == stream.Event {
+			h, err := d.hear(ctx, c, present[c.Room])
+			if err != nil {
+				return nil, err
+			}
+			if len(h.listeners) > 0 {
+				all = append(all, h)
+			}
+		}
+		for _, m := range c.Members {
+			present[c.Room][m.User] = m.Membership == "join"
+		}
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	return func(tx *persistence.Tx) error {
+		for _, h := range all {
+			if err := d.tally.Note(tx, h.at, h.thread, h.subject, h.listeners); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
+// hear gathers what the rules look at.
+func (d *Deriver) hear(ctx context.Context, c *stream.Change, present map[ident.UserID]bool) (heard, error) {
+	e := c.Placed.Event
+	h := heard{at: c.Position}
+	for _, m := range c.Members {
+		if m.Membership == "invite" && m.User != e.Sender() {
+			h.listeners = append(h.listeners, push.Listener{User: m.User})
+		}
+	}
+	for user, joined := range present {
+		if !joined || user == e.Sender() {
+			continue
+		}
+		member, err := d.view.Slot(ctx, c.Placed.Before, event.StateKey{Type: memberType, Key: string(user)})
+		if err != nil {
+			return heard{}, err
+		}
+		listener := push.Listener{User: user}
+		if member != nil {
+			listener.DisplayName, _ = member.Content().Get("displayname").Text()
+		}
+		h.listeners = append(h.listeners, listener)
+	}
+	if len(h.listeners) == 0 {
+		return h, nil
+	}
+	var err error
+	if h.subject, err = d.subject(ctx, c); err != nil {
+		return heard{}, err
+	}
+	h.thread, err = d.thread(ctx, e)
+	return h, err
+}
+
+// subject is an event with what rules ask of its room.
+func (d *Deriver) subject(ctx context.Context, c *stream.Change) (s push.Subject, err error) {
+	e := c.Placed.Event
+	s = push.Subject{Room: c.Room, Sender: e.Sender()}
+	if s.Event, err = canonicaljson.Parse(e.JSON(), canonicaljson.Lenient); err != nil {
+		return s, err
+	}
+	if s.Members, err = d.view.JoinedIn(ctx, c.RoomNID, c.Placed.Before); err != nil {
+		return s, err
+	}
+	power, err := d.view.Slot(ctx, c.Placed.Before, event.StateKey{Type: "m.room.power_levels"})
+	if err != nil {
+		return s, err
+	}
+	create, err := d.view.Slot(ctx, c.Placed.Before, event.StateKey{Type: "m.room.create"})
+	if err != nil {
+		return s, err
+	}
+	s.MayNotify = func(notification string) bool {
+		needed := int64(defaultNotification)
+		if power != nil {
+			if n, ok := power.Content().Get("notifications").Get(notification).Int(); ok {
+				needed = n
+			}
+		}
+		return create != nil && auth.Power(e.Sender(), create, power) >= auth.Level(needed)
+	}
+	return s, nil
+}
+
+// thread is the root of the thread that an event is in, "" of the main timeline.
+func (d *Deriver) thread(ctx context.Context, e *event.Event) (string, error) {
+	for range maxHops {
+		to := e.Content().Get("m.relates_to")
+		parent, _ := to.Get("event_id").Text()
+		if to.Get("rel_type").IsText("m.thread") {
+			return parent, nil
+		}
+		if !to.Has("rel_type") || parent == "" {
+			return "", nil
+		}
+		found, err := d.rooms.PlacedAll(ctx, []ident.EventID{ident.EventID(parent)})
+		if err != nil {
+			return "", err
+		}
+		above, ok := found[ident.EventID(parent)]
+		if !ok || above.Event.RoomID() != e.RoomID() {
+			return "", nil
+		}
+		e = above.Event
+	}
+	return "", nil
+}
