@@ -6,11 +6,8 @@ package interop
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -22,7 +19,6 @@ import (
 
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/persistence"
-	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -146,36 +142,11 @@ func (e *ear) PublicRooms(context.Context, messaging.PublicRoomsQuery) (messagin
 // startMessaging runs a server in this process for the user bob.
 func startMessaging(t *testing.T, dir string, ca *CA) (*messaging.Server, *ear) {
 	t.Helper()
-	s, err := newSite(dir, ca)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := tls.LoadX509KeyPair(s.Certificate, s.CertificateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := &ear{news: make(chan struct{}, 1), user: ident.UserID("@bob:" + s.Name)}
-	server, err := messaging.Open(t.Context(), messaging.Config{
-		ServerName: s.Name, DataDir: filepath.Join(dir, "data"), TLS: &tls.Config{Certificates: []tls.Certificate{certificate}},
-		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: ca.Pool}},
-		Core: messaging.Core{
+	e := &ear{news: make(chan struct{}, 1)}
+	server := link(t, dir, ca, func(self ident.ServerName) messaging.Core {
+		e.user = ident.UserID("@bob:" + string(self))
+		return messaging.Core{
 			Typing: e, Receipts: e, ToDevice: e, DeviceLists: e, Devices: e, Profiles: e, Aliases: e, PublicRooms: e,
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.FederationPort))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-ended, server.Close()); err != nil {
-			t.Error(err)
 		}
 	})
 	return server, e

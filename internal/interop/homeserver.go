@@ -4,7 +4,6 @@ package interop
 
 import (
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"testing"
 )
@@ -17,13 +16,7 @@ func StartHomeserver(t *testing.T, dir string, ca *CA) Server {
 	if err != nil {
 		t.Fatalf("prepare Strata: %v", err)
 	}
-	ctx, cancel := bounded(t, readyTimeout)
-	defer cancel()
-	binary := filepath.Join(dir, "strata")
-	if output, err := exec.CommandContext(ctx, "go", "build", "-o", binary, strataPackage).CombinedOutput(); err != nil {
-		t.Fatalf("build Strata: %v\n%s", err, output)
-	}
-	return s.launch(t, ca, []string{"STRATA_CLIENT_RATE_LIMITS=false"}, binary, "serve", "--server-name", s.Name, "--data-dir", filepath.Join(dir, "data"),
+	return s.launch(t, ca, []string{"STRATA_CLIENT_RATE_LIMITS=false"}, buildStrata(t, dir), "serve", "--server-name", s.Name, "--data-dir", filepath.Join(dir, "data"),
 		"--listen", fmt.Sprintf("127.0.0.1:%d", s.FederationPort), "--listen-clients", fmt.Sprintf("127.0.0.1:%d", s.ClientPort),
 		"--tls-cert", s.Certificate, "--tls-key", s.CertificateKey, "--ca", s.Authority, "--allow-private", "--enable-registration")
 }

@@ -32,6 +32,14 @@ type linked struct {
 
 func startLinked(t *testing.T, dir string, ca *CA) *linked {
 	t.Helper()
+	l := &linked{standings: map[ident.RoomID]messaging.Standing{}}
+	l.server = link(t, dir, ca, func(ident.ServerName) messaging.Core { return messaging.Core{Invites: l} })
+	return l
+}
+
+// link opens a server in this process, with what a homeserver's core has to do with it.
+func link(t *testing.T, dir string, ca *CA, core func(self ident.ServerName) messaging.Core) *messaging.Server {
+	t.Helper()
 	s, err := newSite(dir, ca)
 	if err != nil {
 		t.Fatal(err)
@@ -40,11 +48,10 @@ func startLinked(t *testing.T, dir string, ca *CA) *linked {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &linked{standings: map[ident.RoomID]messaging.Standing{}}
-	l.server, err = messaging.Open(t.Context(), messaging.Config{
-		ServerName: s.Name, DataDir: dir, TLS: &tls.Config{Certificates: []tls.Certificate{certificate}},
+	server, err := messaging.Open(t.Context(), messaging.Config{
+		ServerName: s.Name, DataDir: filepath.Join(dir, "data"), TLS: &tls.Config{Certificates: []tls.Certificate{certificate}},
 		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: ca.Pool}},
-		Core:    messaging.Core{Invites: l}, Version: "linked",
+		Core:    core(ident.ServerName(s.Name)), Version: "linked",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -54,16 +61,16 @@ func startLinked(t *testing.T, dir string, ca *CA) *linked {
 		t.Fatal(err)
 	}
 	served := make(chan error, 1)
-	go func() { served <- l.server.Serve(context.Background(), listener) }()
+	go func() { served <- server.Serve(context.Background(), listener) }()
 	t.Cleanup(func() {
-		if err := l.server.Close(); err != nil {
+		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 	})
-	return l
+	return server
 }
 
 // MayInvite implements messaging.Invites.

@@ -55,12 +55,7 @@ func startStrata(t *testing.T, dir string, ca *CA, logLevel string, settings ...
 	if err != nil {
 		t.Fatalf("prepare Strata: %v", err)
 	}
-	ctx, cancel := bounded(t, readyTimeout)
-	defer cancel()
-	binary := filepath.Join(dir, "strata")
-	if output, err := exec.CommandContext(ctx, "go", "build", "-o", binary, strataPackage).CombinedOutput(); err != nil {
-		t.Fatalf("build Strata: %v\n%s", err, output)
-	}
+	binary := buildStrata(t, dir)
 	for name, content := range map[string]string{"strata.toml": fmt.Sprintf(operatorSettings, s.ClientPort), "admin.token": adminToken} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatalf("configure Strata: %v", err)
@@ -85,6 +80,18 @@ func startStrata(t *testing.T, dir string, ca *CA, logLevel string, settings ...
 	strata.start(t)
 	t.Logf("%s: %s, started in %s", strata.name, strata.version, time.Since(strata.now.begun).Round(10*time.Millisecond))
 	return strata
+}
+
+// buildStrata puts the command under test into dir.
+func buildStrata(t *testing.T, dir string) (binary string) {
+	t.Helper()
+	ctx, cancel := bounded(t, readyTimeout)
+	defer cancel()
+	binary = filepath.Join(dir, "strata")
+	if output, err := exec.CommandContext(ctx, "go", "build", "-o", binary, strataPackage).CombinedOutput(); err != nil {
+		t.Fatalf("build Strata: %v\n%s", err, output)
+	}
+	return binary
 }
 
 // ServerName implements [Server].
