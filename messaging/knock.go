@@ -4,13 +4,11 @@ package messaging
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
 	"github.com/matrix-org/gomatrixserverlib/spec"
 
-	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
@@ -37,13 +35,7 @@ func (s *Server) Knock(ctx context.Context, user ident.UserID, room ident.RoomID
 }
 
 func (s *Server) knock(ctx context.Context, h handshake, via []ident.ServerName) error {
-	switch info, err := s.engine.Room(ctx, h.room); {
-	case err == nil && info.Membership == pdu.Joined:
-		if known, err := s.knowsMember(ctx, info, h.user); err != nil || !known {
-			return errors.Join(err, s.overResident(ctx, h, via))
-		}
-		return s.sendOwn(ctx, h)
-	case err != nil && !errors.Is(err, pdu.ErrUnknownRoom):
+	if done, err := s.inHere(ctx, h, via); done || err != nil {
 		return err
 	}
 	return s.overOthers(ctx, h, via, s.knockOver)

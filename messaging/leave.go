@@ -38,16 +38,26 @@ func (s *Server) LeaveWith(ctx context.Context, user ident.UserID, room ident.Ro
 }
 
 func (s *Server) leave(ctx context.Context, h handshake, via []ident.ServerName) error {
-	switch info, err := s.engine.Room(ctx, h.room); {
-	case err == nil && info.Membership == pdu.Joined:
-		if known, err := s.knowsMember(ctx, info, h.user); err != nil || !known {
-			return errors.Join(err, s.overResident(ctx, h, via))
-		}
-		return s.sendOwn(ctx, h)
-	case err != nil && !errors.Is(err, pdu.ErrUnknownRoom):
+	if done, err := s.inHere(ctx, h, via); done || err != nil {
 		return err
 	}
 	return s.leaveOutside(ctx, h, via)
+}
+
+// inHere sends the member event of a user where the room is here. done is false, without an error, where it is not. Who is not known yet, in
+// a room that is partial, goes over a server that knows all.
+func (s *Server) inHere(ctx context.Context, h handshake, via []ident.ServerName) (done bool, err error) {
+	info, err := s.engine.Room(ctx, h.room)
+	if errors.Is(err, pdu.ErrUnknownRoom) || err == nil && info.Membership != pdu.Joined {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if known, err := s.knowsMember(ctx, info, h.user); err != nil || !known {
+		return true, errors.Join(err, s.overResident(ctx, h, via))
+	}
+	return true, s.sendOwn(ctx, h)
 }
 
 // leaveOutside leaves a room that this server is not in.
