@@ -45,10 +45,12 @@ func scanMembership(r persistence.Row) (m Membership, err error) {
 
 // Derive implements stream.Deriver: a row for each change of a membership.
 func (v *View) Derive(_ context.Context, batch stream.Batch) (write func(*persistence.Tx) error, err error) {
+	v.known.forget(batch) // rows that were written in jobs of others, of which the batch tells
 	if !slices.ContainsFunc(batch.Changes, func(c stream.Change) bool { return len(c.Members) > 0 }) {
 		return nil, nil
 	}
 	return func(tx *persistence.Tx) error {
+		tx.AfterCommit(func() { v.known.forget(batch) })
 		for _, c := range batch.Changes {
 			for _, m := range c.Members {
 				row := Membership{Room: c.Room, Position: c.Position, Membership: m.Membership, Event: m.Event}
@@ -97,10 +99,9 @@ func put(tx *persistence.Tx, user ident.UserID, m Membership) error {
 	return nil
 }
 
-// Memberships is how a user stands to every room as of a position, by room.
-func Memberships(tx *persistence.Tx, user ident.UserID, at persistence.Position) (list []Membership, err error) {
-	err = tx.Query(`SELECT room, max(position), membership, event, outside FROM hs_memberships WHERE user = ? AND position <= ?
-		GROUP BY room ORDER BY room`, []any{string(user), at}, func(r persistence.Row) error {
+// Memberships is how a user has stood to every room, by room and position.
+func Memberships(tx *persistence.Tx, user ident.UserID) (list []Membership, err error) {
+	err = tx.Query(membershipColumns+` WHERE user = ? ORDER BY room, position`, []any{string(user)}, func(r persistence.Row) error {
 		m, err := scanMembership(r)
 		list = append(list, m)
 		return err

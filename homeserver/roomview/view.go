@@ -19,23 +19,39 @@ type View struct {
 	engine *pdu.Engine
 	store  *persistence.Store
 	counts *countsByRoot
+	known  *memberships
 
 	numbers sync.Map // of rooms, which never change: ident.RoomID → int64
 }
 
 // New makes the view of a server's rooms.
 func New(engine *pdu.Engine, store *persistence.Store) *View {
-	return &View{engine: engine, store: store, counts: newCounts()}
+	return &View{engine: engine, store: store, counts: newCounts(), known: newMemberships()}
 }
 
-// Rooms is how a user stands to every room as of a position.
-func (v *View) Rooms(ctx context.Context, user ident.UserID, at persistence.Position) (list []Membership, err error) {
-	err = v.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		list, err = Memberships(tx, user, at)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("rooms of %s: %w", user, err)
+// Rooms is how a user stands to every room as of a position that the feed has worked off.
+func (v *View) Rooms(ctx context.Context, user ident.UserID, at persistence.Position) ([]Membership, error) {
+	rows, generation, ok := v.known.get(user)
+	if !ok {
+		err := v.store.View(ctx, func(tx *persistence.Tx) (err error) {
+			rows, err = Memberships(tx, user)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("rooms of %s: %w", user, err)
+		}
+		v.known.put(user, rows, generation)
+	}
+	var list []Membership
+	for _, m := range rows { // by room, then by position
+		if m.Position > at {
+			continue
+		}
+		if n := len(list); n > 0 && list[n-1].Room == m.Room {
+			list[n-1] = m
+		} else {
+			list = append(list, m)
+		}
 	}
 	return list, nil
 }
