@@ -73,11 +73,21 @@ func enter(ctx context.Context, baseURL, endpoint string, body any) (*Client, er
 // call makes one request below /_matrix/client/v3 and decodes a 200 into reply. A nil body sends none; a nil reply
 // discards what comes. Refusals come back as *Error, wrapped with method and path.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, body, reply any) error {
+	response, err := c.ask(ctx, method, path, query, body)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	return decodeReply(response, method+" "+path, reply)
+}
+
+// ask makes one request. Whoever asks reads the response and closes it.
+func (c *Client) ask(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
 		encoded, err := json.Marshal(body)
 		if err != nil {
-			return fmt.Errorf("encode body of %s %s: %w", method, path, err)
+			return nil, fmt.Errorf("encode body of %s %s: %w", method, path, err)
 		}
 		content = bytes.NewReader(encoded)
 	}
@@ -87,18 +97,13 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	}
 	request, err := http.NewRequestWithContext(ctx, method, address, content)
 	if err != nil {
-		return fmt.Errorf("build %s %s: %w", method, path, err)
+		return nil, fmt.Errorf("build %s %s: %w", method, path, err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	if c.token != "" {
 		request.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return err // it names method and address
-	}
-	defer response.Body.Close()
-	return decodeReply(response, method+" "+path, reply)
+	return http.DefaultClient.Do(request) // its error names method and address
 }
 
 func decodeReply(response *http.Response, call string, reply any) error {
@@ -123,8 +128,8 @@ func decodeReply(response *http.Response, call string, reply any) error {
 	return nil
 }
 
-// txnID numbers the requests that the server must carry out once only.
 // ID implements [Member].
 func (c *Client) ID() string { return c.UserID }
 
+// txnID numbers the requests that the server must carry out once only.
 func (c *Client) txnID() string { return "interop-" + strconv.FormatInt(c.nextTxn.Add(1), 10) }

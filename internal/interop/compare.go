@@ -67,20 +67,34 @@ func median(sorted []float64) float64 { return sorted[(len(sorted)-1)/2] }
 
 func rateOf(m measured) float64 { return m.SettledRate }
 
-// The comparison's part of the page is between these lines; what stands around them is kept.
+// A comparison's part of the page is between its first line and the next last one; what stands around them is kept.
 const (
 	comparisonBegins = "<!-- make compare writes from here -->"
+	clientsBegin     = "<!-- make compare-clients writes from here -->"
 	comparisonEnds   = "<!-- to here -->"
 )
 
-// writeComparison puts the comparison into the page.
-func writeComparison(page []byte, comparison string) ([]byte, error) {
-	before, rest, begun := bytes.Cut(page, []byte(comparisonBegins))
+// writeComparison puts the comparison into the page behind the line begins.
+func writeComparison(page []byte, begins, comparison string) ([]byte, error) {
+	before, rest, begun := bytes.Cut(page, []byte(begins))
 	_, after, ended := bytes.Cut(rest, []byte(comparisonEnds))
 	if !begun || !ended {
-		return nil, fmt.Errorf("the lines %q and %q are missing", comparisonBegins, comparisonEnds)
+		return nil, fmt.Errorf("the lines %q and %q are missing", begins, comparisonEnds)
 	}
-	return slices.Concat(before, []byte(comparisonBegins+"\n"), []byte(comparison), []byte(comparisonEnds), after), nil
+	return slices.Concat(before, []byte(begins+"\n"), []byte(comparison), []byte(comparisonEnds), after), nil
+}
+
+// updateComparison is writeComparison for a page in a file.
+func updateComparison(file, begins, comparison string) error {
+	page, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	page, err = writeComparison(page, begins, comparison)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return os.WriteFile(file, page, 0o644)
 }
 
 // compare renders the runs as a table, the fastest first, and against the first the ratios of the others.
@@ -140,15 +154,22 @@ func processCost(pid int) (cpu time.Duration, memory int64, err error) {
 		}
 		cpu += time.Duration(ticks) * clockTick
 	}
-	status, err := os.ReadFile(filepath.Join(folder, "status"))
+	memory, err = processMemory(pid, "VmHWM")
+	return cpu, memory, err
+}
+
+// processMemory is what a process has of one kind of memory, in bytes: VmRSS is what is resident, VmHWM the most that ever was.
+func processMemory(pid int, kind string) (int64, error) {
+	file := filepath.Join("/proc", strconv.Itoa(pid), "status")
+	status, err := os.ReadFile(file)
 	if err != nil {
-		return 0, 0, err
+		return 0, err
 	}
 	for line := range strings.Lines(string(status)) {
-		if peak, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseInt(strings.Fields(peak)[0], 10, 64)
-			return cpu, kib << 10, err
+		if value, ok := strings.CutPrefix(line, kind+":"); ok {
+			kib, err := strconv.ParseInt(strings.Fields(value)[0], 10, 64)
+			return kib << 10, err
 		}
 	}
-	return cpu, 0, fmt.Errorf("%s/status has no VmHWM", folder)
+	return 0, fmt.Errorf("%s has no %s", file, kind)
 }

@@ -79,15 +79,7 @@ func TestCompare(t *testing.T) {
 		"5 %% members, 5 %% other state. Until the target shows the last events. All with SQLite and the settings of `internal/interop/config`.",
 		time.Now().UTC().Format(time.DateOnly), machine(), *compareRounds, *compareEvents, compareTime, *compareRounds, compareOrigins,
 		compareRooms, compareVersion)
-	page, err := os.ReadFile(*comparePage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	page, err = writeComparison(page, compare(results, settings))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(*comparePage, page, 0o644); err != nil {
+	if err := updateComparison(*comparePage, comparisonBegins, compare(results, settings)); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -34,12 +34,13 @@ func TestComparisonIsOfMedians(t *testing.T) {
 }
 
 func TestComparisonTakesItsPlaceInThePage(t *testing.T) {
-	page := "before\n" + comparisonBegins + "\nold\n" + comparisonEnds + "\nafter\n"
-	got, err := writeComparison([]byte(page), "new\n")
-	if want := "before\n" + comparisonBegins + "\nnew\n" + comparisonEnds + "\nafter\n"; err != nil || string(got) != want {
+	part := func(begins, text string) string { return begins + "\n" + text + "\n" + comparisonEnds + "\n" }
+	page := "before\n" + part(comparisonBegins, "old") + "between\n" + part(clientsBegin, "kept") + "after\n"
+	got, err := writeComparison([]byte(page), comparisonBegins, "new\n")
+	if want := "before\n" + part(comparisonBegins, "new") + "between\n" + part(clientsBegin, "kept") + "after\n"; err != nil || string(got) != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
-	if _, err := writeComparison([]byte("no such lines"), "new"); err == nil {
+	if _, err := writeComparison([]byte("no such lines"), clientsBegin, "new"); err == nil {
 		t.Error("a page without the lines is overwritten")
 	}
 }

@@ -36,6 +36,6 @@
 // matrix-js-sdk are installed once and kept, by default strata-interop in the user's cache folder. STRATA_INTEROP_LOGS is a folder that keeps the servers'
 // logs, in which Synapse has a line for every request; without it a failed test prints their ends.
 //
-// What the package does not do: it does not test Strata's packages from within, measure speed, reach any server
-// outside this machine, or build a peer from source.
+// What the package does not do: it does not test Strata's packages from within, reach any server outside this machine, or build
+// a peer from source. It measures speed for `make compare` and `make compare-clients` only, where every server takes its turns.
 package interop
