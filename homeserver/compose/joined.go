@@ -172,8 +172,12 @@ func (p *roomPart) roots() error {
 // timeline writes the timeline. One that a user has come back to is limited whatever it holds (K6).
 func (p *roomPart) timeline(limited bool) (*timeline, error) {
 	t := &timeline{Events: []json.RawMessage{}, Limited: p.tail.Limited || limited, PrevBatch: stream.Token(p.end)}
+	sent, err := p.x.transactions(p.tail.Events)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range p.tail.Events {
-		written, err := p.x.write(p.sight, e)
+		written, err := p.x.write(p.sight, e, sent)
 		if err != nil {
 			return nil, err
 		}
@@ -232,7 +236,7 @@ func (p *roomPart) writeState(slots map[event.StateKey]ident.EventID) ([]json.Ra
 		if !ok || !p.x.filter.Room.State.Wants(e.Event) {
 			continue
 		}
-		written, err := p.x.write(p.sight, &e)
+		written, err := p.x.write(p.sight, &e, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -298,10 +302,11 @@ func (p *roomPart) summary() (*summary, error) {
 	return &summary{Heroes: now.Heroes, Joined: now.Joined, Invited: now.Invited}, nil
 }
 
-// write writes an event for the client.
-func (x *composition) write(sight *roomview.Sight, e *pdu.Placed) (json.RawMessage, error) {
+// write writes an event for the client, with the id under which the device has sent it if that is among those that are given.
+func (x *composition) write(sight *roomview.Sight, e *pdu.Placed, sent map[ident.EventID]string) (json.RawMessage, error) {
 	written, err := sight.Write(x.ctx, e, roomview.Format{
-		Now: x.clock, Federation: x.filter.EventFormat == "federation", Transaction: x.c.transaction(x.user, x.device),
+		Now: x.clock, Federation: x.filter.EventFormat == "federation",
+		Transaction: func(_ context.Context, e *event.Event) (string, error) { return sent[e.ID()], nil },
 	})
 	if err != nil || len(x.filter.EventFields) == 0 {
 		return written, err

@@ -9,20 +9,32 @@ import (
 	"github.com/strata-matrix/strata/homeserver/accountdata"
 	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/stream"
-	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// transaction finds the transaction ids under which a device has sent events (S-12).
-func (c *Composer) transaction(user ident.UserID, device string) func(context.Context, *event.Event) (string, error) {
-	return func(ctx context.Context, e *event.Event) (txn string, err error) {
-		err = c.store.View(ctx, func(tx *persistence.Tx) (err error) {
-			txn, err = rooms.TransactionOf(tx, user, device, e.ID())
-			return err
-		})
-		return txn, err
+// transactions finds the transaction ids under which the device has sent what is the user's among some events (S-12).
+func (x *composition) transactions(events []*pdu.Placed) (map[ident.EventID]string, error) {
+	var own []ident.EventID
+	for _, e := range events {
+		if e.Event.Sender() == x.user {
+			own = append(own, e.Event.ID())
+		}
 	}
+	if len(own) == 0 {
+		return nil, nil
+	}
+	sent := make(map[ident.EventID]string, len(own))
+	err := x.view(func(tx *persistence.Tx) (err error) {
+		for _, id := range own {
+			if sent[id], err = rooms.TransactionOf(tx, x.user, x.device, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return sent, err
 }
 
 const ignoredType = "m.ignored_user_list"
