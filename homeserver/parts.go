@@ -83,9 +83,10 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	chats := rooms.New(rooms.Config{Server: server, View: view, DefaultVersion: cfg.DefaultRoomVersion, Profiles: book, Known: accounts.Known})
 	people := profiles.New(profiles.Config{Self: self, Store: store, Asker: server, Rooms: chats})
 	proofs := openid.New(self, store)
+	departures := rooms.NewDepartures(chats)
 	users := accounts.New(accounts.Config{
 		Self: self, Store: store, Passwords: passwords, Interactive: interactive, Policy: cfg.Accounts,
-		Witnesses: []accounts.Witness{pushes, deviceKeys, messages, backups, people, proofs},
+		Witnesses: []accounts.Witness{pushes, deviceKeys, messages, backups, people, proofs, departures},
 	})
 	content, err := media.New(ctx, media.Config{
 		Self: self, Store: store, Remote: server, Dir: filepath.Join(cfg.Messaging.DataDir, mediaFolder), NoSync: cfg.Messaging.NoSync,
@@ -119,6 +120,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 		loops: []loop{
 			{"typing, receipts and presence", now.Run},
 			{"profiles", people.Run},
+			{"departures", departures.Run},
 			{"stream", syncs.feed.Run},
 		},
 	}, nil

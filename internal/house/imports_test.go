@@ -48,11 +48,11 @@ homeserver/stream       < pdu+
 homeserver/roomview     < messaging+ homeserver/stream
 homeserver/eventfilter  < pdu/event+
 homeserver/dispatch     < homeserver/stream+
-homeserver/rooms        < homeserver/roomview+ homeserver/eventfilter homeserver/api transport/memo
 homeserver/accountdata  < homeserver/api+ homeserver/stream+
 homeserver/media/thumbnail < golang.org/x/image/webp
 homeserver/media        < messaging+ homeserver/api+ homeserver/media/thumbnail+ golang.org/x/sync
 homeserver/accounts     < homeserver/api+ homeserver/stream+ golang.org/x/crypto/argon2
+homeserver/rooms        < homeserver/roomview+ homeserver/eventfilter homeserver/accounts homeserver/api transport/memo
 homeserver/push         < homeserver/accountdata+ homeserver/accounts transport/canonicaljson
 homeserver/keys         < messaging+ homeserver/accounts+ golang.org/x/sync
 homeserver/todevice     < messaging+ homeserver/accounts+
