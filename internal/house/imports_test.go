@@ -52,7 +52,7 @@ homeserver/accountdata  < homeserver/api+ homeserver/stream+
 homeserver/media/thumbnail < golang.org/x/image/webp
 homeserver/media        < messaging+ homeserver/api+ homeserver/media/thumbnail+ golang.org/x/sync
 homeserver/accounts     < homeserver/api+ homeserver/stream+ golang.org/x/crypto/argon2
-homeserver/rooms        < homeserver/roomview+ homeserver/eventfilter homeserver/accounts homeserver/api transport/memo
+homeserver/rooms        < homeserver/roomview+ homeserver/eventfilter homeserver/accounts homeserver/accountdata homeserver/api transport/memo
 homeserver/push         < homeserver/accountdata+ homeserver/accounts transport/canonicaljson
 homeserver/keys         < messaging+ homeserver/accounts+ golang.org/x/sync
 homeserver/todevice     < messaging+ homeserver/accounts+
