@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/strata-matrix/strata/homeserver/accountdata"
 	"github.com/strata-matrix/strata/homeserver/api/apitest"
 	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/roomview"
@@ -94,7 +95,7 @@ func (n *network) open(name string) *host {
 	h, feed := &host{t: n.t}, (*stream.Feed)(nil)
 	h.server, err = messaging.Open(context.Background(), messaging.Config{
 		ServerName: name, DataDir: n.t.TempDir(), Key: key, RoundTripper: n, NoSync: true,
-		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, rooms.Schema}},
+		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, accountdata.Schema + rooms.Schema}},
 		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
 			view := roomview.New(server.Engine(), server.Store())
 			feed = stream.NewFeed(stream.FeedConfig{
