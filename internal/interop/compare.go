@@ -158,7 +158,8 @@ func processCost(pid int) (cpu time.Duration, memory int64, err error) {
 	return cpu, memory, err
 }
 
-// processMemory is what a process has of one kind of memory, in bytes: VmRSS is what is resident, VmHWM the most that ever was.
+// processMemory is what a process has of one kind of memory, in bytes: VmRSS is what is resident, RssAnon
+// that of it which is of no file, VmHWM the most that ever was resident.
 func processMemory(pid int, kind string) (int64, error) {
 	file := filepath.Join("/proc", strconv.Itoa(pid), "status")
 	status, err := os.ReadFile(file)

@@ -29,8 +29,8 @@ type clientRound struct {
 type clientContestant struct {
 	name   string
 	rounds []clientRound
-	memory struct{ started, filled, ended, peak int64 } // bytes that were resident
-	left   error                                        // why it was left out, nil if it was not
+	memory struct{ started, filled, ended, own, peak int64 } // bytes that were resident; own: at the end, of no file
+	left   error                                             // why it was left out, nil if it was not
 }
 
 // quantile is the smallest sample that at least the share q of all do not exceed (the nearest rank).
@@ -112,6 +112,7 @@ func clientRows() []clientRow {
 		{"memory at its start, MiB", mib, func(c clientContestant) clientFigure { return always(c.memory.started) }},
 		{"memory with the rooms made, MiB", mib, func(c clientContestant) clientFigure { return always(c.memory.filled) }},
 		{"memory after the last round, MiB", mib, func(c clientContestant) clientFigure { return always(c.memory.ended) }},
+		{"– of it not pages of files, MiB", mib, func(c clientContestant) clientFigure { return always(c.memory.own) }},
 		{"memory, the most, MiB", mib, func(c clientContestant) clientFigure { return always(c.memory.peak) }},
 	}
 }

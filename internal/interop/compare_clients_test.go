@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -51,6 +52,7 @@ func TestCompareClients(t *testing.T) {
 	if *clientsPage == "" {
 		t.Skip("NOT RUN: make compare-clients does")
 	}
+	busy := loadAverage()
 	ca, err := NewCA(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -85,16 +87,26 @@ func TestCompareClients(t *testing.T) {
 	if benches[0].left != nil {
 		t.FailNow() // there is nothing to compare with
 	}
-	if err := updateComparison(*clientsPage, clientsBegin, compareClients(results, clientsSettings())); err != nil {
+	if err := updateComparison(*clientsPage, clientsBegin, compareClients(results, clientsSettings(busy))); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func clientsSettings() string {
-	return fmt.Sprintf("%s. %s. One user in %d rooms of version %s that another made, with %d messages each. %d rounds in turns, the servers beside "+
+func clientsSettings(busy string) string {
+	return fmt.Sprintf("%s. %s, load average before it began %s. One user in %d rooms of version %s that another made, with %d messages each. %d rounds in turns, the servers beside "+
 		"each other on the machine, the idle ones idle. Each round: %d initial syncs, %d empty ones, %d after one message, %d messages to a "+
 		"waiting poll. Filter `%s`. All with SQLite, without TLS, and the settings of `internal/interop/config`.", time.Now().UTC().Format(time.DateOnly),
-		machine(), *clientsRooms, compareVersion, clientsMessages, *compareRounds, initialSyncs, emptySyncs, singleSyncs, receipts, clientsFilter)
+		machine(), busy, *clientsRooms, compareVersion, clientsMessages, *compareRounds, initialSyncs, emptySyncs, singleSyncs, receipts, clientsFilter)
+}
+
+// loadAverage is how many processes the machine had to run in the last minute.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	lastMinute, _, _ := strings.Cut(string(text), " ")
+	return lastMinute
 }
 
 func newBench(t *testing.T, start Start, name string, ca *CA) *bench {
@@ -171,8 +183,10 @@ func (b *bench) takeTurn(t *testing.T, number int) {
 		}
 	}
 	b.rounds = append(b.rounds, round)
-	if b.memory.ended, b.left = processMemory(b.pid(), "VmRSS"); b.left == nil {
-		b.memory.peak, b.left = processMemory(b.pid(), "VmHWM")
+	for kind, bytes := range map[string]*int64{"VmRSS": &b.memory.ended, "RssAnon": &b.memory.own, "VmHWM": &b.memory.peak} {
+		if *bytes, b.left = processMemory(b.pid(), kind); b.left != nil {
+			return
+		}
 	}
 	t.Logf("round %d, %s: initial %s, empty %s, one %s, receipt %s and at most %s, %d bytes", number+1, b.name, quantile(round.initial.clock, 0.5),
 		quantile(round.empty.clock, 0.5), quantile(round.one.clock, 0.5), quantile(round.receipt.clock, 0.5), quantile(round.receipt.clock, 1), round.bytes)
