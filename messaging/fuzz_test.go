@@ -72,7 +72,7 @@ func FuzzAnswer(f *testing.F) {
 		`{"device_keys":{"@u:x.example":{"D":{"user_id":"@u:x.example","device_id":"D","keys":{}}}},"master_keys":{}}`,
 		`{"one_time_keys":{"@u:x.example":{"D":{"a:1":{"key":"k"}}}}}`,
 		`{"chunk":[{"room_id":"!s:x","num_joined_members":1}],"next_batch":"n","total_room_count_estimate":1}`,
-		`{"room":{"room_id":"!s:x","num_joined_members":1,"children_state":[{"type":"m.space.child","state_key":"!a:x","sender":"@s:x","origin_server_ts":1,"content":{"via":["x"]}}]},"children":[{"room_id":"!a:x","num_joined_members":1}],"inaccessible_children":["!b:x"]}`,
+		`{"room":{"room_id":"!s:x","room_type":"m.space","num_joined_members":1,"children_state":[{"type":"m.space.child","state_key":"!a:x","sender":"@s:x","origin_server_ts":1,"content":{"via":["x"]}}]},"children":[{"room_id":"!a:x","num_joined_members":1}],"inaccessible_children":["!b:x"]}`,
 	} {
 		f.Add([]byte(body))
 	}

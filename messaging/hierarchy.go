@@ -21,6 +21,9 @@ import (
 
 const spaceChildType = "m.space.child"
 
+// SpaceType is the type of rooms that are spaces. Other rooms have no rooms in them, whatever m.space.child events they hold (E-26).
+const SpaceType = "m.space"
+
 // Hierarchy is a space and its rooms as one server shows them to another (E-26, M-72). What neither is in Children nor Inaccessible is
 // not known to the server that answered; another may know more.
 type Hierarchy struct {
@@ -57,7 +60,10 @@ func (s *Server) serveHierarchy(ctx context.Context, r *transport.Request) (tran
 	if shown == nil || !shown.accessible {
 		return transport.Reply{}, notFound("there is no such room, or none for you")
 	}
-	children, err := s.spaceChildren(ctx, room, r.Query.Get("suggested_only") == "true")
+	children := []SpaceChild{}
+	if shown.RoomType == SpaceType {
+		children, err = s.spaceChildren(ctx, room, r.Query.Get("suggested_only") == "true")
+	}
 	if err != nil {
 		return transport.Reply{}, err
 	}
@@ -229,6 +235,9 @@ func parseHierarchy(body []byte, room ident.RoomID) (Hierarchy, error) {
 		return Hierarchy{}, malformed("it is about another room, %s", h.Room.Room)
 	}
 	h.Room.ChildrenState = []SpaceChild{}
+	if h.Room.RoomType != SpaceType {
+		return h, nil
+	}
 	named := map[ident.RoomID]bool{}
 	for entry := range v.Get("room").Get("children_state").Elements() {
 		if child, ok := parseChild(entry); ok && !named[child.StateKey] && len(named) < maxSpaceChildren {

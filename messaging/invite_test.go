@@ -49,7 +49,7 @@ func (g *guestbook) lines() []string {
 	var lines []string
 	for _, s := range g.standings {
 		line := fmt.Sprintf("%s %s by %s", s.User, s.Membership, s.Sender)
-		if s.Event == nil {
+		if !s.Told {
 			line += ", told to nobody"
 		}
 		lines = append(lines, line)
@@ -467,6 +467,10 @@ func TestInviteRejected(t *testing.T) {
 				}
 				if got := book.lines(); len(got) != 2 || got[1] != test.want {
 					t.Errorf("told %v, want %q at last", got, test.want)
+				}
+				told := book.last(t)
+				if got := string(told.Event.Content().Canonical()); got != `{"membership":"leave","reason":"busy"}` {
+					t.Errorf("the event that clients see says %s", got)
 				}
 				if !test.away {
 					left := must[*event.Event](t)(a.Engine().StateEvent(ctx, room, event.StateKey{Type: "m.room.member", Key: string(bob)}))

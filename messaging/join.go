@@ -57,7 +57,14 @@ func (s *Server) join(ctx context.Context, h handshake, via []ident.ServerName) 
 		if known, err := s.knowsMember(ctx, info, h.user); err != nil || !known {
 			return errors.Join(err, s.overResident(ctx, h, via))
 		}
-		return s.joinHere(ctx, h, info)
+		err = s.joinHere(ctx, h, info)
+		if isAnothersToGrant(err) { // whose user may invite, or who is in the rooms that we are not in
+			if other := s.overResident(ctx, h, via); other != nil {
+				return errors.Join(err, other)
+			}
+			return nil
+		}
+		return err
 	case err != nil && !errors.Is(err, pdu.ErrUnknownRoom):
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 // In a partial room (M-12) nobody here can say what a user is to the room of whom no member event is known: invited, or banned. What
-// such a user wants is asked of a server that knows.
+// such a user wants is asked of a server that knows. So is a join to which none of our users can agree, though another's might (M-13).
 
 // knowsMember says whether the state of a room tells what a user is to it.
 func (s *Server) knowsMember(ctx context.Context, room pdu.RoomInfo, user ident.UserID) (bool, error) {
@@ -27,7 +27,7 @@ func (s *Server) knowsMember(ctx context.Context, room pdu.RoomInfo, user ident.
 	return member != "", err
 }
 
-// overResident joins, leaves or knocks on a partial room that we are in over a server that knows it. When it returns nil the server has taken
+// overResident joins, leaves or knocks on a room that we are in over another server that is. When it returns nil the server has taken
 // the event, and it has its effect here, or soon will.
 func (s *Server) overResident(ctx context.Context, h handshake, via []ident.ServerName) error {
 	return s.overOthers(ctx, h, via, func(ctx context.Context, h handshake, via ident.ServerName) error {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
@@ -76,12 +77,17 @@ func (s *Server) leaveOutside(ctx context.Context, h handshake, via []ident.Serv
 	err = s.overOthers(asking, h, via, func(ctx context.Context, h handshake, via ident.ServerName) error {
 		leave, err := s.leaveOver(ctx, h, via)
 		if err == nil {
-			left.Version, left.Event = leave.Version().ID, leave
+			left.Version, left.Event, left.Told = leave.Version().ID, leave, true
 		}
 		return err
 	})
 	if err != nil && (!outside || ctx.Err() != nil) {
 		return err
+	}
+	if !left.Told {
+		if left.Event, err = s.unheardLeave(h, stood); err != nil {
+			return err
+		}
 	}
 	return s.store.Update(ctx, func(tx *persistence.Tx) error {
 		if outside {
@@ -89,6 +95,24 @@ func (s *Server) leaveOutside(ctx context.Context, h handshake, via []ident.Serv
 		}
 		return s.tellStanding(tx, left) // what was not known here the homeserver may have known
 	})
+}
+
+// unheardLeave is a leave that no server of the room took, made here: clients know by events how their user stands to a room (M-25). It
+// follows the invitation or the knock that it ends, of the rest of the room we know nothing.
+func (s *Server) unheardLeave(h handshake, stood persistence.Outsider) (*event.Event, error) {
+	version, known := event.VersionOf(stood.Version)
+	if !known {
+		return nil, fmt.Errorf("room version %q is not known", stood.Version)
+	}
+	content, err := encodeContent(h.content)
+	if err != nil {
+		return nil, err
+	}
+	key, ended := string(h.user), []event.Ref{{ID: stood.Event}}
+	return event.Build(version, event.Proto{
+		RoomID: h.room, Sender: h.user, Type: "m.room.member", StateKey: &key, Content: content,
+		PrevEvents: ended, AuthEvents: ended, Depth: 1, OriginServerTS: time.Now().UnixMilli(),
+	}, s.self, s.own.SigningKey())
 }
 
 // leaveOver leaves over one server: make_leave, our event, send_leave.

@@ -24,8 +24,10 @@ type Standing struct {
 	Membership string       // "invite", "knock", "leave" or "ban"
 	Sender     ident.UserID // who made it so: the user, or who invited or removed them
 
-	// Event is the member event, nil of a leave that no server of the room could be told (M-25).
+	// Event is the member event.
 	Event *event.Event
+	// Told is false of a leave of ours that no server of the room took (M-25): nobody else has the event.
+	Told bool
 	// State is what the room shows of itself, for an invitation or a knock: stripped events (M-35), the last of which is the member event.
 	State []json.RawMessage
 }
@@ -64,7 +66,7 @@ func (s *Server) standOutside(ctx context.Context, e *event.Event, via ident.Ser
 			return err
 		}
 		return s.tellStanding(tx, Standing{
-			Room: now.Room, Version: now.Version, User: now.User, Membership: now.Membership, Sender: now.Sender, Event: e,
+			Room: now.Room, Version: now.Version, User: now.User, Membership: now.Membership, Sender: now.Sender, Event: e, Told: true,
 			State: append(state, strip(e)),
 		})
 	})
@@ -121,7 +123,7 @@ func (s *Server) tellStanding(tx *persistence.Tx, standing Standing) error {
 	tx.AfterCommit(func() {
 		s.trace.Emit(trace.MessagingStanding{
 			Room: string(standing.Room), User: string(standing.User), Membership: standing.Membership, Sender: string(standing.Sender),
-			Told: standing.Event != nil,
+			Told: standing.Told,
 		})
 	})
 	if s.core.Invites == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strata-matrix/strata/messaging"
+	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -221,13 +222,26 @@ func TestQueriesWithoutCapabilities(t *testing.T) {
 	})
 }
 
+// newSpace is a space of alice's that all may join.
+func newSpace(t *testing.T, a *messaging.Server) ident.RoomID {
+	t.Helper()
+	key := ""
+	member := string(alice)
+	return must[ident.RoomID](t)(a.FoundRoom(t.Context(), messaging.Founding{
+		Creator: alice, Version: "10", Content: map[string]string{"type": "m.space"}, First: []pdu.Draft{
+			{Type: "m.room.member", StateKey: &member, Content: []byte(`{"membership":"join"}`)},
+			{Type: "m.room.join_rules", StateKey: &key, Content: []byte(`{"join_rule":"public"}`)},
+		},
+	}))
+}
+
 // A space shows each server those of its rooms that the server could read or join, names those that it could not, and says nothing of
 // rooms that it does not know (M-72).
 func TestHierarchy(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		ctx := t.Context()
 		a, b := n.open("a.example", ""), n.open("b.example", "")
-		space, open, closed := versionTen(t, a, true), versionTen(t, a, true), versionTen(t, a, false)
+		space, open, closed := newSpace(t, a), versionTen(t, a, true), versionTen(t, a, false)
 		set := func(room ident.RoomID, eventType, key string, content any) {
 			t.Helper()
 			must[ident.EventID](t)(a.SendState(ctx, room, alice, eventType, key, content))
@@ -267,6 +281,10 @@ func TestHierarchy(t *testing.T) {
 		got = must[messaging.Hierarchy](t)(b.Hierarchy(ctx, space, []ident.ServerName{"a.example"}, true))
 		if diff := cmp.Diff([]string{"child " + string(open), opened}, names(got)); diff != "" {
 			t.Errorf("suggested only (-want +got):\n%s", diff)
+		}
+		set(open, "m.space.child", string(closed), via) // which is no space, and has no rooms in it
+		if got := must[messaging.Hierarchy](t)(b.Hierarchy(ctx, open, []ident.ServerName{"a.example"}, false)); len(got.Room.ChildrenState)+len(got.Inaccessible) != 0 {
+			t.Errorf("a room that is no space: %v", names(got))
 		}
 		// A restricted room is open to the members of the rooms that it names.
 		set(closed, "m.room.join_rules", "", map[string]any{"join_rule": "restricted", "allow": []any{map[string]string{"type": "m.room_membership", "room_id": string(open)}}})
@@ -329,7 +347,7 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		if len(keys.Devices) != 1 || len(keys.Devices[xavier]) != 1 || keys.Devices[xavier]["A"] == nil || len(keys.Master) != 0 {
 			t.Errorf("keys %v", keys)
 		}
-		body = `{"room":{"room_id":"!s:x","num_joined_members":1,"children_state":[
+		body = `{"room":{"room_id":"!s:x","room_type":"m.space","num_joined_members":1,"children_state":[
 			{"type":"m.space.child","state_key":"!a:x","sender":"@s:x","origin_server_ts":1,"content":{"via":["x"]}},
 			{"type":"m.room.name","state_key":"!b:x","sender":"@s:x","origin_server_ts":1,"content":{"via":["x"]}}]},
 			"children":[{"room_id":"!a:x","num_joined_members":1},{"room_id":"!a:x","num_joined_members":1},{"room_id":"!b:x","num_joined_members":1}],

@@ -48,6 +48,12 @@ func (s *Server) authoriser(ctx context.Context, room pdu.RoomInfo, user ident.U
 	}
 }
 
+// isAnothersToGrant says of a refusal that another server in the room may decide otherwise: it is no word on the user (M-13).
+func isAnothersToGrant(err error) bool {
+	refusal, ok := errors.AsType[*transport.Error](err)
+	return ok && (refusal.Code == codeUnableToGrantJoin || refusal.Code == spec.ErrorUnableToAuthoriseJoin)
+}
+
 // conditions are the join rules of a restricted room, nil in any other.
 func (s *Server) conditions(ctx context.Context, room pdu.RoomInfo) (*event.JoinRules, error) {
 	current, err := s.engine.StateEvent(ctx, room.ID, event.StateKey{Type: "m.room.join_rules"})

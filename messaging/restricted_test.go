@@ -83,6 +83,40 @@ func TestRestrictedJoinRefused(t *testing.T) {
 	})
 }
 
+// A server that is in the room, of whose users none may invite, has another one agree to a join (M-13).
+func TestRestrictedJoinIsGrantedByAnother(t *testing.T) {
+	inBubble(t, func(t *testing.T, n *network) {
+		ctx := t.Context()
+		a, b := n.open("a.example", ""), n.open("b.example", "")
+		club := versionTen(t, a, true)
+		room := membersOf(t, a, memberIn(club))
+		levels := map[string]any{"users": map[string]int{string(alice): 100}, "invite": 50}
+		must[ident.EventID](t)(a.SendState(ctx, room, alice, "m.room.power_levels", "", levels))
+		for _, joins := range []struct {
+			user ident.UserID
+			room ident.RoomID
+		}{{bob, club}, {bob, room}, {"@bert:b.example", club}} {
+			if err := b.Join(ctx, joins.user, joins.room, []ident.ServerName{"a.example"}); err != nil {
+				t.Fatal(err)
+			}
+			settle()
+		}
+		if err := b.Join(ctx, "@bert:b.example", room, nil); err != nil {
+			t.Fatal(err)
+		}
+		settle()
+		for _, s := range []*messaging.Server{a, b} {
+			joined := must[*event.Event](t)(s.Engine().StateEvent(ctx, room, event.StateKey{Type: "m.room.member", Key: "@bert:b.example"}))
+			if joined == nil {
+				t.Fatalf("%s does not know the join", s.Name())
+			}
+			if member, _ := joined.Membership(); member.Membership != "join" || member.AuthorisedVia != string(alice) {
+				t.Errorf("%s has %s, want a join that alice has agreed to", s.Name(), joined.Content().Canonical())
+			}
+		}
+	})
+}
+
 // A join that names our user without having asked is not signed in that user's name (M-14).
 func TestRestrictedJoinIsCheckedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {

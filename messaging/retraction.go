@@ -91,6 +91,7 @@ func (r retraction) standing() Standing {
 	member, _ := r.event.Membership()
 	return Standing{
 		Room: r.ends.Room, Version: r.ends.Version, User: r.ends.User, Membership: member.Membership, Sender: r.event.Sender(), Event: r.event,
+		Told: true,
 	}
 }
 

@@ -38,7 +38,24 @@ func (e *Engine) verifyAdoption(ctx context.Context, version string, join *event
 	}
 	a.traceDropped(e.trace, "join")
 	a.judgeAll(join.AuthEvents()...)
-	return a, a.judgeJoin(e.self)
+	if err := a.judgeJoin(e.self); err != nil {
+		return nil, err
+	}
+	a.addPredecessor()
+	return a, nil
+}
+
+// addPredecessor puts what the user was before their join, an invitation say, in a state that lacks members: the join rests on it.
+func (a *adoption) addPredecessor() {
+	slot, _ := a.join.Slot()
+	if _, has := a.state[slot]; has || !a.partial {
+		return
+	}
+	for _, id := range a.join.AuthEvents() {
+		if x := a.given[id]; x.IsState(slot) && a.outcomes[id] == Accepted {
+			a.state[slot] = id
+		}
+	}
 }
 
 // verifySignatures leaves out what is badly signed. The join itself must be well signed, and the resident's own keys to be had: if

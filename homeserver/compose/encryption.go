@@ -175,7 +175,7 @@ func (x *composition) company(m roomview.Membership, come, gone map[ident.UserID
 	}
 	moves, err := x.c.view.Moved(x.ctx, from, to)
 	for _, move := range moves {
-		if move.Joined && move.User != x.user {
+		if move.Joined { // the user too: their other devices read along
 			come[move.User] = true
 		} else if !move.Joined {
 			gone[move.User] = true

@@ -68,6 +68,11 @@ func (x *composition) joined(m roomview.Membership, aside *aside, data []json.Ra
 	}
 	if told := out.Timeline != nil || out.AccountData != nil || out.Ephemeral != nil; told || aside.counted {
 		x.complete(&out.Timeline, &out.states)
+		for _, section := range []**list{&out.Ephemeral, &out.AccountData} {
+			if *section == nil {
+				*section = listOf(nil)
+			}
+		}
 		x.rooms.Join[m.Room] = out
 	}
 	return nil

@@ -28,7 +28,7 @@ func (x *composition) left(m roomview.Membership, data []json.RawMessage) error 
 	if err != nil {
 		return err
 	}
-	p, err := x.part(m, x.initial || x.then[m.Room] != "join", m.Position)
+	p, err := x.part(m, x.initial || wasIn && x.then[m.Room] != "join", m.Position)
 	if err != nil {
 		return err
 	}

@@ -163,14 +163,16 @@ func (w *walk) visit(ctx context.Context, at stop) (room messaging.SpaceRoom, vi
 func (w *walk) read(ctx context.Context, at stop) (room messaging.SpaceRoom, told map[ident.RoomID]*messaging.RoomSummary, err error) {
 	summary, err := w.r.server.Summary(ctx, at.room)
 	if err == nil {
-		room.RoomSummary = summary
-		room.ChildrenState, err = w.r.server.SpaceChildren(ctx, at.room, w.suggested)
+		room = messaging.SpaceRoom{RoomSummary: summary, ChildrenState: []messaging.SpaceChild{}}
+		if summary.RoomType == messaging.SpaceType {
+			room.ChildrenState, err = w.r.server.SpaceChildren(ctx, at.room, w.suggested)
+		}
 		return room, nil, err
 	}
 	if !errors.Is(err, pdu.ErrUnknownRoom) && !errors.Is(err, pdu.ErrNotJoined) {
 		return messaging.SpaceRoom{}, nil, err
 	}
-	if at.told != nil && at.told.RoomType != spaceType {
+	if at.told != nil && at.told.RoomType != messaging.SpaceType {
 		return messaging.SpaceRoom{RoomSummary: *at.told, ChildrenState: []messaging.SpaceChild{}}, nil, nil
 	}
 	answer, err := w.ask(ctx, at)
@@ -191,9 +193,6 @@ func (w *walk) read(ctx context.Context, at stop) (room messaging.SpaceRoom, tol
 	room.ChildrenState = slices.Clone(room.ChildrenState) // what is kept is not ours to sort
 	return room, told, nil
 }
-
-// spaceType is the type of rooms that are spaces.
-const spaceType = "m.space"
 
 func (w *walk) ask(ctx context.Context, at stop) (messaging.Hierarchy, error) {
 	if len(at.via) == 0 || w.asked >= maxHierarchyAsked {

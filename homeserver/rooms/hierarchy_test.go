@@ -62,6 +62,8 @@ func TestHierarchy(t *testing.T) {
 		a.space(alice, root, remote, "b.example", "3")
 		a.space(alice, one, deep, "a.example", "")
 		a.space(alice, one, secret, "a.example", "")
+		inNoSpace := make(a, alice, "in no space", "")
+		a.space(alice, two, inNoSpace, "a.example", "") // "two" is none
 		b.space(bob, remote, leaf, "b.example", "1")
 		b.space(bob, remote, hidden, "b.example", "2")
 		b.space(bob, remote, root, "a.example", "3")

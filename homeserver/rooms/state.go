@@ -3,12 +3,15 @@
 package rooms
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
@@ -30,6 +33,9 @@ func (r *Rooms) putState(ctx context.Context, q *api.Request) (api.Reply, error)
 	}
 	if kind == memberType {
 		id, err := r.putMembership(ctx, room, q.User, ident.UserID(key), content)
+		return eventReply(id, refusal(err))
+	}
+	if id, err := r.standsAlready(ctx, room, q.User, event.StateKey{Type: kind, Key: key}, content); err != nil || id != "" {
 		return eventReply(id, refusal(err))
 	}
 	id, err := r.server.Submit(ctx, room, pdu.Draft{Type: kind, StateKey: &key, Content: content, Sender: q.User})
@@ -56,6 +62,27 @@ func (r *Rooms) putMembership(ctx context.Context, room ident.RoomID, by, user i
 		return "", api.InvalidParam("the state key is no user id: %v", err)
 	}
 	return r.server.Invite(ctx, room, by, user, content)
+}
+
+// standsAlready is the event by which a user has set what they set again, "" for none: saying the same once more changes nothing, and
+// makes no event.
+func (r *Rooms) standsAlready(ctx context.Context, room ident.RoomID, user ident.UserID, slot event.StateKey, content json.RawMessage) (ident.EventID, error) {
+	now, err := r.slot(ctx, room, slot.Type, slot.Key)
+	if errors.Is(err, pdu.ErrUnknownRoom) || err == nil && (now == nil || now.Sender() != user) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	said, err := canonicaljson.Canonicalize(content, canonicaljson.Lenient)
+	if err != nil || !bytes.Equal(said, now.Content().Canonical()) {
+		return "", nil //nolint:nilerr // what cannot be read is refused where it is sent
+	}
+	member, err := r.membership(ctx, room, user)
+	if err != nil || member != "join" {
+		return "", err // who is out of the room is refused by its rules
+	}
+	return now.ID(), nil
 }
 
 // ownMembership is the content of a membership that a client gives, without what is the servers' to say: who let the user into a

@@ -16,6 +16,10 @@ func TestState(t *testing.T) {
 		id := a.ok(alice, "PUT", in(room, "state/org.x/k"), `{"n":1}`, "event_id")
 		a.ok(alice, "PUT", in(room, "state/org.x/"), `{"n":2}`, "event_id")
 		a.ok(alice, "PUT", in(room, "state/org.y"), `{"n":3}`, "event_id")
+		if again := a.ok(alice, "PUT", in(room, "state/org.x/k"), `{ "n" : 1 }`, "event_id"); again != id {
+			t.Errorf("the same state once more is %s, want %s: nothing has changed", again, id)
+		}
+		a.refused(carol, "PUT", in(room, "state/org.x/k"), `{"n":1}`, 403, "M_FORBIDDEN")
 		a.Want(t, alice, "GET", in(room, "state/org.x/k"), "", 200, `{"n":1}`)
 		a.Want(t, alice, "GET", in(room, "state/org.x/"), "", 200, `{"n":2}`)
 		a.Want(t, alice, "GET", in(room, "state/org.x"), "", 200, `{"n":2}`)

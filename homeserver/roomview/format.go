@@ -136,9 +136,11 @@ func (s *Sight) replaced(ctx context.Context, dst []byte, p *pdu.Placed) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	visible, err := s.Sees(ctx, &before)
-	if err != nil {
-		return nil, err
+	visible := s.isOwn(before.Event) && before.Outcome == pdu.Accepted // also where it came with the state of a join
+	if !visible {
+		if visible, err = s.Sees(ctx, &before); err != nil {
+			return nil, err
+		}
 	}
 	if visible {
 		dst = append(append(dst, `,"prev_content":`...), before.Event.Content().Canonical()...)

@@ -73,12 +73,9 @@ func SetOutside(tx *persistence.Tx, s messaging.Standing) error {
 	if err != nil {
 		return err
 	}
-	row := Membership{Room: s.Room, Position: at, Membership: s.Membership}
-	if s.Event != nil {
-		row.Event = s.Event.ID()
-	}
+	row := Membership{Room: s.Room, Position: at, Membership: s.Membership, Event: s.Event.ID()}
 	shown := s.State
-	if s.Event != nil && (s.Membership == "leave" || s.Membership == "ban") {
+	if s.Membership == "leave" || s.Membership == "ban" {
 		shown = []json.RawMessage{AppendEvent(nil, s.Event, Format{}, nil)}
 	}
 	if row.Outside, err = json.Marshal(shown); err != nil {
