@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,10 +22,19 @@ import (
 )
 
 // shelf is a repository with a few things in it. What is asked for is noted.
-type shelf struct{ asked []string }
+type shelf struct {
+	mu    sync.Mutex
+	asked []string
+}
+
+func (s *shelf) note(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, fmt.Sprintf(format, args...))
+}
 
 func (s *shelf) Content(_ context.Context, id ident.MediaID, wait time.Duration) (*messaging.MediaContent, error) {
-	s.asked = append(s.asked, fmt.Sprintf("%s %v", id, wait))
+	s.note("%s %v", id, wait)
 	content := &messaging.MediaContent{ReadCloser: io.NopCloser(strings.NewReader("bytes")), Type: "image/png", Size: 5}
 	switch id {
 	case "named":
@@ -50,7 +60,7 @@ func (s *shelf) Content(_ context.Context, id ident.MediaID, wait time.Duration)
 }
 
 func (s *shelf) Thumbnail(_ context.Context, id ident.MediaID, want messaging.Thumbnail, _ time.Duration) (*messaging.MediaContent, error) {
-	s.asked = append(s.asked, fmt.Sprintf("%s %+v", id, want))
+	s.note("%s %+v", id, want)
 	if id == "text" {
 		return nil, messaging.ErrNoThumbnail
 	}
