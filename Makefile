@@ -55,7 +55,7 @@ interop:
 compare:
 	go test -tags interop -count 1 -v -timeout 15m -run '^TestCompare$$' ./internal/interop -compare $(CURDIR)/docs/benchmarks.md
 
-# The same for clients: what /sync and sending cost a user in 300 rooms, at Strata, Synapse and Dendrite. Takes ten minutes, most of them
-# to make Synapse's rooms.
+# The same for clients: what /sync and sending cost a user in 300 rooms, at Strata, Synapse and Dendrite. Takes four minutes, most of
+# them to make Synapse's rooms; writes docs/benchmarks.md too.
 compare-clients:
 	go test -tags interop -count 1 -v -timeout 25m -run '^TestCompareClients$$' ./internal/interop -compare-clients $(CURDIR)/docs/benchmarks.md
