@@ -114,6 +114,32 @@ func TestInvitationsOfCreateRoom(t *testing.T) {
 	})
 }
 
+// What a join replaces is shown with it, though the invitation is known only as state that came with the join.
+func TestJoinShowsTheInvitation(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, b *host) {
+		room := a.room(alice, `{"invite":["@bob:b.example"],"is_direct":true}`)
+		b.ok(bob, "POST", in(room, "join"), ``, "room_id")
+		_, answer := b.Do(t, bob, "GET", in(room, "state/m.room.member/"+bob+"?format=event"), "")
+		status, answer := b.Do(t, bob, "GET", in(room, "event/"+textOf(t, answer, "event_id")), "")
+		var joined struct {
+			Unsigned struct {
+				Before struct {
+					Membership string `json:"membership"`
+					Direct     bool   `json:"is_direct"`
+				} `json:"prev_content"`
+				Sender string `json:"prev_sender"`
+			} `json:"unsigned"`
+		}
+		if err := json.Unmarshal(answer, &joined); err != nil || status != 200 {
+			t.Fatalf("the join: %d %s, %v", status, answer, err)
+		}
+		if u := joined.Unsigned; u.Before.Membership != "invite" || !u.Before.Direct || u.Sender != alice {
+			t.Errorf("the join shows %+v, want alice's invitation to a direct chat", u)
+		}
+	})
+}
+
 func TestInvitationIsRejected(t *testing.T) {
 	t.Parallel()
 	inBubble(t, func(t *testing.T, a, b *host) {
