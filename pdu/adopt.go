@@ -83,6 +83,9 @@ func (b *batch) adopt(a *adoption, via ident.ServerName, o *omission) error {
 		return fmt.Errorf("its create event is %s, not %s", b.head.create, a.create)
 	}
 	b.head.version, b.head.create = a.join.Version(), a.create
+	if err := b.endPartial(); err != nil {
+		return err
+	}
 	root, err := b.adoptGiven(a.givenState)
 	if err != nil {
 		return err

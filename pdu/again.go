@@ -28,6 +28,7 @@ type again struct {
 	given map[ident.EventID]state.Root // states that are not those after the parents
 	whole bool
 	anew  bool     // the extremities are built anew, in the order of the events
+	moves bool     // out of the graph: the states at them were never whole, and will not be
 	past  []string // checks that what was accepted has passed for good
 
 	judged map[ident.EventID]bool // judged again
@@ -88,6 +89,16 @@ func (b *batch) judgeAgainFrom(cause string, whole, turned bool, ids ...ident.Ev
 	return a.settleHeads()
 }
 
+// displaceSince takes a join, the state before which was never whole, and all that follows it out of the graph: they are outliers from
+// before another join now. The room is marked as partial by the old join until that other one is stored: after a crash in between it is
+// all done again.
+func (b *batch) displaceSince(p *partial) error {
+	a := b.newAgain("its room was left before the whole state was known: its place is not known any more")
+	a.seeds[p.join] = true
+	a.whole, a.moves = true, true
+	return b.eachFrom(p.first, a.visit)
+}
+
 // visit judges an event again if it must be.
 func (a *again) visit(r *record) error {
 	if r.outcome != Staged && a.concerns(r) {
@@ -123,7 +134,7 @@ func (a *again) concerns(r *record) bool {
 			return true
 		}
 	}
-	if !r.inGraph {
+	if !r.inGraph && !a.moves { // else it may have been moved out before a crash, and what follows it not
 		return false
 	}
 	return slices.ContainsFunc(r.event.PrevEvents(), func(id ident.EventID) bool { return parents[id] })
@@ -137,6 +148,9 @@ func (a *again) judge(r *record) error {
 		return err
 	}
 	own, quarantined := b.change(r), v.Outcome == Quarantined && !r.inGraph
+	if a.moves && own.inGraph {
+		own.inGraph, own.before, own.after, own.past = false, state.Root{}, state.Root{}, history
+	}
 	if own.inGraph {
 		if b.passed = nil; was.outcome == Accepted {
 			b.passed = a.past
@@ -255,7 +269,7 @@ func (a *again) storePart() error {
 	}
 	head, part := b.head, *b
 	part.head = *b.was
-	if !a.anew {
+	if !a.anew && !a.moves {
 		part.askAgain(atOnce, slices.Sorted(maps.Keys(a.seeds))...)
 	}
 	if err := part.commit(); err != nil {

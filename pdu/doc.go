@@ -58,6 +58,7 @@
 //
 // A room that was joined without its members is partial (see partial.go): its whole state is fetched in the background, and what came
 // meanwhile is judged again. So is, on demand or of itself, what rests on an event that ended otherwise than before (see again.go).
+// If the room is left before that, and joined again, what came in the first stay loses its place in the graph, and is history.
 //
 // Where things are:
 //

@@ -121,6 +121,19 @@ func (b *batch) beginPartial(join *event.Event, via ident.ServerName, o *omissio
 	})
 }
 
+// endPartial ends a stay in the room that was left before its state was whole, when it is joined again. The states of that stay lack
+// members and are never completed, so that nothing may be built on them. Its events get their place back when history is fetched, or
+// what follows them is sought.
+func (b *batch) endPartial() error {
+	if b.head.partial == nil {
+		return nil
+	}
+	if err := b.displaceSince(b.head.partial); err != nil {
+		return fmt.Errorf("end the stay that began with %s: %w", b.head.partial.join, err)
+	}
+	return nil
+}
+
 // recount has the members of all servers counted from the beginning.
 func (b *batch) recount() {
 	for name := range b.head.servers {

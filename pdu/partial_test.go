@@ -334,6 +334,61 @@ func TestLeavingAPartialRoom(t *testing.T) {
 	})
 }
 
+// M-12: what was judged without the members has no place any more when the room is joined again: its states are told to nobody, and
+// what follows it is judged by whole ones. So it is after a crash at any point of the second join.
+func TestStatesOfAStayThatWasNeverWhole(t *testing.T) {
+	for nth := range 5 {
+		t.Run(fmt.Sprint(nth), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, n *network) {
+				a, b, c, room, _ := crowded(n, "11")
+				release := n.withholdState()
+				if _, err := b.joinPartially(room, bob, a); err != nil {
+					t.Fatal(err)
+				}
+				n.deliver()
+				said := b.send(room, text(bob, "said while members are missing"))
+				n.deliver()
+				carols := c.stateEvent(room, memberOf(carol)).ID()
+				b.send(room, member(bob, bob, "leave"))
+				n.deliver()
+				release()
+				if nth > 0 {
+					b.crashAt(nth - 1)
+					n.failing = true
+					_, _ = b.joinPartially(room, bob, a) // as far as it comes
+					b.restart()
+				}
+				if b.info(room).Membership != pdu.Joined {
+					if _, err := b.joinPartially(room, bob, a); err != nil {
+						t.Fatal(err)
+					}
+				}
+				n.deliver()
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				b.wantWhole(room, a)
+				before := func(x *event.Event) (string, error) {
+					at := get("state_ids/"+url.PathEscape(string(room)), url.Values{"event_id": {string(x.ID())}})
+					answer, err := b.request(t.Context(), "a.example", at)
+					return string(answer), err
+				}
+				if answer, err := before(said); errcode(err) != "404 M_NOT_FOUND" {
+					t.Errorf("the state before what was said: %s, %v; want 404 M_NOT_FOUND", answer, err)
+				}
+				n.hold()
+				follows := build(t, room, text(carol, "late"), []*event.Event{said}, c.authFor(room, createSlot, levelsSlot, memberOf(carol)))
+				b.receive("c.example", follows.JSON())
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				b.wantOutcome(follows, pdu.Accepted, "", "")
+				if answer, err := before(follows); err != nil || !strings.Contains(answer, string(carols)) {
+					t.Errorf("the state before what follows: %s, %v; carol's join is missing", answer, err)
+				}
+			})
+		})
+	}
+}
+
 // An answer by which our join would not be allowed is not taken: another server may give a better one.
 func TestPartialRoomIsNotCompletedByALie(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {

@@ -171,11 +171,16 @@ func (s Snapshot) has(id ident.EventID) bool {
 	return ok && k.InGraph && k.Outcome == pdu.Accepted
 }
 
-// nothingLost: every event whose id Send returned is with its server, and with every server that was in the room then.
+// nothingLost: every event whose id Send returned is with its server, and with every server that was in the room then. Of what it made
+// before it joined anew, its server may not know the place: where it left before the whole state was known, that is history to be fetched.
 func nothingLost(e End) (wrong []string) {
 	for _, ack := range e.Acknowledged {
 		for _, s := range e.Snapshots {
-			if s.Server != ack.Server && !(s.Joined && e.after(s.arrival())(ack.Event)) {
+			here := s.Joined && e.after(s.arrival())(ack.Event)
+			if s.Server != ack.Server && !here {
+				continue
+			}
+			if k, stored := s.Events[ack.Event]; s.Joined && !here && stored && !k.InGraph && k.Outcome == pdu.Accepted {
 				continue
 			}
 			if why := e.lacks(s, ack.Event); why != "" {

@@ -92,6 +92,8 @@ func TestRegressions(t *testing.T) {
 		{"a record says that an event waits, which has got its place with the room's history", "crash-join", 6779501023521360079, "1"},
 		{"a leave that came with the state of a join is judged by that state, and refused for itself", "away-pulls", 482662012072492257, "11"},
 		{"a present that was refused gives way to an event from long before", "outages", 11929868245244660350, "1"},
+		{"states of a stay that ended while members were missing are told as whole", "left-partial", 11753713769744836401, "12"},
+		{"an event is judged by a state of a stay that ended while members were missing", "left-partial", 5018952739433395064, "11"},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
 			t.Log(r.fault)
