@@ -36,7 +36,7 @@ func (n note) text() []byte {
 
 // presents is the rooms of these tests: of each the newest event, and a server that has left it.
 type presents struct {
-	newest  map[ident.RoomID]note // owned by the test between synctest.Waits
+	newest  map[ident.RoomID]note // written in the store's jobs, in which it is read too
 	outside map[ident.RoomID]ident.ServerName
 	left    map[ident.RoomID]bool // by us
 }
@@ -68,8 +68,8 @@ func (p *presents) About(pdu []byte) (ident.UserID, bool) {
 // say queues an event.
 func (b *bench) say(p *presents, n note, servers ...ident.ServerName) {
 	b.t.Helper()
-	p.newest[n.Room] = n
 	err := b.store.Update(b.t.Context(), func(tx *persistence.Tx) error {
+		p.newest[n.Room] = n
 		return b.outbox.EnqueuePDU(tx, n.Room, ident.EventID(fmt.Sprint("$", n.Room, n.N)), n.text(), servers)
 	})
 	if err != nil {
