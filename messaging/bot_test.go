@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/persistence"
@@ -79,8 +80,7 @@ func (k *karma) accept(ctx context.Context) error {
 			})
 		})
 		for room, via := range invites {
-			// A room that cannot be joined is given up: who wants the bot there invites it again.
-			_ = k.server.Join(ctx, k.user, room, []ident.ServerName{via})
+			k.join(ctx, room, via)
 			err = k.server.Store().Update(ctx, func(tx *persistence.Tx) error {
 				_, err := tx.Exec(`DELETE FROM karma_invites WHERE room = ?`, string(room))
 				return err
@@ -93,6 +93,21 @@ func (k *karma) accept(ctx context.Context) error {
 		case <-k.asked:
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// join tries a few times: the server that invites hears of the bot's yes before it has told the room of the invitation. A room that cannot
+// be joined is then given up; who wants the bot there invites it again.
+func (k *karma) join(ctx context.Context, room ident.RoomID, via ident.ServerName) {
+	for range 5 {
+		if k.server.Join(ctx, k.user, room, []ident.ServerName{via}) == nil {
+			return
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
 		}
 	}
 }
