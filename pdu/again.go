@@ -155,6 +155,9 @@ func (a *again) judge(r *record) error {
 		if b.passed = nil; was.outcome == Accepted {
 			b.passed = a.past
 		}
+		if _, entry := a.given[id]; entry { // the join: a server in the room has held it to the present of then, which we do not know
+			b.passed = append(slices.Clone(b.passed), "P-29")
+		}
 		err = a.judgeInGraph(own, &v)
 		b.passed = nil
 	} else {

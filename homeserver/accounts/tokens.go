@@ -83,7 +83,7 @@ func (a *Accounts) use(ctx context.Context, hash tokenHash, now time.Time) (g gr
 		return g, found, err
 	}
 	if g.older {
-		epoch, g.older = a.cache.epoch(), false
+		g.older = false
 		err = a.store.Update(ctx, func(tx *persistence.Tx) error {
 			return a.endGenerations(tx, g.user, g.device, 0, g.generation)
 		})

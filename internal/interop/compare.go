@@ -84,19 +84,6 @@ func writeComparison(page []byte, begins, comparison string) ([]byte, error) {
 	return slices.Concat(before, []byte(begins+"\n"), []byte(comparison), []byte(comparisonEnds), after), nil
 }
 
-// updateComparison is writeComparison for a page in a file.
-func updateComparison(file, begins, comparison string) error {
-	page, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	page, err = writeComparison(page, begins, comparison)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return os.WriteFile(file, page, 0o644)
-}
-
 // compare renders the runs as a table, the fastest first, and against the first the ratios of the others.
 func compare(all []contestant, settings string) string {
 	slices.SortFunc(all, func(a, b contestant) int {

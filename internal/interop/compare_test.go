@@ -147,3 +147,16 @@ func machine() string {
 	}
 	return fmt.Sprintf("%s, %d cores, %s", model, runtime.NumCPU(), runtime.GOOS)
 }
+
+// updateComparison is writeComparison for a page in a file.
+func updateComparison(file, begins, comparison string) error {
+	page, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	page, err = writeComparison(page, begins, comparison)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return os.WriteFile(file, page, 0o644)
+}

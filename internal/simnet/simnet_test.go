@@ -94,6 +94,7 @@ func TestRegressions(t *testing.T) {
 		{"a present that was refused gives way to an event from long before", "outages", 11929868245244660350, "1"},
 		{"states of a stay that ended while members were missing are told as whole", "left-partial", 11753713769744836401, "12"},
 		{"an event is judged by a state of a stay that ended while members were missing", "left-partial", 5018952739433395064, "11"},
+		{"the join by which a server came in is held to a present that lacks its invitation", "visits", 2598548335844243873, "8"},
 	} {
 		t.Run(r.scenario, func(t *testing.T) {
 			t.Log(r.fault)
