@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -50,6 +51,13 @@ func (w *world) tell(format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.told = append(w.told, fmt.Sprintf(format, args...))
+}
+
+// all is what the other servers were told.
+func (w *world) all() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.told)
 }
 
 func (w *world) SendTyping(_ context.Context, id ident.RoomID, user ident.UserID, typing bool) error {
@@ -144,7 +152,7 @@ func TestTyping(t *testing.T) {
 		for _, typing := range []bool{true, true, true, false} {
 			want = append(want, fmt.Sprintf("%s types in %s: %v", alice, room, typing))
 		}
-		if diff := cmp.Diff(want, f.world.told); diff != "" {
+		if diff := cmp.Diff(want, f.world.all()); diff != "" {
 			t.Error(diff)
 		}
 		f.Want(t, alice, "PUT", path+"rooms/"+room+"/typing/"+carol, `{"typing":true}`, 403, "")
@@ -187,7 +195,7 @@ func TestReceipts(t *testing.T) {
 			return err
 		})
 		sent := []string{alice + ` has read $1 m.read ""`, alice + ` has read $2 m.read "$root"`, alice + ` has read $3 m.read ""`}
-		if diff := cmp.Diff(sent, f.world.told); diff != "" {
+		if diff := cmp.Diff(sent, f.world.all()); diff != "" {
 			t.Error(diff)
 		}
 		f.Want(t, alice, "POST", receipt+"m.seen/$1", `{}`, 400, "")
@@ -216,7 +224,7 @@ func TestPresence(t *testing.T) {
 		f.Want(t, alice, "GET", mine, "", 200, `{"presence":"unavailable","currently_active":false,"status_msg":"lunch","last_active_ago":0}`)
 		time.Sleep(2 * time.Minute)
 		want := []string{alice + ` is online ""`, alice + ` is unavailable "lunch"`, alice + ` is offline "lunch"`}
-		if diff := cmp.Diff(want, f.world.told); diff != "" {
+		if diff := cmp.Diff(want, f.world.all()); diff != "" {
 			t.Error(diff)
 		}
 
