@@ -2,7 +2,7 @@
 # for interop, python3 with venv.
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME    ?= 8000x
+FUZZTIME    ?= 4000x
 SEEDS       ?= 20
 
 .PHONY: check format vet race bench fuzz simulate interop compare compare-clients demo
