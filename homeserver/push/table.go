@@ -130,8 +130,8 @@ func Read(tx *persistence.Tx, user ident.UserID, room ident.RoomID, thread strin
 	return err
 }
 
-// ForgetRoom forgets what a user who has left a room has not read there.
-func ForgetRoom(tx *persistence.Tx, user ident.UserID, room ident.RoomID) error {
-	_, err := tx.Exec(`DELETE FROM hs_unread WHERE user = ? AND room = ?`, string(user), string(room))
+// Forget forgets what a user who left a room at a position had not read there until then.
+func Forget(tx *persistence.Tx, user ident.UserID, room ident.RoomID, through persistence.Position) error {
+	_, err := tx.Exec(`DELETE FROM hs_unread WHERE user = ? AND room = ? AND position <= ?`, string(user), string(room), through)
 	return err
 }

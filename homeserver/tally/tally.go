@@ -49,10 +49,18 @@ type heard struct {
 	listeners []push.Listener
 }
 
+// departure is a user of ours who has left a room, and has nothing unread there any more.
+type departure struct {
+	user ident.UserID
+	room ident.RoomID
+	at   persistence.Position
+}
+
 // Derive implements stream.Deriver.
 func (d *Deriver) Derive(ctx context.Context, batch stream.Batch) (write func(*persistence.Tx) error, err error) {
 	present := map[ident.RoomID]map[ident.UserID]bool{} // users of ours, as of the change that is looked at
 	var all []heard
+	var gone []departure
 	for i := range batch.Changes {
 		c := &batch.Changes[i]
 		if c.Kind != stream.Event && c.Kind != stream.State {
@@ -74,14 +82,22 @@ func (d *Deriver) Derive(ctx context.Context, batch stream.Batch) (write func(*p
 		}
 		for _, m := range c.Members {
 			present[c.Room][m.User] = m.Membership == "join"
+			if m.Membership == "leave" || m.Membership == "ban" {
+				gone = append(gone, departure{user: m.User, room: c.Room, at: c.Position})
+			}
 		}
 	}
-	if len(all) == 0 {
+	if len(all) == 0 && len(gone) == 0 {
 		return nil, nil
 	}
 	return func(tx *persistence.Tx) error {
 		for _, h := range all {
 			if err := d.tally.Note(tx, h.at, h.thread, h.subject, h.listeners); err != nil {
+				return err
+			}
+		}
+		for _, g := range gone {
+			if err := push.Forget(tx, g.user, g.room, g.at); err != nil {
 				return err
 			}
 		}
