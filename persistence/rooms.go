@@ -154,11 +154,6 @@ func (tx *Tx) SetRoomServer(room int64, name ident.ServerName, joined int) error
 		ON CONFLICT (room, server) DO UPDATE SET joined = excluded.joined`, room, server, joined)
 }
 
-// ClearRoomServers forgets the servers of a room.
-func (tx *Tx) ClearRoomServers(room int64) error {
-	return tx.exec(`DELETE FROM room_servers WHERE room = ?`, room)
-}
-
 func packNIDs(nids []int64) []byte {
 	packed := make([]byte, 0, 4*len(nids))
 	for _, nid := range nids {

@@ -38,12 +38,6 @@ func Known(tx *persistence.Tx, user ident.UserID) (bool, error) {
 	return a.user != "" && a.deactivated == 0, err
 }
 
-// IsAdmin tells whether a user administers this server.
-func IsAdmin(tx *persistence.Tx, user ident.UserID) (bool, error) {
-	a, err := accountOf(tx, user)
-	return a.admin, err
-}
-
 // accountOf gives the account of a user; that of nobody has no user.
 func accountOf(tx *persistence.Tx, user ident.UserID) (account, error) {
 	a := account{}

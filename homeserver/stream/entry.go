@@ -36,9 +36,7 @@ const (
 	Invite      Kind = 8  // of User to Room, or its end, where we are not in the room
 	Knock       Kind = 9  // of User on Room, or its end, where we are not in the room
 	Counts      Kind = 10 // unread counts of User in Room
-	Filter      Kind = 11 // who User ignores
 	Forgotten   Kind = 12 // Room, by User
-	Profile     Kind = 13 // User's
 )
 
 // Entry is a change other than a room's event.
