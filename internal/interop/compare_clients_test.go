@@ -52,6 +52,7 @@ func TestCompareClients(t *testing.T) {
 	if *clientsPage == "" {
 		t.Skip("NOT RUN: make compare-clients does")
 	}
+	atLeastOneRound(t)
 	busy := loadAverage()
 	ca, err := NewCA(t.TempDir())
 	if err != nil {

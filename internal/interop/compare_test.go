@@ -40,11 +40,20 @@ type under struct {
 	member Member
 }
 
+// atLeastOneRound refuses a comparison of nothing.
+func atLeastOneRound(t *testing.T) {
+	t.Helper()
+	if *compareRounds < 1 {
+		t.Fatalf("-compare-rounds %d: at least 1", *compareRounds)
+	}
+}
+
 // TestCompare puts every server under the same load, in turns, and writes down how they did.
 func TestCompare(t *testing.T) {
 	if *comparePage == "" {
 		t.Skip("NOT RUN: make compare does")
 	}
+	atLeastOneRound(t)
 	ca, err := NewCA(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
