@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs Strata as Complement wants a homeserver: named by SERVER_NAME, clients at 8008 over HTTP, other servers at 8448 with a certificate of
+# Runs Strata as Complement wants a homeserver: named by SERVER_NAME, clients at 8008 over HTTP (where it asks for what servers have
+# too), other servers at 8448 with a certificate of
 # the authority in /complement/ca, which is the only one that is trusted. It may be run again on the same directory. Complement's own
 # README says what it asks for, docs/homeserver.md what the settings do.
 set -eu
@@ -18,5 +19,5 @@ export STRATA_REGISTRATION_SHARED_SECRET=complement STRATA_CLIENT_RATE_LIMITS=fa
 export STRATA_PASSWORD_HASHING__MEMORY=8 STRATA_PASSWORD_HASHING__PASSES=1
 export STRATA_DEFAULT_ROOM_VERSION=11 STRATA_ENABLE_AUTHENTICATED_MEDIA=false
 export STRATA_FEDERATION__DESTINATION_MIN_RETRY_INTERVAL=250ms STRATA_FEDERATION__DESTINATION_MAX_RETRY_INTERVAL=2s
-exec strata serve --server-name "$SERVER_NAME" --data-dir "$dir" --listen-clients "${LISTEN_CLIENTS:-:8008}" --enable-registration \
+exec strata serve --server-name "$SERVER_NAME" --data-dir "$dir" --listen-both "${LISTEN_CLIENTS:-:8008}" --enable-registration \
 	--listen "${LISTEN:-:8448}" --tls-cert "$dir/tls.crt" --tls-key "$dir/tls.key" --allow-private

@@ -4,13 +4,10 @@ package homeserver
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/messaging"
@@ -97,63 +94,4 @@ func (s *Server) Close() error {
 		s.closed = s.federation.Close()
 	})
 	return s.closed
-}
-
-// Limits of what one connection of a client takes.
-const (
-	headerTime = 10 * time.Second
-	// bodyTime is what the largest upload takes over a slow line; how long an answer may take is the handler's.
-	bodyTime  = 10 * time.Minute
-	idleTime  = 2 * time.Minute
-	maxHeader = 64 << 10
-	// closeTime is what requests under way have to finish: a sync that waits is not waited for.
-	closeTime = 5 * time.Second
-)
-
-// Door is how clients come in at a listener. The zero value is plain HTTP, spoken by the clients themselves.
-type Door struct {
-	TLS       *tls.Config // nil for plain HTTP
-	Forwarded bool        // a proxy stands before it and says in X-Forwarded-For where clients are
-}
-
-// ServeClients answers clients on a listener, which it closes, until ctx or the server ends.
-func (s *Server) ServeClients(ctx context.Context, listener net.Listener, door Door) error {
-	handler := s.clients
-	if door.Forwarded {
-		handler = behindProxy(handler)
-	}
-	base, cancel := context.WithCancel(ctx)
-	defer cancel()
-	web := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
-		BaseContext: func(net.Listener) context.Context { return base },
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		select {
-		case <-base.Done():
-		case <-s.alive.Done():
-			cancel()
-		}
-		grace, done := context.WithTimeout(context.Background(), closeTime)
-		defer done()
-		if web.Shutdown(grace) != nil {
-			_ = web.Close() // what is left has had its time
-		}
-	}()
-	var err error
-	if door.TLS != nil {
-		web.TLSConfig = door.TLS.Clone() // net/http adds to it
-		err = web.ServeTLS(listener, "", "")
-	} else {
-		err = web.Serve(listener)
-	}
-	stopped := base.Err() != nil
-	cancel()
-	<-ended
-	if stopped {
-		return nil
-	}
-	return fmt.Errorf("answer clients on %s: %w", listener.Addr(), err)
 }

@@ -32,8 +32,9 @@ type settingFlags struct {
 	ServerName         string   `group:"Settings" placeholder:"NAME" help:"Name of the server, which its user ids end with. It can never change."`
 	DataDir            string   `group:"Settings" placeholder:"DIR" help:"Directory of database, signing key and control socket."`
 	Socket             string   `group:"Settings" placeholder:"PATH" help:"Control socket. Otherwise ctl.sock in the data directory."`
-	Listen             []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on, in place of the file's listeners; with an empty host all. Can be repeated."`
+	Listen             []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on, in place of the file's listeners for servers; with an empty host all. Can be repeated."`
 	ListenClients      []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on for clients, over plain HTTP, in place of the file's listeners for clients: this is a homeserver then. Can be repeated."`
+	ListenBoth         []string `group:"Settings" placeholder:"HOST:PORT" help:"Address to listen on for clients and for other servers, over plain HTTP, in place of the file's listeners for both: this is a homeserver then. Can be repeated."`
 	TLSCert            string   `group:"Settings" name:"tls-cert" placeholder:"FILE" help:"Certificate chain, PEM."`
 	TLSKey             string   `group:"Settings" name:"tls-key" placeholder:"FILE" help:"Key of the certificate, PEM."`
 	NoTLS              bool     `group:"Settings" name:"no-tls" help:"With --listen: speak plain HTTP, for a proxy in front that has the certificate."`
@@ -86,7 +87,7 @@ func (c *serveCmd) Run(ctx context.Context, w *world) error {
 	}
 	routeStrayLog(p.config.Trace)
 	if p.certificate != nil {
-		p.config.TLS = p.certificate.Config(p.config.Trace)
+		p.tls = p.certificate.Config(p.config.Trace)
 	}
 	p.config.Version = softwareVersion()
 	server, err := p.open(ctx)
@@ -115,7 +116,7 @@ func (p *plan) run(ctx context.Context, w *world, served served) error {
 		group.Go(func() error { return server.Serve(ctx, listener) })
 	}
 	for _, listener := range p.takeClients() {
-		group.Go(func() error { return served.home.ServeClients(ctx, listener, listener.door) })
+		group.Go(func() error { return served.home.ServeClients(ctx, listener, p.door(listener.settings)) })
 	}
 	for _, listener := range p.takeLocal() {
 		group.Go(func() error { return p.serveLocal(ctx, listener, server) })

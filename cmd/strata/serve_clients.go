@@ -14,7 +14,7 @@ import (
 // clientListener is open for clients.
 type clientListener struct {
 	net.Listener
-	door homeserver.Door
+	settings listener
 }
 
 // listenToClients opens the listeners for clients.
@@ -25,15 +25,24 @@ func (p *plan) listenToClients(s settings) error {
 			if err != nil {
 				return fmt.Errorf("listen on %s for clients: %w", address, err)
 			}
-			listener, scheme := clientListener{opened, homeserver.Door{Forwarded: l.XForwarded}}, "http://"
-			if l.TLS {
-				listener.door.TLS, scheme = p.config.TLS, "https://"
+			p.clients = append(p.clients, clientListener{opened, l})
+			at := urlOf(opened, l.TLS)
+			p.clientURLs = append(p.clientURLs, at)
+			if l.isForPeers() {
+				p.urls = append(p.urls, at)
 			}
-			p.clients = append(p.clients, listener)
-			p.clientURLs = append(p.clientURLs, scheme+opened.Addr().String())
 		}
 	}
 	return nil
+}
+
+// door is how clients come in there.
+func (p *plan) door(l listener) homeserver.Door {
+	door := homeserver.Door{Forwarded: l.XForwarded, Peers: l.isForPeers()}
+	if l.TLS {
+		door.TLS = p.tls
+	}
+	return door
 }
 
 // takeClients hands the listeners over to who closes them.
@@ -51,6 +60,9 @@ type served struct {
 
 // open starts the server: with listeners for clients it is a homeserver.
 func (p *plan) open(ctx context.Context) (s served, err error) {
+	if p.peersTLS {
+		p.config.TLS = p.tls
+	}
 	if len(p.clients) == 0 {
 		s.federation, err = messaging.Open(ctx, p.config)
 		return s, err

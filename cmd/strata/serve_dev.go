@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"time"
@@ -48,7 +49,7 @@ func (c *serveCmd) develop(ctx context.Context, s *settings, p *plan) error {
 	if err != nil {
 		return err
 	}
-	if len(s.configured()) == 0 {
+	if len(s.reached()) == 0 {
 		if port, err = p.listenOnLoopback(port); err != nil {
 			return err
 		}
@@ -59,9 +60,14 @@ func (c *serveCmd) develop(ctx context.Context, s *settings, p *plan) error {
 	return nil
 }
 
+// reached are the listeners at which the servers of a trial come in: over TLS, unless it was said otherwise of one for servers alone.
+func (s *settings) reached() []listener {
+	return slices.DeleteFunc(s.configured(), func(l listener) bool { return l.isForClients() && !l.TLS })
+}
+
 // certify has a local authority vouch for this server, unless it was given a certificate.
 func (c *serveCmd) certify(s *settings, p *plan) error {
-	if !s.speaksTLS() || s.TLSCertificatePath != "" || s.TLSPrivateKeyPath != "" || len(s.ACME.Domains) > 0 {
+	if len(s.reached()) > 0 && !s.speaksTLS() || s.TLSCertificatePath != "" || s.TLSPrivateKeyPath != "" || len(s.ACME.Domains) > 0 {
 		return nil
 	}
 	dir := c.DevCA
@@ -78,7 +84,7 @@ func (c *serveCmd) certify(s *settings, p *plan) error {
 		hosts = append(hosts, host)
 	}
 	p.localCA = absolute(filepath.Join(dir, devCAFile))
-	p.config.TLS, err = ca.ServerTLS(hosts...)
+	p.tls, err = ca.ServerTLS(hosts...)
 	return err
 }
 
@@ -98,7 +104,7 @@ func nameInStore(ctx context.Context, path string) (string, error) {
 
 // devPort is the port that the settings or the server name lead to, 0 for any.
 func devPort(s *settings) (int, error) {
-	if given := s.configured(); len(given) > 0 {
+	if given := s.reached(); len(given) > 0 {
 		return int(given[0].Port), nil
 	}
 	if s.ServerName == "" {
@@ -117,14 +123,14 @@ func devPort(s *settings) (int, error) {
 
 // listenOnLoopback takes 127.0.0.1, and [::1] where this machine has it and the port is free there: "localhost" means both.
 func (p *plan) listenOnLoopback(port int) (int, error) {
-	if err := p.listenOn(net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err != nil {
+	if err := p.listenOn(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), true); err != nil {
 		if isInUse(err) {
 			return 0, fmt.Errorf("%w: this data directory is bound to that port by its server name; end what uses it, or choose another --data-dir", err)
 		}
 		return 0, err
 	}
 	port = p.listeners[0].Addr().(*net.TCPAddr).Port
-	_ = p.listenOn(net.JoinHostPort("::1", strconv.Itoa(port))) // who cannot be reached there is asked at 127.0.0.1
+	_ = p.listenOn(net.JoinHostPort("::1", strconv.Itoa(port)), true) // who cannot be reached there is asked at 127.0.0.1
 	return port, nil
 }
 

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -25,6 +26,8 @@ import (
 // plan is a server about to run: everything that its settings lead to, with its listeners open.
 type plan struct {
 	config      messaging.Config
+	tls         *tls.Config                 // of listeners that speak TLS, nil where none does
+	peersTLS    bool                        // whether those for other servers alone do
 	certificate *transport.CertificateFiles // nil unless it comes from files
 	watch       *control.Watch              // from Run on
 	listeners   []net.Listener
@@ -56,7 +59,7 @@ func (c *serveCmd) plan(ctx context.Context, w *world) (p *plan, err error) {
 		err = c.develop(ctx, &l.settings, p)
 	}
 	if err == nil {
-		err = l.check(p.config.TLS != nil)
+		err = l.check(p.tls != nil)
 	}
 	if err == nil {
 		p.keyLog, err = openKeyLog(w)
@@ -120,15 +123,28 @@ func (f settingFlags) apply(s *settings) (found faults) {
 
 // listeners puts those of the flags in the place of those of the same kind.
 func (f settingFlags) listeners(s *settings, found *faults) {
-	peers, clients := s.configured(), s.clientListeners()
+	var peers, clients, both []listener
+	for _, l := range s.Listeners {
+		switch {
+		case l.isForPeers() && l.isForClients():
+			both = append(both, l)
+		case l.isForPeers():
+			peers = append(peers, l)
+		case l.isForClients():
+			clients = append(clients, l)
+		}
+	}
 	if len(f.Listen) > 0 {
 		peers = parseListeners("--listen", f.Listen, listener{TLS: !f.NoTLS}, found)
 	}
 	if len(f.ListenClients) > 0 {
 		clients = parseListeners("--listen-clients", f.ListenClients, listener{Resources: []resource{{Names: []string{resourceClient}}}}, found)
 	}
-	if len(f.Listen) > 0 || len(f.ListenClients) > 0 {
-		s.Listeners = slices.Concat(s.localListeners(), peers, clients)
+	if len(f.ListenBoth) > 0 {
+		both = parseListeners("--listen-both", f.ListenBoth, listener{Resources: []resource{{Names: []string{resourceClient, resourceFederation}}}}, found)
+	}
+	if len(f.Listen) > 0 || len(f.ListenClients) > 0 || len(f.ListenBoth) > 0 {
+		s.Listeners = slices.Concat(s.localListeners(), peers, clients, both)
 	}
 }
 
@@ -230,19 +246,19 @@ func (p *plan) federate(s settings) (err error) {
 // addCertificate says what this server shows to others: nothing behind a proxy.
 func (p *plan) addCertificate(s settings) (err error) {
 	switch {
-	case p.config.TLS != nil || !s.speaksTLS():
+	case p.tls != nil || !s.speaksTLS():
 	case len(s.ACME.Domains) > 0:
 		cache := s.ACME.CacheDir
 		if cache == "" {
 			cache = filepath.Join(s.DataDir, "acme")
 		}
-		p.config.TLS, p.acmeHandler, err = transport.ACME(cache, s.ACME.Domains...)
+		p.tls, p.acmeHandler, err = transport.ACME(cache, s.ACME.Domains...)
 		if s.ACME.HTTPPort != 0 {
 			p.acmeAddress = joinHostPort("", s.ACME.HTTPPort)
 		}
 	default:
 		if p.certificate, err = transport.FileCertificate(s.TLSCertificatePath, s.TLSPrivateKeyPath); err == nil {
-			p.config.TLS = p.certificate.Config(nil)
+			p.tls = p.certificate.Config(nil)
 		}
 	}
 	return err
@@ -251,8 +267,8 @@ func (p *plan) addCertificate(s settings) (err error) {
 // listen opens the listeners for other servers, if that is not done yet, and those for clients and operators.
 func (p *plan) listen(s settings) error {
 	if len(p.listeners) == 0 {
-		for _, address := range s.addresses() {
-			if err := p.listenOn(address); err != nil && !p.coveredBy(address, err) {
+		for _, address := range addressesOf(s.peersAlone()) {
+			if err := p.listenOn(address, s.peersAlone()[0].TLS); err != nil && !p.coveredBy(address, err) {
 				return err
 			}
 		}
@@ -274,18 +290,23 @@ func (p *plan) coveredBy(address string, err error) bool {
 	return strings.HasPrefix(address, "0.0.0.0:") && isInUse(err) && len(p.listeners) > 0
 }
 
-func (p *plan) listenOn(address string) error {
+func (p *plan) listenOn(address string, speaksTLS bool) error {
 	opened, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}
-	scheme := "http://"
-	if p.config.TLS != nil {
-		scheme = "https://"
-	}
 	p.listeners = append(p.listeners, opened)
-	p.urls = append(p.urls, scheme+opened.Addr().String())
+	p.urls = append(p.urls, urlOf(opened, speaksTLS))
+	p.peersTLS = speaksTLS
 	return nil
+}
+
+// urlOf is where a listener is reached.
+func urlOf(l net.Listener, speaksTLS bool) string {
+	if speaksTLS {
+		return "https://" + l.Addr().String()
+	}
+	return "http://" + l.Addr().String()
 }
 
 // takeListeners hands the listeners over to who closes them.

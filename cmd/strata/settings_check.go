@@ -86,8 +86,8 @@ func (s *settings) checkListeners(found *faults) {
 					`write an address of this machine, or leave bind_addresses out for all`)
 			}
 		}
-		if !l.isLocal() && !l.isForClients() && l.TLS != s.peerListeners()[0].TLS {
-			found.add(key+".tls", "differs from the first listener's", "let all listeners speak TLS, or none and a proxy in front of them")
+		if l.isForPeers() && !l.isForClients() && l.TLS != s.peersAlone()[0].TLS {
+			found.add(key+".tls", "differs from the first listener's", "let all listeners for servers alone speak TLS, or none and a proxy in front of them")
 		}
 	}
 }

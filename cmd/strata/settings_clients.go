@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/strata-matrix/strata/homeserver"
@@ -43,7 +42,7 @@ func defaultPasswordHashing() passwordHashing {
 	return passwordHashing{Memory: int64(cost.Memory), Passes: int64(cost.Passes)}
 }
 
-// resourceClient is what clients ask. It has listeners of its own.
+// resourceClient is what clients ask.
 const resourceClient = "client"
 
 // isForClients tells whether a listener is for clients.
@@ -71,8 +70,8 @@ const (
 func (s *settings) checkClients(found *faults) {
 	for i, l := range s.Listeners {
 		key := fmt.Sprintf("listeners[%d]", i)
-		if l.isForClients() && (l.isLocal() || slices.ContainsFunc(peerResources, l.offers)) {
-			found.add(key+".resources", "has what clients ask beside other things", "give clients a listener of their own")
+		if l.isForClients() && l.isLocal() {
+			found.add(key+".resources", "has what clients ask beside what is for operators", "give operators a listener of their own, at an address that others do not reach")
 		}
 		if l.XForwarded && !l.isForClients() {
 			found.add(key+".x_forwarded", "is true, and no clients come in there", "remove it: other servers say who they are by their signatures")

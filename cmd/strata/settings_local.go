@@ -18,7 +18,7 @@ type resource struct {
 	Names []string `toml:"names"`
 }
 
-// The names of resources. What other servers ask and what is for operators never share a listener.
+// The names of resources. What is for operators shares no listener with what others ask.
 const (
 	resourceFederation = "federation" // all that other servers ask
 	resourceKeys       = "keys"       // is part of it
@@ -40,10 +40,15 @@ func (l listener) offers(name string) bool {
 // isLocal tells whether a listener is for operators and not for other servers.
 func (l listener) isLocal() bool { return slices.ContainsFunc(localResources, l.offers) }
 
-// configured are the listeners for other servers that the settings name.
+// isForPeers tells whether a listener is for other servers: it says so, or nothing else.
+func (l listener) isForPeers() bool {
+	return !l.isLocal() && (!l.isForClients() || slices.ContainsFunc(peerResources, l.offers))
+}
+
+// configured are the listeners for other servers that the settings name, those for clients too included.
 func (s *settings) configured() (list []listener) {
 	for _, l := range s.Listeners {
-		if !l.isLocal() && !l.isForClients() {
+		if l.isForPeers() {
 			list = append(list, l)
 		}
 	}
@@ -58,8 +63,15 @@ func (s *settings) peerListeners() []listener {
 	return []listener{{Port: federationPort, TLS: true}}
 }
 
+// peersAlone are those where no clients come in. All of them speak TLS, or none.
+func (s *settings) peersAlone() []listener {
+	return slices.DeleteFunc(s.peerListeners(), listener.isForClients)
+}
+
 // speaksTLS tells whether other servers find TLS here, and no proxy has it.
-func (s *settings) speaksTLS() bool { return s.peerListeners()[0].TLS }
+func (s *settings) speaksTLS() bool {
+	return slices.ContainsFunc(s.peerListeners(), func(l listener) bool { return l.TLS })
+}
 
 // localListeners are those for operators. Metrics that are on and have none get one that this machine alone reaches.
 func (s *settings) localListeners() (list []listener) {
