@@ -79,7 +79,8 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	backups := backup.New(store)
 	now := ephemeral.New(ephemeral.Config{Self: self, Store: store, Teller: server, Rooms: server.Engine()})
 	book := profiles.NewBook(store)
-	view := roomview.New(server.Engine(), store)
+	progress := stream.NewProgress(store)
+	view := roomview.New(server.Engine(), store, progress)
 	chats := rooms.New(rooms.Config{Server: server, View: view, DefaultVersion: cfg.DefaultRoomVersion, Profiles: book, Known: accounts.Known})
 	people := profiles.New(profiles.Config{Self: self, Store: store, Asker: server, Rooms: chats})
 	proofs := openid.New(self, store)
@@ -95,7 +96,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	if err != nil {
 		return parts{}, err
 	}
-	syncs := newSyncs(server, view, now, counts)
+	syncs := newSyncs(server, progress, view, now, counts)
 	return parts{
 		core: messaging.Core{
 			Invites: chats, Aliases: chats, PublicRooms: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},

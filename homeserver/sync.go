@@ -17,21 +17,20 @@ import (
 
 // syncs is what tells clients what happens: the feed, who waits for it, and the endpoints.
 type syncs struct {
-	view   *roomview.View
 	feed   *stream.Feed
 	routes []api.Route
 }
 
-func newSyncs(server *messaging.Server, view *roomview.View, now *ephemeral.Ephemeral, counts *push.Tally) syncs {
+func newSyncs(server *messaging.Server, progress *stream.Progress, view *roomview.View, now *ephemeral.Ephemeral, counts *push.Tally) syncs {
 	store, engine := server.Store(), server.Engine()
 	waiting := dispatch.New(view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
-		Self: server.Name(), Store: store, Rooms: engine, Dispatch: waiting,
+		Self: server.Name(), Store: store, Progress: progress, Rooms: engine, Dispatch: waiting,
 		Derive:  []stream.Deriver{view, rooms.Relations{}, tally.New(view, engine, counts)},
 		Company: view.RoomsWith,
 	})
 	composer := compose.New(compose.Config{
-		Store: store, Engine: engine, Feed: feed, Rooms: view, Dispatcher: waiting, Presence: now.Syncing,
+		Store: store, Engine: engine, Ring: feed.Ring(), Rooms: view, Dispatcher: waiting, Presence: now.Syncing,
 	})
-	return syncs{view, feed, composer.Routes()}
+	return syncs{feed, composer.Routes()}
 }

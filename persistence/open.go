@@ -91,6 +91,7 @@ func start(conn *connection, lock *os.File, options Options) (*Store, error) {
 		closing:    make(chan struct{}),
 		done:       make(chan struct{}),
 	}
+	s.last.Store(last)
 	s.close = sync.OnceFunc(func() { close(s.closing) })
 	o := &owner{
 		store:       s,

@@ -171,6 +171,7 @@ func (o *owner) commitGroup(first *job) (crash error) {
 		return nil
 	}
 	grown := o.sequence.committed()
+	o.store.last.Store(int64(o.sequence.last))
 	if crash := o.commitPoint(AfterCommit); crash != nil {
 		return crash
 	}

@@ -5,6 +5,7 @@ package persistence
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 )
 
 // Limits of what may wait for the store's goroutine. A caller that finds the queue full waits, as long as its context lets it.
@@ -28,7 +29,11 @@ type Store struct {
 	cause      error         // why no job gets an answer any more. Set before done is closed
 	closed     error         // what closing the file reported. Set before done is closed
 	grown      bell
+	last       atomic.Int64 // the last position that is committed
 }
+
+// Now is the last position that is committed, 0 in a new file. What a job took is in it when the job is answered.
+func (s *Store) Now() Position { return Position(s.last.Load()) }
 
 // Grown is closed when positions are committed after the call. Take it, read, then wait for it.
 func (s *Store) Grown() <-chan struct{} { return s.grown.wait() }

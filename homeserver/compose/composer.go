@@ -21,7 +21,7 @@ import (
 type Config struct {
 	Store      *persistence.Store
 	Engine     *pdu.Engine
-	Feed       *stream.Feed
+	Ring       *stream.Ring
 	Rooms      *roomview.View
 	Dispatcher *dispatch.Dispatcher
 	// Presence notes that a user syncs, and with which presence, until done is called (S-05).
@@ -32,7 +32,7 @@ type Config struct {
 type Composer struct {
 	store  *persistence.Store
 	engine *pdu.Engine
-	feed   *stream.Feed
+	ring   *stream.Ring
 	view   *roomview.View
 	wait   *dispatch.Dispatcher
 	way    Way
@@ -42,7 +42,7 @@ type Composer struct {
 // New makes a composer.
 func New(cfg Config) *Composer {
 	return &Composer{
-		store: cfg.Store, engine: cfg.Engine, feed: cfg.Feed, view: cfg.Rooms, wait: cfg.Dispatcher, attend: cfg.Presence,
+		store: cfg.Store, engine: cfg.Engine, ring: cfg.Ring, view: cfg.Rooms, wait: cfg.Dispatcher, attend: cfg.Presence,
 	}
 }
 
@@ -57,12 +57,16 @@ func (c *Composer) sync(ctx context.Context, q *api.Request) (api.Reply, error) 
 	if err != nil {
 		return api.Reply{}, err
 	}
+	now, err := c.view.Now(ctx)
+	if err != nil {
+		return api.Reply{}, err
+	}
 	done, err := c.attend(ctx, q.User, r.presence)
 	if err != nil {
 		return api.Reply{}, err
 	}
 	defer done()
-	answer, err := c.answer(ctx, r)
+	answer, err := c.answer(ctx, r, now)
 	if err != nil {
 		return api.Reply{}, err
 	}
@@ -71,11 +75,7 @@ func (c *Composer) sync(ctx context.Context, q *api.Request) (api.Reply, error) 
 }
 
 // answer composes, and waits while there is nothing to say (S-03).
-func (c *Composer) answer(ctx context.Context, r request) (*response, error) {
-	now, err := c.feed.Now(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (c *Composer) answer(ctx context.Context, r request, now persistence.Position) (*response, error) {
 	if !r.initial && r.since > now {
 		return nil, api.InvalidParam("since: the token is of no time that this server knows")
 	}
@@ -99,15 +99,13 @@ func (c *Composer) answer(ctx context.Context, r request) (*response, error) {
 		if err != nil {
 			return nil, err
 		}
-		if woken, err = c.wait.Wait(ctx, r.user, now, c.feed.Ring(), timer.C, match); err != nil {
+		if woken, err = c.wait.Wait(ctx, r.user, now, c.ring, timer.C, match); err != nil {
 			return nil, err
 		}
 		if !woken {
 			return &x.out, nil
 		}
-		if now, err = c.feed.Now(ctx); err != nil {
-			return nil, err
-		}
+		now = c.view.Reached()
 	}
 }
 

@@ -54,7 +54,7 @@ func (x *composition) plan(rooms int) {
 	if x.way == Cheaper && time.Duration(passed)*linearStep > time.Duration(rooms)*polylogRoom {
 		return
 	}
-	if changes, whole := x.c.feed.Ring().Between(x.since, x.now); whole {
+	if changes, whole := x.c.ring.Between(x.since, x.now); whole {
 		x.scan = scanOf(changes, x.user)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 
@@ -45,6 +46,7 @@ type site struct {
 	composer *compose.Composer
 	view     *roomview.View
 	waiting  *dispatch.Dispatcher
+	stop     func() // ends the feed
 }
 
 type nobody struct{}
@@ -75,17 +77,21 @@ func openSite(t testing.TB, dir string) *site {
 	return s
 }
 
-// make makes the parts anew, none of which remembers anything.
-func (s *site) make() {
-	s.view = roomview.New(s.server.Engine(), s.server.Store())
+// make makes the parts anew, none of which remembers anything. What is also derived comes first.
+func (s *site) make(also ...stream.Deriver) {
+	if s.stop != nil {
+		s.stop()
+	}
+	progress := stream.NewProgress(s.server.Store())
+	s.view = roomview.New(s.server.Engine(), s.server.Store(), progress)
 	s.waiting = dispatch.New(s.view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
-		Self: s.server.Name(), Store: s.server.Store(), Rooms: s.server.Engine(), Dispatch: s.waiting,
-		Derive:  []stream.Deriver{s.view, tally.New(s.view, s.server.Engine(), push.NewTally())},
+		Self: s.server.Name(), Store: s.server.Store(), Progress: progress, Rooms: s.server.Engine(), Dispatch: s.waiting,
+		Derive:  append(also, s.view, tally.New(s.view, s.server.Engine(), push.NewTally())),
 		Company: s.view.RoomsWith,
 	})
 	s.composer = compose.New(compose.Config{
-		Store: s.server.Store(), Engine: s.server.Engine(), Feed: feed, Rooms: s.view, Dispatcher: s.waiting,
+		Store: s.server.Store(), Engine: s.server.Engine(), Ring: feed.Ring(), Rooms: s.view, Dispatcher: s.waiting,
 		Presence: func(context.Context, ident.UserID, string) (func(), error) { return func() {}, nil },
 	})
 	data := accountdata.New(s.server.Store(), compose.CheckFilter)
@@ -94,12 +100,13 @@ func (s *site) make() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- feed.Run(ctx) }()
-	s.t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			s.t.Error(err)
 		}
 	})
+	s.t.Cleanup(s.stop)
 }
 
 // inBubble runs f on virtual time.

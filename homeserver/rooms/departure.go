@@ -87,6 +87,9 @@ func (d *Departures) leaveAll(ctx context.Context) error {
 // leave has a user leave every room. One that does not let them go, which only a server can be the cause of that is not there, is left to
 // itself.
 func (d *Departures) leave(ctx context.Context, user ident.UserID) error {
+	if err := d.rooms.rooms.CatchUp(ctx); err != nil {
+		return err
+	}
 	rooms, err := d.rooms.JoinedRooms(ctx, user)
 	if err != nil {
 		return err

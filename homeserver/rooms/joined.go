@@ -9,7 +9,6 @@ import (
 	"errors"
 
 	"github.com/strata-matrix/strata/homeserver/api"
-	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
 	"github.com/strata-matrix/strata/transport/ident"
 )
@@ -25,24 +24,12 @@ func (r *Rooms) joinedRooms(ctx context.Context, q *api.Request) (api.Reply, err
 
 // JoinedRooms lists the rooms that a user of ours is joined to.
 func (r *Rooms) JoinedRooms(ctx context.Context, user ident.UserID) ([]ident.RoomID, error) {
-	all, err := r.engine.Rooms(ctx)
+	now, err := r.rooms.Now(ctx)
 	if err != nil {
 		return nil, err
 	}
-	joined := []ident.RoomID{}
-	for _, room := range all {
-		if room.Membership != pdu.Joined {
-			continue
-		}
-		in, err := r.engine.MayAct(ctx, room.ID, user)
-		if err != nil {
-			return nil, err
-		}
-		if in {
-			joined = append(joined, room.ID)
-		}
-	}
-	return joined, nil
+	joined, err := r.rooms.Joined(ctx, user, now)
+	return append([]ident.RoomID{}, joined...), err
 }
 
 // ShowProfile brings the name and picture of a user's membership of a room up to date; what else is in it stays. A room that does not

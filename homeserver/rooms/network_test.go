@@ -97,9 +97,11 @@ func (n *network) open(name string) *host {
 		ServerName: name, DataDir: n.t.TempDir(), Key: key, RoundTripper: n, NoSync: true,
 		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, accountdata.Schema + rooms.Schema}},
 		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
-			view := roomview.New(server.Engine(), server.Store())
+			progress := stream.NewProgress(server.Store())
+			view := roomview.New(server.Engine(), server.Store(), progress)
 			feed = stream.NewFeed(stream.FeedConfig{
-				Self: server.Name(), Store: server.Store(), Rooms: server.Engine(), Derive: []stream.Deriver{view, rooms.Relations{}}, Dispatch: nobody{},
+				Self: server.Name(), Store: server.Store(), Progress: progress, Rooms: server.Engine(), Dispatch: nobody{},
+				Derive: []stream.Deriver{view, rooms.Relations{}},
 			})
 			h.rooms = rooms.New(rooms.Config{Server: server, View: view, Profiles: profiles{}, Known: isKnown})
 			return messaging.Core{Invites: h.rooms, Aliases: h.rooms, PublicRooms: h.rooms}, nil

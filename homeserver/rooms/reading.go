@@ -44,14 +44,13 @@ func (r *Rooms) read(ctx context.Context, q *api.Request) (*reading, error) {
 			return nil, api.InvalidParam("filter: more than %d terms", maxFilterTerms)
 		}
 	}
+	if x.now, err = r.rooms.Now(ctx); err != nil {
+		return nil, err
+	}
 	if x.view, err = r.viewOf(ctx, room, q.User); err != nil {
 		return nil, refusal(err)
 	}
 	if x.nid, err = r.rooms.Number(ctx, room); err != nil {
-		return nil, err
-	}
-	err = r.store.View(ctx, func(tx *persistence.Tx) error { x.now = tx.LastPosition(); return nil })
-	if err != nil {
 		return nil, err
 	}
 	membership, err := r.membership(ctx, room, q.User)

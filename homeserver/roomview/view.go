@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/pdu/state"
@@ -18,16 +19,26 @@ import (
 type View struct {
 	engine *pdu.Engine
 	store  *persistence.Store
+	feed   *stream.Progress
 	counts *countsByRoot
 	known  *memberships
 
 	numbers sync.Map // of rooms, which never change: ident.RoomID → int64
 }
 
-// New makes the view of a server's rooms.
-func New(engine *pdu.Engine, store *persistence.Store) *View {
-	return &View{engine: engine, store: store, counts: newCounts(), known: newMemberships()}
+// New makes the view of a server's rooms, as far as a feed has worked off what happens in them.
+func New(engine *pdu.Engine, store *persistence.Store, feed *stream.Progress) *View {
+	return &View{engine: engine, store: store, feed: feed, counts: newCounts(), known: newMemberships()}
 }
+
+// Now is the position as of which a request looks at rooms: whoever asks has all in it that they were answered before.
+func (v *View) Now(ctx context.Context) (persistence.Position, error) { return v.feed.Now(ctx) }
+
+// CatchUp waits until all that is in the store is in what Now gives, however long that takes: for who must not miss anything.
+func (v *View) CatchUp(ctx context.Context) error { return v.feed.CatchUp(ctx) }
+
+// Reached is the position through which those have been woken who wait.
+func (v *View) Reached() persistence.Position { return v.feed.Reached() }
 
 // Rooms is how a user stands to every room as of a position that the feed has worked off.
 func (v *View) Rooms(ctx context.Context, user ident.UserID, at persistence.Position) ([]Membership, error) {

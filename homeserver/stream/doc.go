@@ -7,5 +7,7 @@
 //	                                        │
 //	                                  hs_stream (position, kind, room, user, device)
 //
-// An entry says that something changed, and for whom; what it is now stands in the subject's own tables.
+// An entry says that something changed, and for whom; what it is now stands in the subject's own tables. The feed works off what got a
+// position, some milliseconds behind the store; whoever reads waits, by its progress, until it has come to where the store was when they
+// asked: a client finds what it was answered.
 package stream

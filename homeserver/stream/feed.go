@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
 
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
@@ -49,6 +48,7 @@ type Dispatcher interface {
 type FeedConfig struct {
 	Self     ident.ServerName
 	Store    *persistence.Store
+	Progress *Progress // that of the store
 	Rooms    Rooms
 	Derive   []Deriver // in order
 	Dispatch Dispatcher
@@ -56,29 +56,17 @@ type FeedConfig struct {
 	Company func(ctx context.Context, user ident.UserID) ([]ident.RoomID, error)
 }
 
-// Feed works everything off that gets a position, in order: derive, commit, then dispatch. Run's goroutine owns it; the others read how far
-// it is and its ring.
+// Feed works everything off that gets a position, in order: derive, commit, then dispatch. Run's goroutine owns it; the others read its
+// ring, and of its progress how far it is.
 type Feed struct {
 	cfg   FeedConfig
 	ring  *Ring
 	saved persistence.Position // the cursor
-	now   atomic.Int64
-	ready chan struct{} // closed when what there was at the start has been worked off
 }
 
 // NewFeed makes a feed. Nothing is worked off before Run.
 func NewFeed(cfg FeedConfig) *Feed {
-	return &Feed{cfg: cfg, ring: newRing(), ready: make(chan struct{})}
-}
-
-// Now is the last position that has been worked off: what clients may be told of.
-func (f *Feed) Now(ctx context.Context) (persistence.Position, error) {
-	select {
-	case <-f.ready:
-		return persistence.Position(f.now.Load()), nil
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
+	return &Feed{cfg: cfg, ring: newRing()}
 }
 
 // Ring is the last changes.
@@ -106,7 +94,7 @@ func (f *Feed) run(ctx context.Context) error {
 		if at, more, err = f.step(ctx, at); more || err != nil {
 			continue
 		}
-		f.open()
+		f.cfg.Progress.open()
 		select {
 		case <-news:
 		case <-ctx.Done():
@@ -114,15 +102,6 @@ func (f *Feed) run(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// open lets the readers in, once.
-func (f *Feed) open() {
-	select {
-	case <-f.ready:
-	default:
-		close(f.ready)
-	}
 }
 
 // step works one batch off; more says that there is more already.
@@ -135,7 +114,7 @@ func (f *Feed) step(ctx context.Context, at persistence.Position) (next persiste
 		return at, false, fmt.Errorf("derive rows: %w", err)
 	}
 	f.ring.add(batch)
-	f.now.Store(int64(batch.Through))
+	f.cfg.Progress.advance(batch.Through)
 	f.cfg.Dispatch.Dispatch(batch)
 	return batch.Through, more, nil
 }
