@@ -280,7 +280,7 @@ var hostileParts = []string{
 // hostileQueries are values of queries.
 var hostileQueries = []string{
 	"", "-1", "0", "1", "9223372036854775807", "9223372036854775808", "1e9", "x", "\x00", "\xff", "{", "{}", "[]", "null", "true", "f", "b", "s_1", "!r:a.example",
-	"@u:b.example", "1_2_3", strings.Repeat("9", 100), strings.Repeat("x", 5000), "online", "https://b.example/", "scale", "..",
+	"@u:b.example", "1_2_3", strings.Repeat("9", 100), strings.Repeat("x", 5000), "online", "https://b.example/", "scale", "highlight", "..",
 }
 
 // everyQuery is a query in which each parameter that some request has is value.

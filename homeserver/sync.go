@@ -3,6 +3,8 @@
 package homeserver
 
 import (
+	"slices"
+
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/compose"
 	"github.com/strata-matrix/strata/homeserver/dispatch"
@@ -32,5 +34,5 @@ func newSyncs(server *messaging.Server, progress *stream.Progress, view *roomvie
 	composer := compose.New(compose.Config{
 		Store: store, Engine: engine, Ring: feed.Ring(), Rooms: view, Dispatcher: waiting, Presence: now.Syncing,
 	})
-	return syncs{feed, composer.Routes()}
+	return syncs{feed, slices.Concat(composer.Routes(), tally.NewNotices(view, engine, store).Routes())}
 }

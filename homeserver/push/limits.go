@@ -10,4 +10,9 @@ const (
 	maxRuleID     = 255  // bytes, as of a room or user id
 	maxPushers    = 100
 	maxCached     = 10_000 // users whose rules are kept in memory
+
+	// keptNotices is how many notifications a user can look back on: some pages of a list. For each trimEvery that are noted one user's are
+	// cut down to that.
+	keptNotices = 1000
+	trimEvery   = 100
 )

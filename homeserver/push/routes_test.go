@@ -127,7 +127,11 @@ func TestUnread(t *testing.T) {
 		t.Fatal(err)
 	}
 	subject := push.Subject{Event: event, Room: "!r:a.example", Sender: "@bob:b.example", Members: 3}
-	listeners := []push.Listener{{User: alice}, {User: "@bob:b.example"}}
+	heard := func(at int, thread string) push.Heard {
+		return push.Heard{
+			Position: persistence.Position(at), Thread: thread, Subject: subject, Listeners: []push.Listener{{User: alice}, {User: "@bob:b.example"}},
+		}
+	}
 	update := func(f func(*persistence.Tx) error) {
 		t.Helper()
 		if err := store.Update(ctx, f); err != nil {
@@ -146,7 +150,7 @@ func TestUnread(t *testing.T) {
 	}
 	update(func(tx *persistence.Tx) error {
 		for i, thread := range []string{"", "$root", "", "$root", "$other"} {
-			if err := tally.Note(tx, persistence.Position(10+i), thread, subject, listeners); err != nil {
+			if err := tally.Note(tx, heard(10+i, thread), 1000); err != nil {
 				return err
 			}
 		}
@@ -160,7 +164,52 @@ func TestUnread(t *testing.T) {
 	update(func(tx *persistence.Tx) error { return push.Read(tx, alice, "!r:a.example", push.Everything, 13) })
 	want(push.Count{}, map[string]push.Count{"$other": {1, 1}})
 
+	noticed := func(before persistence.Position, highlights bool, want ...bool) { // which of them are read, newest first
+		t.Helper()
+		update(func(tx *persistence.Tx) error {
+			list, err := push.Notices(tx, alice, before, highlights, 10)
+			var read []bool
+			for _, n := range list {
+				read = append(read, n.Read)
+			}
+			if diff := cmp.Diff(want, read); diff != "" {
+				t.Error(diff)
+			}
+			return err
+		})
+	}
+	noticed(100, false, false, true, true, true, true)
+	noticed(14, true, true, true, true, true)
+	noticed(10, false)
+
 	client.Want(t, alice, "PUT", rules+"override/.m.rule.master/enabled", `{"enabled":true}`, 200, "") // from now on nothing notifies
-	update(func(tx *persistence.Tx) error { return tally.Note(tx, 20, "", subject, listeners) })
+	update(func(tx *persistence.Tx) error { return tally.Note(tx, heard(20, ""), 1000) })
 	want(push.Count{}, map[string]push.Count{"$other": {1, 1}})
+}
+
+// Who is notified often can look back on the newest notifications: what is kept is bounded.
+func TestNoticesAreBounded(t *testing.T) {
+	const kept, slack = 1000, 100 // keptNotices, trimEvery
+	store, tally, _ := open(t)
+	message, err := canonicaljson.Parse([]byte(`{"type":"m.room.message","content":{"body":"hello"}}`), canonicaljson.Lenient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	subject := push.Subject{Event: message, Room: "!r:a.example", Sender: "@carol:a.example", Members: 3}
+	err = store.Update(context.Background(), func(tx *persistence.Tx) error {
+		for i := range 2 * kept {
+			heard := push.Heard{Position: persistence.Position(1 + i), Subject: subject, Listeners: []push.Listener{{User: alice}}}
+			if err := tally.Note(tx, heard, 1000); err != nil {
+				return err
+			}
+		}
+		list, err := push.Notices(tx, alice, 1<<40, false, 1<<20)
+		if len(list) < kept || len(list) > kept+slack || list[0].Position != 2*kept || list[0].TS != 1000 {
+			t.Errorf("%d are kept", len(list))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

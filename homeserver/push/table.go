@@ -32,6 +32,15 @@ CREATE TABLE hs_unread (
 	thread    TEXT    NOT NULL, -- its root, '' of the main timeline
 	highlight INTEGER NOT NULL,
 	PRIMARY KEY (user, room, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE hs_notices (
+	user      TEXT    NOT NULL,
+	position  INTEGER NOT NULL, -- of an event that notified the user, read or not
+	room      TEXT    NOT NULL,
+	ts        INTEGER NOT NULL, -- ms, when it did
+	highlight INTEGER NOT NULL,
+	actions   TEXT    NOT NULL, -- JSON, of the rule that matched
+	PRIMARY KEY (user, position)
 ) STRICT, WITHOUT ROWID;`
 
 // ChangesOf gives what a user has made of the default rules.
@@ -63,21 +72,6 @@ func Keep(tx *persistence.Tx, user ident.UserID, changes Changes) error {
 		return fmt.Errorf("encode push rules: %w", err)
 	}
 	return accountdata.Set(tx, user, "", "m.push_rules", shown)
-}
-
-// Notice is an event that notifies a user.
-type Notice struct {
-	User      ident.UserID
-	Room      ident.RoomID
-	Position  persistence.Position
-	Thread    string // its root, "" of the main timeline
-	Highlight bool
-}
-
-func note(tx *persistence.Tx, n Notice) error {
-	_, err := tx.Exec(`INSERT OR IGNORE INTO hs_unread (user, room, position, thread, highlight) VALUES (?, ?, ?, ?, ?)`,
-		string(n.User), string(n.Room), n.Position, n.Thread, n.Highlight)
-	return err
 }
 
 // Count is how many events a user has not read.

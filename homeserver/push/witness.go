@@ -19,6 +19,7 @@ func (p *Push) UserRegistered(tx *persistence.Tx, user ident.UserID) error {
 func (p *Push) UserDeactivated(tx *persistence.Tx, user ident.UserID) error {
 	for _, query := range []string{
 		`DELETE FROM hs_push_rules WHERE user = ?`, `DELETE FROM hs_pushers WHERE user = ?`, `DELETE FROM hs_unread WHERE user = ?`,
+		`DELETE FROM hs_notices WHERE user = ?`,
 	} {
 		if _, err := tx.Exec(query, string(user)); err != nil {
 			return err

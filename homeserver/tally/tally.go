@@ -4,6 +4,7 @@ package tally
 
 import (
 	"context"
+	"time"
 
 	"github.com/strata-matrix/strata/homeserver/push"
 	"github.com/strata-matrix/strata/homeserver/roomview"
@@ -41,14 +42,6 @@ func New(view *roomview.View, rooms Rooms, tally *push.Tally) *Deriver {
 	return &Deriver{view: view, rooms: rooms, tally: tally}
 }
 
-// heard is an event with those who may want to be told of it.
-type heard struct {
-	at        persistence.Position
-	thread    string
-	subject   push.Subject
-	listeners []push.Listener
-}
-
 // departure is a user of ours who has left a room, and has nothing unread there any more.
 type departure struct {
 	user ident.UserID
@@ -59,7 +52,7 @@ type departure struct {
 // Derive implements stream.Deriver.
 func (d *Deriver) Derive(ctx context.Context, batch stream.Batch) (write func(*persistence.Tx) error, err error) {
 	present := map[ident.RoomID]map[ident.UserID]bool{} // users of ours, as of the change that is looked at
-	var all []heard
+	var all []push.Heard
 	var gone []departure
 	for i := range batch.Changes {
 		c := &batch.Changes[i]
@@ -76,7 +69,7 @@ func (d *Deriver) Derive(ctx context.Context, batch stream.Batch) (write func(*p
 			if err != nil {
 				return nil, err
 			}
-			if len(h.listeners) > 0 {
+			if len(h.Listeners) > 0 {
 				all = append(all, h)
 			}
 		}
@@ -90,9 +83,10 @@ func (d *Deriver) Derive(ctx context.Context, batch stream.Batch) (write func(*p
 	if len(all) == 0 && len(gone) == 0 {
 		return nil, nil
 	}
+	now := time.Now().UnixMilli()
 	return func(tx *persistence.Tx) error {
 		for _, h := range all {
-			if err := d.tally.Note(tx, h.at, h.thread, h.subject, h.listeners); err != nil {
+			if err := d.tally.Note(tx, h, now); err != nil {
 				return err
 			}
 		}
@@ -106,12 +100,12 @@ func (d *Deriver) Derive(ctx context.Context, batch stream.Batch) (write func(*p
 }
 
 // hear gathers what the rules look at.
-func (d *Deriver) hear(ctx context.Context, c *stream.Change, present map[ident.UserID]bool) (heard, error) {
+func (d *Deriver) hear(ctx context.Context, c *stream.Change, present map[ident.UserID]bool) (push.Heard, error) {
 	e := c.Placed.Event
-	h := heard{at: c.Position}
+	h := push.Heard{Position: c.Position}
 	for _, m := range c.Members {
 		if m.Membership == "invite" && m.User != e.Sender() {
-			h.listeners = append(h.listeners, push.Listener{User: m.User})
+			h.Listeners = append(h.Listeners, push.Listener{User: m.User})
 		}
 	}
 	for user, joined := range present {
@@ -120,22 +114,22 @@ func (d *Deriver) hear(ctx context.Context, c *stream.Change, present map[ident.
 		}
 		member, err := d.view.Slot(ctx, c.Placed.Before, event.StateKey{Type: memberType, Key: string(user)})
 		if err != nil {
-			return heard{}, err
+			return push.Heard{}, err
 		}
 		listener := push.Listener{User: user}
 		if member != nil {
 			listener.DisplayName, _ = member.Content().Get("displayname").Text()
 		}
-		h.listeners = append(h.listeners, listener)
+		h.Listeners = append(h.Listeners, listener)
 	}
-	if len(h.listeners) == 0 {
+	if len(h.Listeners) == 0 {
 		return h, nil
 	}
 	var err error
-	if h.subject, err = d.subject(ctx, c); err != nil {
-		return heard{}, err
+	if h.Subject, err = d.subject(ctx, c); err != nil {
+		return push.Heard{}, err
 	}
-	h.thread, err = d.thread(ctx, e)
+	h.Thread, err = d.thread(ctx, e)
 	return h, err
 }
 
