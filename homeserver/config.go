@@ -15,7 +15,7 @@ import (
 
 // Config is what a homeserver is made of. The zero value of all but Messaging is the sensible default.
 type Config struct {
-	// Messaging is the server's name, files and ways to other servers. Core, CoreOf and Annex are the homeserver's own.
+	// Messaging is the server's name, files and ways to other servers. Core and Annex are the homeserver's own.
 	Messaging messaging.Config
 	// Accounts says who may have one. By default nobody can register, and nothing is limited.
 	Accounts accounts.Policy
@@ -34,8 +34,8 @@ func (c *Config) complete() error {
 	if c.PasswordCost == (accounts.Cost{}) {
 		c.PasswordCost = accounts.DefaultCost()
 	}
-	if c.Messaging.CoreOf != nil || c.Messaging.Core != (messaging.Core{}) || c.Messaging.Annex.Name != "" {
-		return errors.New("configuration: Messaging: Core, CoreOf and Annex are the homeserver's own")
+	if c.Messaging.Core != nil || c.Messaging.Annex.Name != "" {
+		return errors.New("configuration: Messaging: Core and Annex are the homeserver's own")
 	}
 	if c.DefaultRoomVersion == "" {
 		c.DefaultRoomVersion = messaging.DefaultRoomVersion

@@ -36,7 +36,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	var made parts
 	cfg.Messaging.Annex = annex()
-	cfg.Messaging.CoreOf = func(server *messaging.Server) (messaging.Core, error) {
+	cfg.Messaging.Core = func(server *messaging.Server) (messaging.Core, error) {
 		var err error
 		made, err = assemble(ctx, cfg, server)
 		return made.core, err

@@ -30,7 +30,7 @@ var karmaTables = persistence.Annex{Name: "karma", Steps: []string{`
 	CREATE TABLE karma_invites (room TEXT PRIMARY KEY, via TEXT NOT NULL) STRICT;
 	CREATE TABLE karma_points (name TEXT PRIMARY KEY, points INTEGER NOT NULL, position INTEGER NOT NULL) STRICT;`}}
 
-// newKarma is for messaging.Config.CoreOf.
+// newKarma is for messaging.Config.Core.
 func newKarma(server *messaging.Server) *karma {
 	return &karma{server: server, user: ident.UserID("@karma:" + string(server.Name())), asked: make(chan struct{}, 1)}
 }
@@ -154,7 +154,7 @@ func TestBot(t *testing.T) {
 			var bot *karma
 			server := n.open("bots.example", dir, func(c *messaging.Config) {
 				c.Annex = karmaTables
-				c.CoreOf = func(s *messaging.Server) (messaging.Core, error) {
+				c.Core = func(s *messaging.Server) (messaging.Core, error) {
 					bot = newKarma(s)
 					return messaging.Core{Profiles: bot, Invites: bot}, nil
 				}

@@ -68,12 +68,11 @@ type Config struct {
 	// Version of the software, as other servers are told.
 	Version string
 
-	// Core is what the homeserver itself has and does: profiles, devices, media. What it leaves out is answered as the specification
-	// says of a feature that is not there.
-	Core Core
-	// CoreOf makes it in place of Core, for one that needs the server: its file, its engine, its calls. The server that it is given
-	// has all layers and answers nobody yet; calls of it have to wait until Open has returned.
-	CoreOf func(*Server) (Core, error)
+	// Core makes what the homeserver itself has and does: profiles, devices, media. What it leaves out, all where this is nil, is answered
+	// as the specification says of a feature that is not there. It is called once, by Open, and what it makes may need the server: its
+	// file, its engine, its calls. The server that it is given has all layers and answers nobody yet; calls of it have to wait until Open
+	// has returned.
+	Core func(*Server) (Core, error)
 	// Annex is the homeserver's own tables in the file of DataDir; see Server.Store.
 	Annex persistence.Annex
 
@@ -130,9 +129,6 @@ func (c Config) validate() (ident.ServerName, error) {
 	}
 	if c.TLS != nil && len(c.TLS.Certificates) == 0 && c.TLS.GetCertificate == nil && c.TLS.GetConfigForClient == nil {
 		fault("TLS: has no certificate")
-	}
-	if c.Core != (Core{}) && c.CoreOf != nil {
-		fault("Core and CoreOf are both given")
 	}
 	if err := errors.Join(faults...); err != nil {
 		return "", fmt.Errorf("configuration: %w", err)

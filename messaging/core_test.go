@@ -33,11 +33,16 @@ type core struct {
 	tokens   map[string]ident.UserID
 }
 
+// made is for messaging.Config.Core: a core that needs no server.
+func made(c messaging.Core) func(*messaging.Server) (messaging.Core, error) {
+	return func(*messaging.Server) (messaging.Core, error) { return c, nil }
+}
+
 // with makes c the core of a server that is opened.
 func (c *core) with(cfg *messaging.Config) {
-	cfg.Core = messaging.Core{
+	cfg.Core = made(messaging.Core{
 		Profiles: c, Typing: c, Presence: c, Receipts: c, ToDevice: c, DeviceLists: c, Devices: c, Aliases: c, PublicRooms: c, OpenID: c,
-	}
+	})
 }
 
 func (c *core) note(format string, args ...any) {

@@ -68,7 +68,7 @@ func (g *guestbook) last(t *testing.T) messaging.Standing {
 }
 
 func with(g *guestbook) func(*messaging.Config) {
-	return func(c *messaging.Config) { c.Core.Invites = g }
+	return func(c *messaging.Config) { c.Core = made(messaging.Core{Invites: g}) }
 }
 
 func (n *network) askedFor(part string) (count int) {

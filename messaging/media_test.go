@@ -68,7 +68,7 @@ func (s *shelf) Thumbnail(_ context.Context, id ident.MediaID, want messaging.Th
 }
 
 func withShelf(s *shelf) func(*messaging.Config) {
-	return func(c *messaging.Config) { c.Core.Media = s }
+	return func(c *messaging.Config) { c.Core = made(messaging.Core{Media: s}) }
 }
 
 // raw is the reply to a signed GET with its boundary written as B, or "status errcode".

@@ -29,7 +29,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	cfg.Trace = trace.OrDiscard(cfg.Trace)
 	alive, end := context.WithCancelCause(context.Background())
 	s := &Server{
-		self: self, core: cfg.Core, tls: cfg.TLS, trace: cfg.Trace, alive: alive, end: end,
+		self: self, tls: cfg.TLS, trace: cfg.Trace, alive: alive, end: end,
 		joining:    turns{taken: map[ident.RoomID]chan struct{}{}},
 		progress:   progress{joins: map[ident.RoomID]*JoinProgress{}},
 		awaiting:   awaiting{of: map[ident.ServerName]int{}},
@@ -89,8 +89,8 @@ func (s *Server) build(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	if cfg.CoreOf != nil {
-		if s.core, err = cfg.CoreOf(s); err != nil {
+	if cfg.Core != nil {
+		if s.core, err = cfg.Core(s); err != nil {
 			return fmt.Errorf("core: %w", err)
 		}
 	}

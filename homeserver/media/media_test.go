@@ -93,7 +93,7 @@ func (w *world) open(name, dir string, change ...func(*media.Config)) *site {
 	s.server, err = messaging.Open(context.Background(), messaging.Config{
 		ServerName: name, DataDir: dir, Key: key, RoundTripper: w, NoSync: true,
 		Annex: persistence.Annex{Name: "hs", Steps: []string{media.Schema}},
-		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
+		Core: func(server *messaging.Server) (messaging.Core, error) {
 			cfg := media.Config{Self: server.Name(), Store: server.Store(), Remote: server, Dir: filepath.Join(dir, "media"), NoSync: true}
 			for _, f := range change {
 				f(&cfg)

@@ -96,7 +96,7 @@ func (n *network) open(name string) *host {
 	h.server, err = messaging.Open(context.Background(), messaging.Config{
 		ServerName: name, DataDir: n.t.TempDir(), Key: key, RoundTripper: n, NoSync: true,
 		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, roomview.Schema, accountdata.Schema + rooms.Schema}},
-		CoreOf: func(server *messaging.Server) (messaging.Core, error) {
+		Core: func(server *messaging.Server) (messaging.Core, error) {
 			progress := stream.NewProgress(server.Store())
 			view := roomview.New(server.Engine(), server.Store(), progress)
 			feed = stream.NewFeed(stream.FeedConfig{

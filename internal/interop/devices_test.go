@@ -143,11 +143,11 @@ func (e *ear) PublicRooms(context.Context, messaging.PublicRoomsQuery) (messagin
 func startMessaging(t *testing.T, dir string, ca *CA) (*messaging.Server, *ear) {
 	t.Helper()
 	e := &ear{news: make(chan struct{}, 1)}
-	server := link(t, dir, ca, func(self ident.ServerName) messaging.Core {
-		e.user = ident.UserID("@bob:" + string(self))
+	server := link(t, dir, ca, func(server *messaging.Server) (messaging.Core, error) {
+		e.user = ident.UserID("@bob:" + string(server.Name()))
 		return messaging.Core{
 			Typing: e, Receipts: e, ToDevice: e, DeviceLists: e, Devices: e, Profiles: e, Aliases: e, PublicRooms: e,
-		}
+		}, nil
 	})
 	return server, e
 }

@@ -33,12 +33,12 @@ type linked struct {
 func startLinked(t *testing.T, dir string, ca *CA) *linked {
 	t.Helper()
 	l := &linked{standings: map[ident.RoomID]messaging.Standing{}}
-	l.server = link(t, dir, ca, func(ident.ServerName) messaging.Core { return messaging.Core{Invites: l} })
+	l.server = link(t, dir, ca, func(*messaging.Server) (messaging.Core, error) { return messaging.Core{Invites: l}, nil })
 	return l
 }
 
 // link opens a server in this process, with what a homeserver's core has to do with it.
-func link(t *testing.T, dir string, ca *CA, core func(self ident.ServerName) messaging.Core) *messaging.Server {
+func link(t *testing.T, dir string, ca *CA, core func(*messaging.Server) (messaging.Core, error)) *messaging.Server {
 	t.Helper()
 	s, err := newSite(dir, ca)
 	if err != nil {
@@ -51,7 +51,7 @@ func link(t *testing.T, dir string, ca *CA, core func(self ident.ServerName) mes
 	server, err := messaging.Open(t.Context(), messaging.Config{
 		ServerName: s.Name, DataDir: filepath.Join(dir, "data"), TLS: &tls.Config{Certificates: []tls.Certificate{certificate}},
 		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: ca.Pool}},
-		Core:    core(ident.ServerName(s.Name)), Version: "linked",
+		Core:    core, Version: "linked",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -24,12 +24,14 @@ const listTables = `
 CREATE TABLE sim_devices (user TEXT NOT NULL, device TEXT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (user, device)) STRICT;
 CREATE TABLE sim_lists (user TEXT PRIMARY KEY, stale INTEGER NOT NULL) STRICT;`
 
-// equip gives a node's server lists of devices, where the script needs them.
-func (n *node) equip(core *messaging.Core) {
+// core is a node's homeserver, with lists of devices where the script needs them.
+func (n *node) core(*messaging.Server) (messaging.Core, error) {
+	made := messaging.Core{ToDevice: device{n.user}, Invites: n}
 	if n.world.Script.Devices {
 		d := &desk{n}
-		core.DeviceLists, core.Devices = d, d
+		made.DeviceLists, made.Devices = d, d
 	}
+	return made, nil
 }
 
 // DeviceChanged implements messaging.DeviceLists.

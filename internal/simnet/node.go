@@ -114,10 +114,9 @@ func (n *node) live() (again bool) {
 		ServerName: string(n.name), DataDir: n.dir, KeyPath: n.keyFile(), Retry: retryPolicy, Backlog: backlog,
 		Trace: trace.SinkFunc(func(e trace.Event) { n.note(life, e) }), RoundTripper: n.world.Net.From(string(n.name), life),
 		Jitter: transport.Jitter(n.world.Seed.Stream("jitter", string(n.name), strconv.Itoa(number)).Uint64()),
-		Core:   messaging.Core{ToDevice: device{n.user}, Invites: n}, Annex: deviceTables,
+		Core:   n.core, Annex: deviceTables,
 		HistoryAhead: 20, NoSync: true, CommitPoint: func(p persistence.Point) error { return n.atCommit(life, p) },
 	}
-	n.equip(&cfg.Core)
 	server, err := messaging.Open(context.Background(), cfg)
 	if life.ended.Load() {
 		return true // killed while it was opening
