@@ -13,6 +13,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/backup"
 	"github.com/strata-matrix/strata/homeserver/compose"
+	"github.com/strata-matrix/strata/homeserver/dispatch"
 	"github.com/strata-matrix/strata/homeserver/ephemeral"
 	"github.com/strata-matrix/strata/homeserver/keys"
 	"github.com/strata-matrix/strata/homeserver/media"
@@ -55,6 +56,7 @@ type parts struct {
 	routes []api.Route    // what clients ask for
 	tokens api.Tokens
 	loops  []loop // what is done meanwhile
+	syncs  *dispatch.Dispatcher
 }
 
 // loop runs until its context ends; an error ends the server.
@@ -118,6 +120,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 			syncs.routes,
 		),
 		tokens: users,
+		syncs:  syncs.waiting,
 		loops: []loop{
 			{"typing, receipts and presence", now.Run},
 			{"profiles", people.Run},

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/strata-matrix/strata/homeserver/api"
+	"github.com/strata-matrix/strata/homeserver/dispatch"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/trace"
@@ -19,6 +20,7 @@ import (
 type Server struct {
 	federation *messaging.Server
 	clients    http.Handler
+	syncs      *dispatch.Dispatcher
 	trace      trace.Sink
 
 	alive   context.Context // ends with Close, or when the server fails
@@ -49,7 +51,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, errors.Join(err, federation.Close())
 	}
-	s := &Server{federation: federation, clients: clients, trace: trace.OrDiscard(cfg.Messaging.Trace)}
+	s := &Server{federation: federation, clients: clients, syncs: made.syncs, trace: trace.OrDiscard(cfg.Messaging.Trace)}
 	s.alive, s.end = context.WithCancelCause(context.Background())
 	s.drive(made.loops)
 	return s, nil
@@ -79,6 +81,9 @@ func (s *Server) Federation() *messaging.Server { return s.federation }
 
 // Handler answers clients: for tests, or an http.Server of one's own. ServeClients uses it too.
 func (s *Server) Handler() http.Handler { return s.clients }
+
+// Syncs says how many requests of clients wait for something to happen, and what became of those that were woken.
+func (s *Server) Syncs() dispatch.Figures { return s.syncs.Figures() }
 
 // Done is closed when the server has ended: it was closed, or something in it gave up. It must be closed in either case.
 func (s *Server) Done() <-chan struct{} { return s.alive.Done() }

@@ -19,8 +19,9 @@ import (
 
 // syncs is what tells clients what happens: the feed, who waits for it, and the endpoints.
 type syncs struct {
-	feed   *stream.Feed
-	routes []api.Route
+	feed    *stream.Feed
+	waiting *dispatch.Dispatcher
+	routes  []api.Route
 }
 
 func newSyncs(server *messaging.Server, progress *stream.Progress, view *roomview.View, now *ephemeral.Ephemeral, counts *push.Tally) syncs {
@@ -34,5 +35,5 @@ func newSyncs(server *messaging.Server, progress *stream.Progress, view *roomvie
 	composer := compose.New(compose.Config{
 		Store: store, Engine: engine, Ring: feed.Ring(), Rooms: view, Dispatcher: waiting, Presence: now.Syncing,
 	})
-	return syncs{feed, slices.Concat(composer.Routes(), tally.NewNotices(view, engine, store).Routes())}
+	return syncs{feed, waiting, slices.Concat(composer.Routes(), tally.NewNotices(view, engine, store).Routes())}
 }

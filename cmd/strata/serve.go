@@ -119,7 +119,7 @@ func (p *plan) run(ctx context.Context, w *world, served served) error {
 		group.Go(func() error { return served.home.ServeClients(ctx, listener, p.door(listener.settings)) })
 	}
 	for _, listener := range p.takeLocal() {
-		group.Go(func() error { return p.serveLocal(ctx, listener, server) })
+		group.Go(func() error { return p.serveLocal(ctx, listener, served) })
 	}
 	if p.acmeAddress != "" {
 		group.Go(func() error { return serveACME(ctx, p.acmeAddress, p.acmeHandler) })

@@ -13,7 +13,6 @@ import (
 
 	"github.com/strata-matrix/strata/internal/adminapi"
 	"github.com/strata-matrix/strata/internal/metrics"
-	"github.com/strata-matrix/strata/messaging"
 )
 
 // localListener is open for operators and their tools, at an address that other servers are not meant to reach.
@@ -44,13 +43,14 @@ func (p *plan) takeLocal() []localListener {
 }
 
 // localHandler answers what a listener's resources are.
-func (p *plan) localHandler(l localListener, server *messaging.Server) (http.Handler, error) {
+func (p *plan) localHandler(l localListener, served served) (http.Handler, error) {
+	server := served.federation
 	mux := http.NewServeMux()
 	for _, path := range []string{"/health", "/healthz", "/readyz"} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "OK") })
 	}
 	if l.settings.offers(resourceMetrics) && p.metrics != nil {
-		mux.Handle("GET /metrics", p.metrics.Handler(p.look(server)))
+		mux.Handle("GET /metrics", p.metrics.Handler(p.look(served)))
 	}
 	if l.settings.offers(resourceAdmin) {
 		api, err := adminapi.NewHandler(adminapi.Config{
@@ -64,13 +64,16 @@ func (p *plan) localHandler(l localListener, server *messaging.Server) (http.Han
 	return mux, nil
 }
 
-// look finds out how things are, the certificate included.
-func (p *plan) look(server *messaging.Server) metrics.Look {
-	look := metrics.LookAt(server, filepath.Join(p.config.DataDir, "strata.db"))
+// look finds out how things are, the certificate and what clients wait for included.
+func (p *plan) look(served served) metrics.Look {
+	look := metrics.LookAt(served.federation, filepath.Join(p.config.DataDir, "strata.db"))
 	return func(ctx context.Context) (metrics.Standing, error) {
 		standing, err := look(ctx)
 		if p.certificate != nil {
 			standing.CertificateExpiry = p.certificate.Expiry()
+		}
+		if served.home != nil {
+			standing.Syncs = served.home.Syncs()
 		}
 		return standing, err
 	}
@@ -80,9 +83,9 @@ func (p *plan) look(server *messaging.Server) metrics.Look {
 const localTime = 30 * time.Second
 
 // serveLocal answers operators until ctx ends. Requests under way are cut off then: nothing hangs on them.
-func (p *plan) serveLocal(ctx context.Context, listener localListener, server *messaging.Server) error {
+func (p *plan) serveLocal(ctx context.Context, listener localListener, served served) error {
 	defer listener.Close()
-	handler, err := p.localHandler(listener, server)
+	handler, err := p.localHandler(listener, served)
 	if err != nil {
 		return err
 	}

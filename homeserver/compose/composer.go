@@ -89,11 +89,11 @@ func (c *Composer) answer(ctx context.Context, r request, now persistence.Positi
 		if err != nil {
 			return nil, err
 		}
+		if woken {
+			c.wait.Composed(x.something)
+		}
 		if x.something || r.initial || r.fullState || r.timeout == 0 {
 			return &x.out, nil
-		}
-		if woken {
-			c.wait.ForNothing()
 		}
 		match, err := c.interest(ctx, r)
 		if err != nil {

@@ -313,8 +313,8 @@ func TestWokenForSomething(t *testing.T) {
 			if len(answered) != len(users)*len(queries) {
 				t.Errorf("seed %d: %d of %d answered when the time was up", seed, len(answered), len(users)*len(queries))
 			}
-			if woken, forNothing := s.waiting.Woken(); forNothing != 0 || woken < 60 {
-				t.Errorf("seed %d: %d were woken, %d for nothing", seed, woken, forNothing)
+			if got := s.waiting.Figures(); got.Waiting != 0 || got.ForNothing != 0 || got.Told < 60 {
+				t.Errorf("seed %d: %+v, want that nobody waits any more, and many were told what they were woken for", seed, got)
 			}
 		})
 	}

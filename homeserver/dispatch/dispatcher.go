@@ -30,7 +30,7 @@ type Ring interface {
 type Dispatcher struct {
 	rooms Memberships
 
-	woken, idle atomic.Int64
+	told, idle atomic.Int64 // of the requests that were woken
 
 	mu      sync.Mutex
 	through persistence.Position
@@ -91,20 +91,19 @@ func (d *Dispatcher) tell(c *stream.Change) {
 		}
 	}
 	for u := range told {
-		u.tell(c, &d.woken)
+		u.tell(c)
 	}
 }
 
-func (u *user) tell(c *stream.Change, woken *atomic.Int64) {
+func (u *user) tell(c *stream.Change) {
 	for w := range u.waiters {
-		w.tell(c, woken)
+		w.tell(c)
 	}
 }
 
-func (w *waiter) tell(c *stream.Change, woken *atomic.Int64) {
+func (w *waiter) tell(c *stream.Change) {
 	if c.Position > w.after && !w.fired && w.match(c) {
 		w.fired = true
-		woken.Add(1)
 		close(w.woken)
 	}
 }
@@ -147,11 +146,27 @@ func (d *Dispatcher) Wait(ctx context.Context, id ident.UserID, after persistenc
 	}
 }
 
-// Woken counts the requests that were woken, and those of them that then had nothing to say.
-func (d *Dispatcher) Woken() (all, forNothing int64) { return d.woken.Load(), d.idle.Load() }
+// Composed notes whether a request that was woken then had something to say.
+func (d *Dispatcher) Composed(something bool) {
+	if something {
+		d.told.Add(1)
+	} else {
+		d.idle.Add(1)
+	}
+}
 
-// ForNothing notes that a request was woken and had nothing to say.
-func (d *Dispatcher) ForNothing() { d.idle.Add(1) }
+// Figures are what a dispatcher counts.
+type Figures struct {
+	Waiting          int   // requests, now
+	Told, ForNothing int64 // requests that were woken, by whether they then had something to say
+}
+
+// Figures gives what has been counted.
+func (d *Dispatcher) Figures() Figures {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Figures{Waiting: d.parked, Told: d.told.Load(), ForNothing: d.idle.Load()}
+}
 
 // park puts a waiter into its user's list, and tells it what has been dispatched since it looked.
 func (d *Dispatcher) park(ctx context.Context, id ident.UserID, after persistence.Position, ring Ring, w *waiter) error {
@@ -164,7 +179,7 @@ func (d *Dispatcher) park(ctx context.Context, id ident.UserID, after persistenc
 			missed, whole := ring.Between(after, max(after, through))
 			for i := range missed {
 				if u.concerns(&missed[i]) {
-					w.tell(&missed[i], &d.woken)
+					w.tell(&missed[i])
 				}
 			}
 			if !whole && !w.fired {

@@ -73,6 +73,9 @@ func (n *Notices) list(ctx context.Context, r *api.Request) (api.Reply, error) {
 			return api.Reply{}, api.InvalidParam("from: %.40q is no token of this endpoint", from)
 		}
 	}
+	if _, err := n.view.Now(ctx); err != nil { // what a client knows of is counted by then
+		return api.Reply{}, err
+	}
 	list, next, err := n.read(ctx, r.User, persistence.Position(before), r.Query.Get("only") == "highlight", limit)
 	if err != nil {
 		return api.Reply{}, err

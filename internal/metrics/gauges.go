@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,12 +33,17 @@ type Standing struct {
 	Database, WAL int64
 	// CertificateExpiry is the end of the certificate that we show, zero when it is not known.
 	CertificateExpiry time.Time
+	// Syncs are those of clients, of a homeserver: how many wait, and since the start, how many were woken and had something to say, or not.
+	Syncs struct {
+		Waiting          int
+		Told, ForNothing int64
+	}
 }
 
 // Look finds out how things are.
 type Look func(context.Context) (Standing, error)
 
-// gauges is a prometheus.Collector of what is, as opposed to what happened.
+// gauges is a prometheus.Collector of what is, as opposed to what happened, and of what others count (names that end in _total).
 type gauges struct {
 	look Look
 
@@ -96,6 +102,13 @@ var gaugeTable = []gauge{
 				set(float64(s.CertificateExpiry.Unix()))
 			}
 		}},
+	{"client_syncs_waiting", "Clients' syncs that wait for something to happen.", "",
+		func(s Standing, _ time.Time, set func(float64, ...string)) { set(float64(s.Syncs.Waiting)) }},
+	{"client_syncs_woken_total", "Clients' syncs that waited and were woken: told, nothing (which none should be).", labelState,
+		func(s Standing, _ time.Time, set func(float64, ...string)) {
+			set(float64(s.Syncs.Told), "told")
+			set(float64(s.Syncs.ForNothing), "nothing")
+		}},
 }
 
 // age is how long ago a time in ms is, 0 for none.
@@ -104,6 +117,13 @@ func age(ms int64, now time.Time) float64 {
 		return 0
 	}
 	return max(0, now.Sub(time.UnixMilli(ms)).Seconds())
+}
+
+func (g gauge) kind() prometheus.ValueType {
+	if strings.HasSuffix(g.name, "_total") {
+		return prometheus.CounterValue
+	}
+	return prometheus.GaugeValue
 }
 
 func (g gauge) desc() *prometheus.Desc {
@@ -132,7 +152,7 @@ func (c *gauges) Collect(to chan<- prometheus.Metric) {
 			continue
 		}
 		g.values(standing, now, func(value float64, labelled ...string) {
-			to <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labelled...)
+			to <- prometheus.MustNewConstMetric(desc, g.kind(), value, labelled...)
 		})
 	}
 }

@@ -29,11 +29,13 @@ import (
 )
 
 func standing(context.Context) (Standing, error) {
-	return Standing{
+	s := Standing{
 		Pending:      persistence.Pending{PDUs: 7, EDUs: 2, Ready: 3, Quarantined: 4, OldestReady: time.Now().Add(-time.Minute).UnixMilli()},
 		Destinations: transaction.Census{Idle: 10, Parked: 1, Ready: 2, Sending: 3, Waiting: 4, Held: 5},
 		Documents:    1, Records: 2, Keys: 3, Database: 4096, WAL: 512, CertificateExpiry: time.Unix(2_000_000_000, 0),
-	}, nil
+	}
+	s.Syncs.Waiting, s.Syncs.Told, s.Syncs.ForNothing = 12, 100, 1
+	return s, nil
 }
 
 // gather gives all series, "name{label=value}" to value; a histogram counts as its number of observations.
@@ -168,6 +170,7 @@ func TestCounting(t *testing.T) {
 		"store_jobs_total{state=done}": 5, "store_jobs_total{state=failed}": 1,
 		"queue_items{class=pdu}": 7, "destinations{state=held}": 5, "staged_pdus{state=quarantined}": 4,
 		"certificate_expiry_timestamp_seconds": 2_000_000_000,
+		"client_syncs_waiting":                 12, "client_syncs_woken_total{state=told}": 100, "client_syncs_woken_total{state=nothing}": 1,
 	} {
 		if value, there := got[prefix+name]; !there || value != want {
 			t.Errorf("%s is %v (there: %t), want %v", name, value, there, want)
