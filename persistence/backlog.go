@@ -11,14 +11,7 @@ import (
 // The old part of the outbound log is compacted: of what servers that are far behind have not had yet, the newest event of each
 // room stays, to stand for the room, and what concerns a server itself. See transaction/catchup.go.
 const backlogSchema = `
-CREATE INDEX outbound_compacted ON outbound (room_id, position) WHERE compacted = 1;
-CREATE TABLE covered (
-	server  INTEGER NOT NULL, -- servers.nid
-	room_id TEXT    NOT NULL,
-	at      INTEGER NOT NULL, -- the server was given the room's present when it had the log up to here
-	through INTEGER NOT NULL, -- and this was the last position then: what the log has of the room up to it is known to the server
-	PRIMARY KEY (server, room_id)
-) STRICT, WITHOUT ROWID;`
+CREATE INDEX outbound_compacted ON outbound (room_id, position) WHERE compacted = 1;`
 
 // Compaction says what may go from the old part of the outbound log.
 type Compaction struct {
@@ -75,16 +68,17 @@ type oldRow struct {
 	room      ident.RoomID
 	about     ident.UserID
 	compacted bool
+	present   bool
 	queuedAt  int64
 }
 
 // oldRows reads up to limit rows of the part that is to be compacted.
 func (tx *Tx) oldRows(c Compaction, limit int) (rows []oldRow, err error) {
 	young := false
-	err = tx.query(`SELECT position, servers, kind, room_id, about, compacted, queued_at FROM outbound WHERE position > ? ORDER BY position LIMIT ?`,
+	err = tx.query(`SELECT position, servers, kind, room_id, about, compacted, present, queued_at FROM outbound WHERE position > ? ORDER BY position LIMIT ?`,
 		[]any{int64(c.After), limit}, func(r rowScanner) error {
 			var row oldRow
-			err := r.Scan(&row.position, &row.set, &row.kind, &row.room, &row.about, &row.compacted, &row.queuedAt)
+			err := r.Scan(&row.position, &row.set, &row.kind, &row.room, &row.about, &row.compacted, &row.present, &row.queuedAt)
 			if young = young || row.position > c.Through && row.queuedAt >= c.Before; !young {
 				rows = append(rows, row)
 			}
@@ -150,7 +144,7 @@ func (c *compaction) look(row oldRow) error {
 	case row.kind == KindEDU && row.queuedAt < c.Drop:
 		c.done.Dropped++
 		return c.forget(row.position)
-	case row.kind == KindEDU || row.compacted:
+	case row.kind == KindEDU || row.compacted || row.present:
 		return nil
 	}
 	return c.fold(row)
@@ -211,43 +205,4 @@ func (c *compaction) retire(old oldRow, newer ident.UserID) error {
 		return err
 	}
 	return c.tx.exec(`UPDATE outbound SET servers = ? WHERE position = ?`, alone, int64(old.position))
-}
-
-// Cover notes that a server is given a room's present with the transaction after which it has the log up to at: what the log has of the
-// room up to through is known to it.
-func (tx *Tx) Cover(server ident.ServerName, room ident.RoomID, at, through Position) error {
-	nid, err := tx.internServer(server)
-	if err != nil {
-		return err
-	}
-	return tx.exec(`INSERT INTO covered (server, room_id, at, through) VALUES (?, ?, ?, ?)
-		ON CONFLICT (server, room_id) DO UPDATE SET at = excluded.at, through = excluded.through`,
-		nid, string(room), int64(at), int64(through))
-}
-
-// Covered gives the rooms whose present a server was given that has had the log up to from, each with the position up to which it
-// needs nothing more of the room. What is of no use any more is forgotten.
-func (tx *Tx) Covered(server ident.ServerName, from Position) (rooms map[ident.RoomID]Position, err error) {
-	nid, _, err := tx.serverNID(server)
-	if err != nil {
-		return nil, err
-	}
-	over := false
-	err = tx.query(`SELECT room_id, at, through FROM covered WHERE server = ?`, []any{nid},
-		func(r rowScanner) error {
-			var room ident.RoomID
-			var at, through Position
-			err := r.Scan(&room, &at, &through)
-			if over = over || through <= from; at <= from && through > from {
-				if rooms == nil {
-					rooms = map[ident.RoomID]Position{}
-				}
-				rooms[room] = through
-			}
-			return err
-		})
-	if err == nil && over {
-		err = tx.exec(`DELETE FROM covered WHERE server = ? AND through <= ?`, nid, int64(from))
-	}
-	return rooms, err
 }

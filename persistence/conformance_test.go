@@ -84,7 +84,7 @@ func TestSubjects(t *testing.T) {
 	t.Run("replies", contract(storetest.RunReplies))
 	t.Run("contact", contract(storetest.RunContact))
 	t.Run("compaction", contract(storetest.RunCompaction))
-	t.Run("covered", contract(storetest.RunCovered))
+	t.Run("presents", contract(storetest.RunPresents))
 	t.Run("recall", contract(storetest.RunRecall))
 	t.Run("pulls", contract(storetest.RunPulls))
 	t.Run("residents", contract(storetest.RunResidents))

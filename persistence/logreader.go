@@ -5,7 +5,8 @@ package persistence
 import "github.com/strata-matrix/strata/transport/ident"
 
 // LogReader reads the outbound log for several servers in one job. They are mostly at the same place, and what was read for one is
-// not read again for the next. It is of use only as long as the job does not change the log.
+// not read again for the next. It is of use only as long as the job changes nothing in the log but what is for one server alone, and
+// looks there for that server no more.
 type LogReader struct {
 	tx    *Tx
 	after Position // rows are those just after this one, of so many

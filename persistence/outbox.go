@@ -16,6 +16,7 @@ CREATE TABLE outbound (
 	event_id  TEXT NOT NULL,    -- '' for an EDU
 	compacted INTEGER NOT NULL DEFAULT 0, -- 1 for an event that stands for its room (backlog.go)
 	about     TEXT NOT NULL DEFAULT '',   -- then: the user whose membership it gives, '' for any other
+	present   INTEGER NOT NULL DEFAULT 0, -- 1 for an event of a room's present, which goes to its server ahead of the rest (presents.go)
 	content   BLOB NOT NULL,    -- canonical JSON of the PDU or EDU, as it was when queued
 	servers   INTEGER NOT NULL, -- server_sets.nid
 	queued_at INTEGER NOT NULL

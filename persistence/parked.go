@@ -21,7 +21,6 @@ CREATE TABLE parked (
 	class     TEXT NOT NULL,
 	status    INTEGER NOT NULL,
 	message   TEXT NOT NULL,
-	compacted INTEGER NOT NULL, -- 1 for an event that stands for its room, whose present was refused (backlog.go)
 	suspect   INTEGER NOT NULL, -- the destination has taken nothing of the room since
 	PRIMARY KEY (server, position)
 ) STRICT, WITHOUT ROWID;`
@@ -49,11 +48,11 @@ func (tx *Tx) Park(p Parked) (forgotten int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = tx.exec(`INSERT INTO parked (server, position, kind, room_id, event_id, content, queued_at, parked_at, retry_at, tries, class, status, message, compacted,
-		suspect) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+	err = tx.exec(`INSERT INTO parked (server, position, kind, room_id, event_id, content, queued_at, parked_at, retry_at, tries, class, status, message, suspect)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 		retry_at = excluded.retry_at, tries = excluded.tries, class = excluded.class, status = excluded.status, message = excluded.message`,
 		server, int64(p.Position), p.Kind, string(p.RoomID), string(p.EventID), p.Content, p.QueuedAt, p.ParkedAt, p.RetryAt, p.Tries,
-		p.Class, p.Status, p.Message, p.Compacted, p.Suspect)
+		p.Class, p.Status, p.Message, p.Suspect)
 	if err != nil {
 		return 0, err
 	}
@@ -86,10 +85,10 @@ func (tx *Tx) ParkedItem(server ident.ServerName, position Position) (p Parked, 
 
 func (tx *Tx) parked(where string, args ...any) (list []Parked, err error) {
 	err = tx.query(`SELECT s.name, p.position, p.kind, p.room_id, p.event_id, p.content, p.queued_at, p.parked_at, p.retry_at, p.tries, p.class,
-		p.status, p.message, p.compacted, p.suspect FROM parked p JOIN servers s ON s.nid = p.server `+where, args, func(r rowScanner) error {
+		p.status, p.message, p.suspect FROM parked p JOIN servers s ON s.nid = p.server `+where, args, func(r rowScanner) error {
 		var p Parked
 		err := r.Scan(&p.Server, &p.Position, &p.Kind, &p.RoomID, &p.EventID, &p.Content, &p.QueuedAt, &p.ParkedAt, &p.RetryAt, &p.Tries,
-			&p.Class, &p.Status, &p.Message, &p.Compacted, &p.Suspect)
+			&p.Class, &p.Status, &p.Message, &p.Suspect)
 		list = append(list, p)
 		return err
 	})

@@ -54,6 +54,9 @@ type SentTransaction struct {
 	Last        Attempt // the latest; Number 0 before the first
 }
 
+// Ahead tells that a transaction is of the present of rooms, which goes to a server ahead of the log: its items stand beyond its Through.
+func (t SentTransaction) Ahead() bool { return len(t.Items) > 0 && t.Items[0] > t.Through }
+
 // Freeze stores a transaction before its first attempt and gives it its position.
 func (tx *Tx) Freeze(t SentTransaction) (SentTransaction, error) {
 	server, found, err := tx.serverNID(t.Destination)

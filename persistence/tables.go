@@ -33,6 +33,7 @@ var schema = []string{
 	alarmsSchema,
 	outboxSchema,
 	backlogSchema,
+	presentsSchema,
 	sentSchema,
 	bodiesSchema,
 	attemptsSchema,

@@ -15,42 +15,27 @@ import (
 
 // batch is what goes into one transaction: as much as the limits of T-01 and MaxSentBytes allow, and always one item at least.
 type batch struct {
-	limit    int                  // places of the log at most, 0 for what T-01 allows
+	limit    int                  // items at most, 0 for what T-01 allows
 	suspects map[ident.RoomID]int // rooms whose events go out by themselves
 
 	items             []persistence.Outbound
-	places            int // of the log, at each of which several items can stand: see takeAll
 	pdus, edus, bytes int
 }
 
 // take adds an item, unless it does not fit. Then nothing behind it may be added either: order is kept.
 func (b *batch) take(item persistence.Outbound) bool {
-	pdus, edus, bytes, places := b.pdus, b.edus, b.bytes+len(item.Content), b.places
-	if len(b.items) == 0 || item.Position != b.items[len(b.items)-1].Position {
-		places++
-	}
+	pdus, edus, bytes := b.pdus, b.edus, b.bytes+len(item.Content)
 	if item.Kind == persistence.KindPDU {
 		pdus++
 	} else {
 		edus++
 	}
-	full := pdus > MaxPDUs || edus > MaxEDUs || bytes > MaxSentBytes || b.limit > 0 && places > b.limit
+	full := pdus > MaxPDUs || edus > MaxEDUs || bytes > MaxSentBytes || b.limit > 0 && len(b.items) >= b.limit
 	if len(b.items) > 0 && (full || b.apart(item) != b.apart(b.items[0])) {
 		return false
 	}
 	b.items = append(b.items, item)
-	b.pdus, b.edus, b.bytes, b.places = pdus, edus, bytes, places
-	return true
-}
-
-// takeAll adds items that stand at one place of the log, all of them or none that counts: it is then of no use any more.
-func (b *batch) takeAll(at persistence.Position, items []persistence.Outbound) bool {
-	for _, item := range items {
-		item.Position = at
-		if !b.take(item) {
-			return false
-		}
-	}
+	b.pdus, b.edus, b.bytes = pdus, edus, bytes
 	return true
 }
 
@@ -68,7 +53,7 @@ func compose(origin, destination ident.ServerName, items []persistence.Outbound,
 	t := persistence.SentTransaction{Destination: destination, Through: through, FrozenAt: nowMS}
 	var pdus, edus []byte
 	for _, item := range items {
-		if n := len(t.Items); item.Position != 0 && (n == 0 || t.Items[n-1] != item.Position) {
+		if item.Position != 0 { // it is not of use only now
 			t.Items = append(t.Items, item.Position)
 		}
 		if item.Kind == persistence.KindPDU {

@@ -39,102 +39,125 @@ func (b Backlog) orDefault() Backlog {
 
 // gathering is the contents of a destination's next transaction, from the log. Where the log is compacted, an event of a room
 // stands for all that was queued of it: the destination is given the room's present instead, and nothing of the room that is queued
-// by now any more, since what the present rests on is the rest.
+// by now any more, since what the present rests on is the rest. The events of a present are queued one by one, ahead of the log, so that
+// they are sent, refused and parked like any others.
 type gathering struct {
 	tx      *persistence.Tx
 	to      ident.ServerName
 	rooms   Rooms
 	batch   *batch
-	covered map[ident.RoomID]persistence.Position // up to where the destination needs nothing more of a room
 	drops   []persistence.Drop                    // what operators have dropped
-	given   map[ident.RoomID]persistence.Position // rooms whose present is in the batch, with the place of what stood for them
+	covered map[ident.RoomID]persistence.Position // up to where the destination needs nothing more of a room
+	due     []present                             // of rooms that the log has shown, not queued yet
+	events  int                                   // in those
+	ahead   bool                                  // the batch is of presents
 	skipped bool                                  // something that the destination needs no more
 	err     error
 }
 
-// gather begins a transaction for a destination that has had the log up to from.
-func (o *Outbox) gather(tx *persistence.Tx, log *persistence.LogReader, to ident.ServerName, from persistence.Position, into *batch) (*gathering, error) {
-	covered, err := log.Covered(to, from)
-	if err != nil {
-		return nil, fmt.Errorf("rooms that %s was given: %w", to, err)
+// present is what is given of a room to a server that was away.
+type present struct {
+	room   ident.RoomID
+	events []persistence.Outbound
+}
+
+// fill fills the batch with what is next for the destination, which has had the log up to from: of presents that are queued for it, or
+// else from the log, up to through; or, where the log shows that the presents of rooms are due, with these.
+func (g *gathering) fill(log *persistence.LogReader, from persistence.Position) (through persistence.Position, atEnd bool, err error) {
+	if g.covered, err = log.Covered(g.to, from); err != nil {
+		return from, false, fmt.Errorf("rooms that %s was given: %w", g.to, err)
 	}
-	return &gathering{tx: tx, to: to, rooms: o.rooms, batch: into, covered: covered}, nil
+	if len(g.covered) > 0 {
+		if any, err := g.takePresents(); err != nil || any {
+			return from, false, err
+		}
+	}
+	through, atEnd, err = log.Next(g.to, from, maxScan, g.take)
+	if err == nil {
+		err = g.err
+	}
+	if err != nil || len(g.due) == 0 {
+		return through, atEnd, err
+	}
+	now := time.Now().UnixMilli()
+	for _, p := range g.due {
+		if err := g.tx.QueuePresent(g.to, p.room, p.events, now); err != nil {
+			return from, false, fmt.Errorf("queue the present of %s for %s: %w", p.room, g.to, err)
+		}
+	}
+	_, err = g.takePresents()
+	return from, false, err
+}
+
+// takePresents fills the batch with what is queued of presents, and tells whether there was any.
+func (g *gathering) takePresents() (any bool, err error) {
+	events, err := g.tx.Present(g.to, MaxPDUs)
+	if err != nil {
+		return false, fmt.Errorf("present of rooms for %s: %w", g.to, err)
+	}
+	for _, item := range events {
+		if g.dropped(item) {
+			err = g.tx.ForgetPresent(item.Position)
+		} else if !g.batch.take(item) {
+			break
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	g.ahead = len(events) > 0
+	return g.ahead, nil
+}
+
+func (g *gathering) dropped(item persistence.Outbound) bool {
+	return slices.ContainsFunc(g.drops, func(d persistence.Drop) bool { return d.Fits(item) })
 }
 
 // take is handed the items of the log in order, until it refuses one or fails.
 func (g *gathering) take(item persistence.Outbound) bool {
-	if slices.ContainsFunc(g.drops, func(d persistence.Drop) bool { return d.Fits(item) }) {
+	if g.dropped(item) || item.Kind == persistence.KindPDU && item.Position <= g.covered[item.RoomID] {
 		g.skipped = true
 		return true
 	}
-	if item.Kind != persistence.KindPDU {
-		return g.batch.take(item)
-	}
-	if _, given := g.given[item.RoomID]; given || item.Position <= g.covered[item.RoomID] {
-		g.skipped = true
-		return true
-	}
-	if !item.Compacted || g.rooms == nil {
-		return g.batch.take(item)
-	}
-	present, known, err := g.rooms.Frontier(g.tx, item.RoomID, g.to, maxFrontier)
-	if err != nil {
-		g.err = fmt.Errorf("present of %s: %w", item.RoomID, err)
-		return false
-	}
-	switch {
-	case len(present) > 0:
-		return g.give(item, present)
-	case !known, item.About.Server() == g.to: // our last word there, which is our leave; or that they were kicked, say
-		return g.batch.take(item)
-	}
-	g.skipped = true // they left
-	return true
-}
-
-// give takes the present of a room in place of what stands for it: whole, or what fits of it into a transaction of its own.
-func (g *gathering) give(item persistence.Outbound, present []persistence.Outbound) bool {
-	for len(present) > 0 {
-		whole := *g.batch
-		if whole.takeAll(item.Position, present) {
-			*g.batch = whole
-			break
-		}
-		if len(g.batch.items) > 0 {
+	if item.Compacted && g.rooms != nil {
+		events, known, err := g.rooms.Frontier(g.tx, item.RoomID, g.to, maxFrontier)
+		if err != nil {
+			g.err = fmt.Errorf("present of %s: %w", item.RoomID, err)
 			return false
 		}
-		present = present[1:]
+		switch {
+		case len(events) > 0:
+			return g.give(item, events)
+		case known && item.About.Server() != g.to: // they left
+			g.skipped = true
+			return true
+		}
+		// What is left is our last word there, which is our leave; or that they were kicked, say.
 	}
-	if g.given == nil {
-		g.given = map[ident.RoomID]persistence.Position{}
+	if len(g.due) > 0 { // it comes after those
+		return true
 	}
-	g.given[item.RoomID] = item.Position
+	return g.batch.take(item)
+}
+
+// give has the present of a room be due, in place of what stands for it: of so many rooms at once as go into one transaction.
+func (g *gathering) give(item persistence.Outbound, events []persistence.Outbound) bool {
+	if len(g.batch.items) > 0 || len(g.due) > 0 && g.events+len(events) > MaxPDUs {
+		return false
+	}
+	g.due, g.events = append(g.due, present{item.RoomID, events}), g.events+len(events)
+	if g.covered == nil {
+		g.covered = map[ident.RoomID]persistence.Position{}
+	}
+	g.covered[item.RoomID] = g.tx.LastPosition()
 	return true
 }
 
-// finish notes, in the job that freezes the batch, what the destination is given with it; or how far the log was looked through, when
-// there was nothing in it that it needs.
-func (g *gathering) finish(d persistence.Destination, through persistence.Position) error {
-	if len(g.batch.items) == 0 && g.skipped && g.err == nil {
-		d.Cursor = through
-		return g.tx.SetDestination(d)
+// passOver notes how far the log was looked through, when there was nothing in it that the destination needs.
+func (g *gathering) passOver(d persistence.Destination, through persistence.Position) error {
+	if len(g.batch.items) > 0 || !g.skipped {
+		return nil
 	}
-	for room, at := range g.given {
-		if err := g.tx.Cover(g.to, room, at, g.tx.LastPosition()); err != nil {
-			return fmt.Errorf("note the present of %s for %s: %w", room, g.to, err)
-		}
-	}
-	return g.err
-}
-
-// again fills a batch with what is parked: the item, or where that stands for its room, whose present was refused, the present as it is
-// by now.
-func (t turn) again(tx *persistence.Tx, item persistence.Outbound) ([]persistence.Outbound, error) {
-	var b batch
-	g := &gathering{tx: tx, to: t.stored.Server, rooms: t.outbox.rooms, batch: &b}
-	g.take(item)
-	if len(b.items) == 0 { // it has left the room since
-		return []persistence.Outbound{item}, g.err
-	}
-	return b.items, g.err
+	d.Cursor = through
+	return g.tx.SetDestination(d)
 }

@@ -52,15 +52,19 @@ func (t turn) delivered(tx *persistence.Tx, txn persistence.SentTransaction, ans
 	}
 	after.Destination = afterDelivery(after.Destination, txn)
 	after.Cursor, after.Failures, after.RetryAt, after.LastSuccess, after.FailingSince = txn.Through, 0, 0, now, 0
-	if t.parkedAt == 0 {
-		return nil
+	if t.parkedAt != 0 {
+		err := t.trust(tx, txn, now)
+		if err == nil {
+			after.parkedAt, err = t.nextParked(tx)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if err := t.trust(tx, txn, now); err != nil {
-		return err
+	if txn.Ahead() {
+		return tx.ForgetPresent(txn.Items...)
 	}
-	at, err := t.nextParked(tx)
-	after.parkedAt = at
-	return err
+	return nil
 }
 
 // trust takes note for what is parked that a transaction was taken: the room that it was of is no longer suspect, and if it held
@@ -74,9 +78,6 @@ func (t turn) trust(tx *persistence.Tx, txn persistence.SentTransaction, now int
 		var parked persistence.Parked
 		parked, _, err = tx.ParkedItem(name, txn.Parked)
 		item = parked.Outbound
-		if err == nil && item.Compacted { // it took the room's present as of when that was frozen
-			err = tx.Cover(name, item.RoomID, txn.Parked, txn.Position)
-		}
 		if err == nil {
 			err = tx.Unpark(name, txn.Parked)
 		}
@@ -149,6 +150,9 @@ func (t turn) refused(tx *persistence.Tx, txn persistence.SentTransaction, why p
 			if err := t.park(tx, persistence.Parked{Outbound: item, Suspect: true}, why, after); err != nil {
 				return true, err
 			}
+		}
+		if err := tx.ForgetPresent(txn.Items...); err != nil {
+			return true, err
 		}
 	case postpone:
 		parked, found, err := tx.ParkedItem(t.stored.Server, txn.Parked)

@@ -82,7 +82,7 @@ type frozen struct {
 	parkedAt    int64                // likewise: as in turn
 	more        bool                 // the log was not looked through to its end: there may be more behind
 	volatile    []*volatile          // these are dealt with
-	catchingUp  bool                 // the transaction holds the present of rooms
+	catchingUp  bool                 // the transaction is of the present of rooms
 }
 
 // freeze gives the transaction to send: the one that is still unanswered, or else a new one of what is queued, made durable
@@ -115,11 +115,7 @@ func (t turn) freezeIn(tx *persistence.Tx, log *persistence.LogReader) (frozen, 
 			if err != nil {
 				return frozen{}, err
 			}
-			contents, err := t.again(tx, item.Outbound)
-			if err != nil {
-				return frozen{}, err
-			}
-			txn := compose(t.outbox.self, name, contents, t.from, now)
+			txn := compose(t.outbox.self, name, []persistence.Outbound{item.Outbound}, t.from, now)
 			txn.Items, txn.Parked = nil, item.Position
 			txn, err = tx.Freeze(txn)
 			return frozen{transaction: txn, found: true, more: true}, err
@@ -134,23 +130,20 @@ func (t turn) freezeNew(tx *persistence.Tx, log *persistence.LogReader, now int6
 	if err != nil {
 		return frozen{}, err
 	}
-	g, err := t.outbox.gather(tx, log, t.stored.Server, t.from, &b)
-	if err != nil {
-		return frozen{}, err
-	}
+	g := &gathering{tx: tx, to: t.stored.Server, rooms: t.outbox.rooms, batch: &b}
 	if t.drops {
 		if g.drops, err = tx.Drops(t.stored.Server, t.from); err != nil {
 			return frozen{}, err
 		}
 	}
-	through, atEnd, err := log.Next(t.stored.Server, t.from, maxScan, g.take)
+	through, atEnd, err := g.fill(log, t.from)
 	if err == nil {
-		err = g.finish(t.stored, through)
+		err = g.passOver(t.stored, through)
 	}
 	if err != nil {
 		return frozen{}, err
 	}
-	next := frozen{from: through, more: !atEnd, catchingUp: len(g.given) > 0}
+	next := frozen{from: through, more: !atEnd, catchingUp: g.ahead}
 	if b.limit == 0 { // what is of use only now is not what is looked for
 		next.volatile = b.addVolatile(t.volatile, time.UnixMilli(now))
 	}

@@ -20,6 +20,7 @@ type End struct {
 	Acknowledged []Acknowledged
 	Links        []string // what the ledger found
 	Faults       []string // what the world found
+	Misparked    []string // what is kept from who has not refused it
 	Revokes      bool     // the script takes rights away
 	Veiled       bool     // it veils history
 	Liars        []ident.ServerName
@@ -35,6 +36,7 @@ var Invariants = []struct {
 }{
 	{"nothing breaks", nothingBreaks},
 	{"links are orderly", linksAreOrderly},
+	{"only what is refused is set aside", onlyRefusedIsParked},
 	{"servers converge", serversConverge},
 	{"servers hold the same events", sameEvents},
 	{"servers redact the same events", sameRedactions},

@@ -3,6 +3,7 @@
 package simnet
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -135,10 +136,11 @@ func (w *World) acknowledge(server ident.ServerName, event ident.EventID) {
 // Judge takes the servers' snapshots, closes the world and gives what is to be judged.
 func (w *World) Judge() (End, error) {
 	snapshots, err := w.Snapshots()
+	misparked, parkErr := w.misparked()
 	w.Close()
 	end := End{
 		Snapshots: snapshots, Acknowledged: w.Acknowledged(), Links: w.Net.Faults(), Faults: w.Faults(), Revokes: w.Script.Revokes,
-		Veiled: w.Script.Veiled, Expected: w.Script.Expected, Granted: w.granted,
+		Veiled: w.Script.Veiled, Expected: w.Script.Expected, Granted: w.granted, Misparked: misparked,
 	}
 	for _, n := range w.nodes {
 		if n.liar != nil {
@@ -146,7 +148,7 @@ func (w *World) Judge() (End, error) {
 		}
 	}
 	end.putOut()
-	return end, err
+	return end, errors.Join(err, parkErr)
 }
 
 // Acknowledged is every promise that was made, in order of time.

@@ -19,10 +19,13 @@ type Backlog interface {
 	OldestOf(keep int) (persistence.Position, error)
 }
 
-// Covers is a job's access to the rooms whose present a server was given.
-type Covers interface {
-	NextPosition() (persistence.Position, error)
-	Cover(server ident.ServerName, room ident.RoomID, at, through persistence.Position) error
+// Presents is a job's access to the presents of rooms that servers are given.
+type Presents interface {
+	Backlog
+	OutboundItem(position persistence.Position) (persistence.Outbound, bool, error)
+	QueuePresent(server ident.ServerName, room ident.RoomID, events []persistence.Outbound, nowMS int64) error
+	Present(server ident.ServerName, limit int) ([]persistence.Outbound, error)
+	ForgetPresent(positions ...persistence.Position) error
 	Covered(server ident.ServerName, from persistence.Position) (map[ident.RoomID]persistence.Position, error)
 }
 
@@ -114,23 +117,62 @@ func RunCompaction(t *testing.T, do func(job func(Backlog) error)) {
 	}
 }
 
-// RunCovered holds the notes of rooms whose present was given to their contract: one counts from when the server has had the log up to
-// where it was given, until it has had all that there was then.
-func RunCovered(t *testing.T, do func(job func(Covers) error)) {
+// RunPresents holds the presents of rooms to their contract: the events that are one are in the log for their server alone, in order and
+// beyond what was there, until they are forgotten, which nothing else is with them; compaction leaves them alone. That the server needs
+// nothing more of the room counts until it has had all that there was then.
+func RunPresents(t *testing.T, do func(job func(Presents) error)) {
 	t.Helper()
-	do(func(tx Covers) error {
-		for range 10 {
-			if _, err := tx.NextPosition(); err != nil {
-				return err
-			}
+	var last persistence.Position
+	var other persistence.Outbound
+	do(func(tx Presents) (err error) {
+		other, err = tx.Enqueue(persistence.Outbound{Kind: persistence.KindPDU, RoomID: "!r", EventID: "$0", Content: []byte("0")}, []ident.ServerName{"b.example"})
+		last = other.Position
+		if err == nil {
+			err = tx.QueuePresent("b.example", "!r", []persistence.Outbound{{EventID: "$1", Content: []byte("1")}, {EventID: "$2", Content: []byte("2")}}, 1000)
 		}
-		return tx.Cover("b.example", "!r", 5, 10)
+		return err
+	})
+	expect := func(server ident.ServerName, limit int, want ...ident.EventID) (positions []persistence.Position) {
+		do(func(tx Presents) error {
+			events, err := tx.Present(server, limit)
+			var got []ident.EventID
+			for _, e := range events {
+				got, positions = append(got, e.EventID), append(positions, e.Position)
+				if e.Kind != persistence.KindPDU || e.RoomID != "!r" || e.Position <= last || "$"+string(e.Content) != string(e.EventID) {
+					t.Errorf("of the present of !r is %+v", e)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("the present for %s is %q, want %q", server, got, want)
+			}
+			return err
+		})
+		return positions
+	}
+	expect("c.example", 10)
+	expect("b.example", 1, "$1")
+	do(func(tx Presents) error {
+		_, err := tx.CompactOutbound(persistence.Compaction{
+			After: last, Before: 2000, Behind: map[ident.ServerName]persistence.Position{"b.example": 0},
+			About: func([]byte) (ident.UserID, bool) { return "", false },
+		}, 100)
+		return err
+	})
+	positions := expect("b.example", 10, "$1", "$2")
+	do(func(tx Presents) error { return tx.ForgetPresent(positions[0], other.Position) })
+	expect("b.example", 10, "$2")
+	do(func(tx Presents) error {
+		_, found, err := tx.OutboundItem(other.Position)
+		if !found {
+			t.Error("what is of no present is forgotten too")
+		}
+		return err
 	})
 	for _, tt := range []struct {
 		server     ident.ServerName
 		from, want persistence.Position
-	}{{"b.example", 4, 0}, {"b.example", 5, 10}, {"c.example", 5, 0}, {"b.example", 9, 10}, {"b.example", 10, 0}, {"b.example", 5, 0}} {
-		do(func(tx Covers) error {
+	}{{"b.example", 0, last}, {"c.example", 0, 0}, {"b.example", last - 1, last}, {"b.example", last, 0}, {"b.example", 0, 0}} {
+		do(func(tx Presents) error {
 			rooms, err := tx.Covered(tt.server, tt.from)
 			if got := rooms["!r"]; got != tt.want {
 				t.Errorf("%s from %d: covered up to %d, want %d", tt.server, tt.from, got, tt.want)
