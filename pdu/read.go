@@ -78,6 +78,9 @@ func headOf(tx *persistence.Tx, row persistence.Room) (*room, error) {
 		return nil, err
 	}
 	r.again = len(asked) > 0
+	if r.withheld, err = tx.HoldsRedactions(row.NID); err != nil {
+		return nil, err
+	}
 	r.servers, err = tx.RoomServers(row.NID)
 	return r, err
 }

@@ -53,6 +53,7 @@ func (b *batch) redact() error {
 		if err := b.takeEffect(&b.effects[i]); err != nil {
 			return err
 		}
+		b.head.withheld = b.head.withheld || b.effects[i].target == nil
 	}
 	return nil
 }
@@ -104,7 +105,7 @@ func (b *batch) awaitsParents(r *record) (waits bool, err error) {
 
 // heldFor lists the redactions that are held back for one of the given events.
 func (b *batch) heldFor(ids []ident.EventID) (held []persistence.Redaction, err error) {
-	if b.head.nid == 0 {
+	if !b.head.withheld {
 		return nil, nil
 	}
 	for chunk := range slices.Chunk(ids, loadChunk) {

@@ -109,6 +109,7 @@ type room struct {
 	gapped      bool                     // it may have gaps
 	partial     *partial                 // nil when the states are whole
 	again       bool                     // events are to be judged again
+	withheld    bool                     // it may have redactions that are held back
 }
 
 // extremity is an accepted event that no accepted event references.

@@ -30,13 +30,14 @@ func (tx *Tx) PutRedaction(room int64, target ident.EventID, redaction int64, he
 		ON CONFLICT DO UPDATE SET held = min(held, excluded.held)`, eventKey(target), redaction, room, held)
 }
 
+// HoldsRedactions says whether redactions of a room are held.
+func (tx *Tx) HoldsRedactions(room int64) (bool, error) {
+	var one int
+	return tx.queryRow(`SELECT 1 FROM redactions WHERE room = ? AND held = 1 LIMIT 1`, []any{room}, &one)
+}
+
 // HeldRedactions lists the redactions of a room that are held for one of the given events.
 func (tx *Tx) HeldRedactions(room int64, targets []ident.EventID) (list []Redaction, err error) {
-	var one int
-	any, err := tx.queryRow(`SELECT 1 FROM redactions WHERE room = ? AND held = 1 LIMIT 1`, []any{room}, &one)
-	if err != nil || !any {
-		return nil, err
-	}
 	for _, target := range targets {
 		found, err := tx.heldRedactions(room, target)
 		if err != nil {

@@ -27,6 +27,7 @@ type Sightings interface {
 // Redactions is a job's access to redactions among events 1, 2 and 3 of room 1.
 type Redactions interface {
 	PutRedaction(room int64, target ident.EventID, redaction int64, held bool) error
+	HoldsRedactions(room int64) (bool, error)
 	HeldRedactions(room int64, targets []ident.EventID) ([]persistence.Redaction, error)
 	RedactEvent(nid, by int64, json []byte) error
 	Event(id ident.EventID) (e persistence.Event, found bool, err error)
@@ -187,6 +188,9 @@ func RunRedactions(t *testing.T, do func(job func(Redactions) error)) {
 			held, err := tx.HeldRedactions(1, []ident.EventID{"$1", "$2"})
 			if err != nil {
 				return err
+			}
+			if any, err := tx.HoldsRedactions(1); err != nil || any == (step.name == "nothing") { // that for "$absent" stays
+				t.Errorf("%s: the room holds redactions: %v, %v", step.name, any, err)
 			}
 			e, _, err := tx.Event("$1")
 			if !slices.Equal(held, step.held) || string(e.JSON) != step.text || string(e.RedactedBy) != step.by {
