@@ -38,7 +38,8 @@ type Staged struct {
 }
 
 // PDUReceiver takes the PDUs of a transaction. Nothing that a PDU holds is an error here; an error means that the
-// transaction could not be worked on and should be sent again.
+// transaction could not be worked on and should be sent again. Nothing may come of a call before Keep is called: while PDUs are looked
+// into, it is asked whether the transaction was answered before, and if so, ctx ends and what was staged is forgotten.
 type PDUReceiver interface {
 	ReceivePDUs(ctx context.Context, in Inbound) (Staged, error)
 }
@@ -166,6 +167,8 @@ func (i *Inbox) begin(key receiptKey) (working *receipt, first bool) {
 	return working, true
 }
 
+// work begins with what a transaction brings before it is known whether it was answered before: mostly it was not, and the store takes
+// its time to say so.
 func (i *Inbox) work(ctx context.Context, key receiptKey, working *receipt, body canonicaljson.Value, start time.Time) {
 	defer func() {
 		i.mu.Lock()
@@ -173,45 +176,67 @@ func (i *Inbox) work(ctx context.Context, key receiptKey, working *receipt, body
 		i.mu.Unlock()
 		close(working.done)
 	}()
-	kept, found, err := i.kept(ctx, key)
-	if err != nil || found {
-		working.reply, working.err, working.duplicate = kept.Reply, err, found
-		working.pdus, working.edus = kept.PDUs, kept.EDUs
-		return
-	}
-	txn, err := parseTransaction(key.origin, body)
-	if err != nil {
-		working.err = err
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	earlier := make(chan answered, 1)
+	go func() {
+		a := i.answeredBefore(ctx, key)
+		if a.found {
+			stop() // what is being worked on
+		}
+		earlier <- a
+	}()
+	txn, staged, err := i.read(ctx, key, body)
+	if a := <-earlier; a.err != nil || a.found {
+		working.reply, working.err, working.duplicate = a.kept.Reply, a.err, a.found
+		working.pdus, working.edus = a.kept.PDUs, a.kept.EDUs
 		return
 	}
 	working.pdus, working.edus = len(txn.pdus), len(txn.edus)
-	working.reply, working.err = i.process(ctx, key, txn, start)
+	if working.err = err; err == nil {
+		working.reply, working.err = i.keep(ctx, key, txn, staged, start)
+	}
 }
 
-func (i *Inbox) kept(ctx context.Context, key receiptKey) (kept persistence.ReceivedTransaction, found bool, err error) {
-	err = i.cfg.Store.View(ctx, func(tx *persistence.Tx) error {
-		kept, found, err = tx.KeptReply(key.origin, key.txnID)
+// answered is what the store knows of a transaction that has come.
+type answered struct {
+	kept  persistence.ReceivedTransaction
+	found bool
+	err   error
+}
+
+func (i *Inbox) answeredBefore(ctx context.Context, key receiptKey) (a answered) {
+	a.err = i.cfg.Store.View(ctx, func(tx *persistence.Tx) (err error) {
+		a.kept, a.found, err = tx.KeptReply(key.origin, key.txnID)
 		return err
 	})
-	return kept, found, err
+	return a
 }
 
-// process hands the contents up, and makes what came of it and the reply durable in one job.
-func (i *Inbox) process(ctx context.Context, key receiptKey, txn inboundTransaction, start time.Time) ([]byte, error) {
-	staged, err := i.cfg.PDUs.ReceivePDUs(ctx, Inbound{Origin: key.origin, TxnID: key.txnID, PDUs: txn.pdus})
-	if err != nil {
-		return nil, fmt.Errorf("receive PDUs of transaction %s from %s: %w", key.txnID, key.origin, err)
+// read takes a transaction apart and hands the PDUs up.
+func (i *Inbox) read(ctx context.Context, key receiptKey, body canonicaljson.Value) (txn inboundTransaction, staged Staged, err error) {
+	if txn, err = parseTransaction(key.origin, body); err != nil {
+		return txn, staged, err
 	}
+	staged, err = i.cfg.PDUs.ReceivePDUs(ctx, Inbound{Origin: key.origin, TxnID: key.txnID, PDUs: txn.pdus})
+	if err != nil {
+		err = fmt.Errorf("receive PDUs of transaction %s from %s: %w", key.txnID, key.origin, err)
+	}
+	return txn, staged, err
+}
+
+// keep makes what came of a transaction and the reply durable in one job.
+func (i *Inbox) keep(ctx context.Context, key receiptKey, txn inboundTransaction, staged Staged, start time.Time) ([]byte, error) {
 	edus := i.admitted(ctx, key.origin, txn.edus)
 	reply, failed, err := composeReply(staged.Results)
 	if err != nil {
 		return nil, err
 	}
-	keep := staged.Keep
-	if keep == nil {
-		keep = i.cfg.Store.Update
+	store := staged.Keep
+	if store == nil {
+		store = i.cfg.Store.Update
 	}
-	err = keep(ctx, func(tx *persistence.Tx) error {
+	err = store(ctx, func(tx *persistence.Tx) error {
 		if err := i.cfg.EDUs.keep(tx, edus); err != nil {
 			return fmt.Errorf("keep EDUs: %w", err)
 		}
