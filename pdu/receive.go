@@ -167,18 +167,28 @@ func (i *intake) denied(ctx context.Context, head *room) (why string, err error)
 	return "", err
 }
 
-// check drops what is badly signed, and leaves out what is known already.
+// check drops what is badly signed, and leaves out what is known already. What a transaction brings is nearly always new: it is verified
+// while the store is asked. Of what was asked for much may be known, so there the store is asked first.
 func (i *intake) check(ctx context.Context) error {
-	if err := i.recognise(ctx); err != nil {
+	for _, in := range i.arrived {
+		r, ok := i.e.cache.record(in.event.ID())
+		in.skip = ok && r.inGraph
+	}
+	verified := i.unknown()
+	recognised := make(chan error, 1)
+	go func() { recognised <- i.recognise(ctx) }()
+	if i.arrival != arrivedInTransaction {
+		if err := <-recognised; err != nil {
+			return err
+		}
+		close(recognised)
+		verified = i.unknown()
+	}
+	faults := i.verify(ctx, verified)
+	if err := <-recognised; err != nil {
 		return err
 	}
-	var unknown []*incoming
-	for _, in := range i.arrived {
-		if in.nid == 0 && !in.skip && !in.bad {
-			unknown = append(unknown, in)
-		}
-	}
-	if err := i.checkSignatures(ctx, unknown); err != nil {
+	if err := i.dropFaulty(ctx, verified, faults); err != nil {
 		return err
 	}
 	for _, in := range i.arrived {
@@ -189,17 +199,25 @@ func (i *intake) check(ctx context.Context) error {
 	return nil
 }
 
+// unknown is what is new, as far as is known, and has a place.
+func (i *intake) unknown() (list []*incoming) {
+	for _, in := range i.arrived {
+		if in.isUnknown() {
+			list = append(list, in)
+		}
+	}
+	return list
+}
+
+func (in *incoming) isUnknown() bool { return in.nid == 0 && !in.skip && !in.bad }
+
 // recognise finds which events are stored already. Those whose place in the graph is not known, and now wanted, are staged
 // for it without being verified again. Those for which a room has no space are refused.
 func (i *intake) recognise(ctx context.Context) error {
 	full := map[int64]bool{}
 	i.waiting = map[int64]bool{}
 	var ids []ident.EventID
-	for _, in := range i.arrived {
-		if r, ok := i.e.cache.record(in.event.ID()); ok && r.inGraph {
-			in.skip = true
-			continue
-		}
+	for _, in := range i.unknown() {
 		ids = append(ids, in.event.ID())
 	}
 	err := i.e.store.View(ctx, func(tx *persistence.Tx) error {

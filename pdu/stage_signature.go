@@ -17,15 +17,19 @@ import (
 // the answer. What is not verified by then is kept, and verified later.
 const keyPatience = 30 * time.Second
 
-// checkSignatures is the second check on receipt: an event without the signatures that it needs is dropped (server-server API,
-// "Checks performed on receipt of a PDU"; P-14 to P-18, P-26). All events are verified together. A context that ends makes
-// keys unknown, so then nothing is dropped, and the error is the context's.
-func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error {
+// verify looks whether events have the signatures that they need, all of them together.
+func (i *intake) verify(ctx context.Context, arrived []*incoming) (faults []error) {
 	events := make([]*event.Event, len(arrived))
 	for n, in := range arrived {
 		events[n] = in.event
 	}
-	faults := event.VerifySignatures(ctx, events, keyring{source: i.e.keys, patience: keyPatience})
+	return event.VerifySignatures(ctx, events, keyring{source: i.e.keys, patience: keyPatience})
+}
+
+// dropFaulty is the second check on receipt: an event without the signatures that it needs is dropped (server-server API,
+// "Checks performed on receipt of a PDU"; P-14 to P-18, P-26), unless it turned out to be known: then this is a bad copy of it. A context
+// that ends makes keys unknown, so then nothing is dropped, and the error is the context's.
+func (i *intake) dropFaulty(ctx context.Context, arrived []*incoming, faults []error) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -34,6 +38,9 @@ func (i *intake) checkSignatures(ctx context.Context, arrived []*incoming) error
 		return err
 	}
 	for n, in := range arrived {
+		if !in.isUnknown() {
+			continue
+		}
 		if faults[n] == nil {
 			i.traceOf(in.room.id, in.event.ID(), "")
 			continue
