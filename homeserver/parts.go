@@ -52,11 +52,12 @@ const mediaFolder = "media"
 
 // parts are what a homeserver is made of, complete.
 type parts struct {
-	core   messaging.Core // what other servers ask for
-	routes []api.Route    // what clients ask for
-	tokens api.Tokens
-	loops  []loop // what is done meanwhile
-	syncs  *dispatch.Dispatcher
+	core    messaging.Core // what other servers ask for
+	routes  []api.Route    // what clients ask for
+	tokens  api.Tokens
+	witness api.Witness
+	loops   []loop // what is done meanwhile
+	syncs   *dispatch.Dispatcher
 }
 
 // loop runs until its context ends; an error ends the server.
@@ -119,9 +120,11 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 			accountdata.New(store, compose.CheckFilter).Routes(),
 			syncs.routes,
 		),
-		tokens: users,
-		syncs:  syncs.waiting,
+		tokens:  users,
+		witness: users,
+		syncs:   syncs.waiting,
 		loops: []loop{
+			{"sightings of devices", users.Run},
 			{"typing, receipts and presence", now.Run},
 			{"profiles", people.Run},
 			{"departures", departures.Run},

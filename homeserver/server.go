@@ -47,7 +47,7 @@ func Open(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients, err := api.NewHandler(api.Config{Routes: made.routes, Tokens: made.tokens, Trace: cfg.Messaging.Trace})
+	clients, err := api.NewHandler(api.Config{Routes: made.routes, Tokens: made.tokens, Witness: made.witness, Trace: cfg.Messaging.Trace})
 	if err != nil {
 		return nil, errors.Join(err, federation.Close())
 	}

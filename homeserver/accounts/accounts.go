@@ -36,8 +36,8 @@ type Config struct {
 	Witnesses   []Witness
 }
 
-// Accounts is the users of a server, their devices and tokens. What requests share is in the store, the cache, the counters and the
-// nonces, each with its own lock.
+// Accounts is the users of a server, their devices and tokens. What requests share is in the store, the cache, the sightings, the counters
+// and the nonces, each with its own lock.
 type Accounts struct {
 	self          ident.ServerName
 	store         *persistence.Store
@@ -46,18 +46,22 @@ type Accounts struct {
 	policy        Policy
 	witnesses     []Witness
 	cache         *cache
+	sightings     *sightings
 	logins        *attempts
 	registrations *attempts
 	nonces        *nonces
 }
 
-var _ api.Tokens = (*Accounts)(nil)
+var (
+	_ api.Tokens  = (*Accounts)(nil)
+	_ api.Witness = (*Accounts)(nil)
+)
 
-// New makes accounts of what stands in the store.
+// New makes accounts of what stands in the store. Where devices are seen is written by Run.
 func New(cfg Config) *Accounts {
 	return &Accounts{
 		self: cfg.Self, store: cfg.Store, passwords: cfg.Passwords, interactive: cfg.Interactive, policy: cfg.Policy,
-		witnesses: cfg.Witnesses, cache: newCache(), logins: newAttempts(cfg.Policy.Logins),
+		witnesses: cfg.Witnesses, cache: newCache(), sightings: newSightings(), logins: newAttempts(cfg.Policy.Logins),
 		registrations: newAttempts(cfg.Policy.Registrations), nonces: newNonces(),
 	}
 }
@@ -89,6 +93,7 @@ func (a *Accounts) Routes() []api.Route {
 		own("PUT", "devices/{device}", a.putDevice),
 		own("DELETE", "devices/{device}", a.deleteDevice),
 		own("POST", "delete_devices", a.deleteDevices),
+		own("GET", "admin/whois/{userID}", a.whois),
 	}, thirdPartyRoutes(v3)...)
 }
 

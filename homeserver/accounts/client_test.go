@@ -50,7 +50,7 @@ func openDesk(t *testing.T, policy *Policy) *desk {
 		Self: "a.example", Store: store, Passwords: passwords, Policy: *policy, Witnesses: []Witness{witness{d.told}},
 		Interactive: NewInteractive(InteractiveConfig{Self: "a.example", Store: store, Passwords: passwords, Rate: policy.Logins}),
 	})
-	if d.handler, err = api.NewHandler(api.Config{Routes: d.accounts.Routes(), Tokens: d.accounts}); err != nil {
+	if d.handler, err = api.NewHandler(api.Config{Routes: d.accounts.Routes(), Tokens: d.accounts, Witness: d.accounts}); err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -13,6 +13,12 @@ import (
 type shown struct {
 	ID   string `json:"device_id"`
 	Name string `json:"display_name,omitempty"`
+	At   int64  `json:"last_seen_ts,omitempty"` // ms
+	IP   string `json:"last_seen_ip,omitempty"`
+}
+
+func (d Device) shown(seen sighting) shown {
+	return shown{ID: d.ID, Name: d.Name, At: seen.At, IP: seen.Address}
 }
 
 // listDevices is GET /devices.
@@ -20,8 +26,12 @@ func (a *Accounts) listDevices(ctx context.Context, r *api.Request) (api.Reply, 
 	all := []shown{}
 	err := a.store.View(ctx, func(tx *persistence.Tx) error {
 		list, err := Devices(tx, r.User)
+		if err != nil {
+			return err
+		}
+		seen, err := a.sightingsOf(tx, r.User)
 		for _, d := range list {
-			all = append(all, shown(d))
+			all = append(all, d.shown(seen[d.ID]))
 		}
 		return err
 	})
@@ -35,8 +45,11 @@ func (a *Accounts) listDevices(ctx context.Context, r *api.Request) (api.Reply, 
 func (a *Accounts) getDevice(ctx context.Context, r *api.Request) (api.Reply, error) {
 	var d Device
 	var found bool
+	var seen map[string]sighting
 	err := a.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		d, found, err = DeviceOf(tx, r.User, r.Param("device"))
+		if d, found, err = DeviceOf(tx, r.User, r.Param("device")); err == nil && found {
+			seen, err = a.sightingsOf(tx, r.User)
+		}
 		return err
 	})
 	if err == nil && !found {
@@ -45,7 +58,7 @@ func (a *Accounts) getDevice(ctx context.Context, r *api.Request) (api.Reply, er
 	if err != nil {
 		return api.Reply{}, err
 	}
-	return api.JSON(shown(d))
+	return api.JSON(d.shown(seen[d.ID]))
 }
 
 // putDevice is PUT /devices/{device}.

@@ -15,6 +15,8 @@ CREATE TABLE hs_devices (
 	device  TEXT    NOT NULL,
 	name    TEXT    NOT NULL, -- '' for none
 	created INTEGER NOT NULL, -- ms
+	seen    INTEGER NOT NULL DEFAULT 0,  -- ms, when it last asked for something, some minutes behind; 0: never
+	address TEXT    NOT NULL DEFAULT '', -- whence
 	PRIMARY KEY (user, device)
 ) STRICT, WITHOUT ROWID;`
 
@@ -102,6 +104,7 @@ func (a *Accounts) removeDevices(tx *persistence.Tx, user ident.UserID, ids []st
 			continue
 		}
 		gone = append(gone, id)
+		tx.AfterCommit(func() { a.sightings.forget(deviceKey{user, id}) })
 		if err := a.dropTokens(tx, user, id); err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@
 //	one job: hs_users ── hs_devices ── hs_tokens (hashes only) ── Witness: keys, push, … are told
 //	                                       ▲
 //	every request: token ── SHA-256 ── Caller, kept in memory
+//	        └ where from ── sightings, in memory ── every few minutes hs_devices
 //
 //	delete a device, change a password, … ──► Interactive: 401 with a session, then the password once more
 //

@@ -24,6 +24,11 @@ const (
 	nonceTime = time.Minute
 	// maxCounted is how many addresses and users attempts are counted of.
 	maxCounted = 20_000
+	// sightingsEvery is how often it is written where devices were seen, so many in one job, and maxSightings how many wait for it, of some
+	// 200 bytes each; those that are too many are seen later.
+	sightingsEvery  = 5 * time.Minute
+	sightingsAtOnce = 200
+	maxSightings    = 20_000
 	// refreshableTime is how long an access token is good that can be refreshed: Synapse's refreshable_access_token_lifetime.
 	refreshableTime = 5 * time.Minute
 )

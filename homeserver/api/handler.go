@@ -33,19 +33,22 @@ const (
 type Config struct {
 	Routes []Route
 	Tokens Tokens
-	Trace  trace.Sink // may be nil
+	// Witness is told who comes in; nil for nobody.
+	Witness Witness
+	Trace   trace.Sink // may be nil
 }
 
 // handler is the door. It is immutable.
 type handler struct {
-	mux    *http.ServeMux
-	tokens Tokens
-	trace  trace.Sink
+	mux     *http.ServeMux
+	tokens  Tokens
+	witness Witness
+	trace   trace.Sink
 }
 
 // NewHandler makes the door for clients. Routes that contradict each other are an error.
 func NewHandler(cfg Config) (http.Handler, error) {
-	h := &handler{mux: http.NewServeMux(), tokens: cfg.Tokens, trace: trace.OrDiscard(cfg.Trace)}
+	h := &handler{mux: http.NewServeMux(), tokens: cfg.Tokens, witness: cfg.Witness, trace: trace.OrDiscard(cfg.Trace)}
 	for _, route := range cfg.Routes {
 		if err := h.add(route, route.Pattern); err != nil {
 			return nil, err
@@ -149,6 +152,9 @@ func (h *handler) answer(route Route, w http.ResponseWriter, r *http.Request) (r
 	caller, err := h.caller(route, r)
 	if err != nil {
 		return Reply{}, err
+	}
+	if h.witness != nil && caller.User != "" {
+		h.witness.Seen(caller, r.RemoteAddr)
 	}
 	request := &Request{
 		Caller: caller, Method: r.Method, Query: r.URL.Query(), Header: r.Header, Remote: r.RemoteAddr, path: r.PathValue,

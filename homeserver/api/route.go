@@ -47,6 +47,12 @@ type Tokens interface {
 	Caller(ctx context.Context, token string) (Caller, error)
 }
 
+// Witness looks at who comes in.
+type Witness interface {
+	// Seen is told of each request of a caller, and the address that it comes from, HOST:PORT. It must not wait.
+	Seen(caller Caller, remote string)
+}
+
 // Request is a request that has passed every check of this package.
 type Request struct {
 	Caller
