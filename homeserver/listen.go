@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -70,10 +71,7 @@ func (s *Server) ServeClients(ctx context.Context, listener net.Listener, door D
 
 // behind is what answers those who come in at a door that is open until open ends.
 func (s *Server) behind(door Door, open context.Context) http.Handler {
-	handler := until(open, s.clients)
-	if door.Peers {
-		handler = shared(s.federation.Handler(), handler)
-	}
+	handler := shared(s.federation.Handler(), until(open, s.clients), door.Peers)
 	if door.Forwarded {
 		handler = behindProxy(handler)
 	}
@@ -97,16 +95,11 @@ var (
 	health    = map[string]bool{"/health": true, "/healthz": true, "/readyz": true}
 )
 
-// shared hands what other servers ask to peers, and the rest to clients.
-func shared(peers, clients http.Handler) http.Handler {
+// shared hands what other servers ask to peers, if both come in, and the rest to clients. Its health a server tells everywhere.
+func shared(peers, clients http.Handler, both bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, prefix := range peerPaths {
-			if strings.HasPrefix(r.URL.Path, prefix) {
-				peers.ServeHTTP(w, r)
-				return
-			}
-		}
-		if health[r.URL.Path] {
+		isForPeers := slices.ContainsFunc(peerPaths, func(prefix string) bool { return strings.HasPrefix(r.URL.Path, prefix) })
+		if both && isForPeers || health[r.URL.Path] {
 			peers.ServeHTTP(w, r)
 			return
 		}

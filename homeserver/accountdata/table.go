@@ -68,6 +68,18 @@ func Changes(tx *persistence.Tx, user ident.UserID, after, through persistence.P
 	return list, err
 }
 
+// InRoom gives a user's account data of one room.
+func InRoom(tx *persistence.Tx, user ident.UserID, room ident.RoomID) (list []Item, err error) {
+	err = tx.Query(`SELECT type, content, position FROM hs_account_data WHERE user = ? AND room = ?`, []any{string(user), string(room)},
+		func(r persistence.Row) error {
+			item := Item{Room: room}
+			err := r.Scan(&item.Type, &item.Content, &item.Position)
+			list = append(list, item)
+			return err
+		})
+	return list, err
+}
+
 // count tells how many pieces a user has.
 func count(tx *persistence.Tx, user ident.UserID) (n int, err error) {
 	_, err = tx.QueryRow(`SELECT count(*) FROM hs_account_data WHERE user = ?`, []any{string(user)}, &n)

@@ -81,6 +81,7 @@ func (r *Rooms) Routes() []api.Route {
 		{Method: "GET", Pattern: v1 + "rooms/{roomID}/hierarchy", Handle: r.hierarchy},
 		{Method: "GET", Pattern: v1 + "room_summary/{roomIDOrAlias}", Open: true, Handle: r.summary},
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/messages", Handle: r.messages},
+		{Method: "GET", Pattern: v3 + "rooms/{roomID}/initialSync", Handle: r.initialSync},
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/event/{eventID}", Handle: r.getEvent},
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/context/{eventID}", Handle: r.getContext},
 		{Method: "GET", Pattern: v3 + "rooms/{roomID}/members", Handle: r.members},
