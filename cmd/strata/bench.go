@@ -25,7 +25,7 @@ type benchCmd struct {
 // benchIngestCmd measures a server that takes events in.
 type benchIngestCmd struct {
 	Events      int    `default:"60000" placeholder:"N" help:"How many events are sent and counted (default: ${default})."`
-	Origins     int    `default:"4" placeholder:"N" help:"How many servers send them, one transaction at a time each (default: ${default})."`
+	Origins     int    `default:"8" placeholder:"N" help:"How many servers send them, one transaction at a time each (default: ${default})."`
 	Rooms       int    `default:"8" placeholder:"N" help:"Over how many rooms (default: ${default}), of one server each."`
 	Rounds      int    `default:"5" placeholder:"N" help:"In how many rounds, between which the floor is measured (default: ${default})."`
 	Forks       int    `default:"0" placeholder:"PERCENT" help:"How many of a hundred events have a sibling (default: ${default})."`
