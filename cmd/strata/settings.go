@@ -68,11 +68,13 @@ type settings struct {
 	DefaultRoomVersion           string          `toml:"default_room_version"`
 
 	// Content, of a server with clients: see settings_media.go.
-	MaxUploadSize            size `toml:"max_upload_size"`
-	MaxRemoteMediaSize       size `toml:"max_remote_media_size"`
-	MediaCacheSize           size `toml:"media_cache_size"`
-	ThumbnailMemory          size `toml:"thumbnail_memory"`           // for all that are made at one time, and so for any
-	EnableAuthenticatedMedia bool `toml:"enable_authenticated_media"` // off: new content is had without a token too
+	MaxUploadSize            size           `toml:"max_upload_size"`
+	MaxRemoteMediaSize       size           `toml:"max_remote_media_size"`
+	MediaCacheSize           size           `toml:"media_cache_size"`
+	MaxUserMediaSize         size           `toml:"max_user_media_size"` // of all that one user uploads, 0 for no bound
+	MediaRetention           mediaRetention `toml:"media_retention"`
+	ThumbnailMemory          size           `toml:"thumbnail_memory"`           // for all that are made at one time, and so for any
+	EnableAuthenticatedMedia bool           `toml:"enable_authenticated_media"` // off: new content is had without a token too
 
 	AdminTokenPath string `toml:"admin_token_path"` // "" for no admin API
 

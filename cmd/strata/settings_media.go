@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/strata-matrix/strata/homeserver/media"
 )
@@ -16,6 +17,14 @@ const (
 	minPictureMemory = 16 << 20 // a picture of two million pixels
 	maxPictureMemory = 64 << 30
 )
+
+// mediaRetention is how long content is kept that nobody looks at, as Synapse writes it.
+type mediaRetention struct {
+	RemoteMediaLifetime duration `toml:"remote_media_lifetime" json:"remote_media_lifetime"` // 0 for as long as there is room
+}
+
+// minRetention is well above how exactly it is known when content was looked at.
+const minRetention = duration(24 * time.Hour)
 
 // checkMedia finds what is wrong with how much content there may be.
 func (s *settings) checkMedia(found *faults) {
@@ -35,6 +44,14 @@ func (s *settings) checkMedia(found *faults) {
 			found.add(limit.key, fmt.Sprintf("is %s", is), fmt.Sprintf("write a size from %s to %s", least, most))
 		}
 	}
+	if quota := s.MaxUserMediaSize; quota != 0 && (quota < s.MaxUploadSize || quota > maxCache) {
+		is, _ := quota.MarshalText() // cannot fail
+		found.add("max_user_media_size", fmt.Sprintf("is %s", is), "write a size that is not below max_upload_size, or 0 for no bound")
+	}
+	if life := s.MediaRetention.RemoteMediaLifetime; life != 0 && life < minRetention {
+		is, _ := life.MarshalText() // likewise
+		found.add("media_retention.remote_media_lifetime", fmt.Sprintf("is %s", is), "write a span of a day or more, or 0 for as long as there is room")
+	}
 }
 
 // media is what settings without faults say of content.
@@ -42,5 +59,6 @@ func (s *settings) media() media.Policy {
 	return media.Policy{
 		MaxUpload: int64(s.MaxUploadSize), MaxRemote: int64(s.MaxRemoteMediaSize), CacheSize: int64(s.MediaCacheSize),
 		PictureMemory: int64(s.ThumbnailMemory), Unfrozen: !s.EnableAuthenticatedMedia,
+		UserQuota: int64(s.MaxUserMediaSize), CacheTime: time.Duration(s.MediaRetention.RemoteMediaLifetime),
 	}
 }

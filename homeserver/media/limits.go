@@ -31,6 +31,7 @@ const (
 	serverFetches, allFetches = 8, 64
 	maxInLine                 = 256
 	evictAtOnce               = 100       // rows in one job
+	expireEvery               = time.Hour // what is too old is looked for
 	touchEvery                = time.Hour // how exact it is known when content of the cache was used
 	maxType, maxName          = 255, 255  // bytes kept of a media type and of the name of a file
 )

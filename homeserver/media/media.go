@@ -5,9 +5,12 @@ package media
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -23,7 +26,7 @@ type Remote interface {
 	DownloadMedia(ctx context.Context, server ident.ServerName, id ident.MediaID, o messaging.MediaOptions) (*messaging.MediaContent, error)
 }
 
-// Policy is what an operator chooses. Sizes are in bytes, and zero is the default.
+// Policy is what an operator chooses. Sizes are in bytes, and zero is the default where there is one.
 type Policy struct {
 	// MaxUpload is the largest upload; DefaultMaxUpload.
 	MaxUpload int64
@@ -33,6 +36,10 @@ type Policy struct {
 	CacheSize int64
 	// PictureMemory is what all pictures together may take that are being decoded, and so any of them; DefaultPictureMemory.
 	PictureMemory int64
+	// UserQuota is what each user's uploads may take together; 0 for no bound.
+	UserQuota int64
+	// CacheTime is how long what can be had again is kept when nobody looks at it; 0 for as long as there is room.
+	CacheTime time.Duration
 	// Unfrozen lets everybody have new content without an access token, over the deprecated endpoints. Otherwise those are frozen: they
 	// have what was stored while they were not.
 	Unfrozen bool
@@ -41,7 +48,8 @@ type Policy struct {
 func (p Policy) orDefault() Policy {
 	return Policy{
 		MaxUpload: cmp.Or(p.MaxUpload, DefaultMaxUpload), MaxRemote: cmp.Or(p.MaxRemote, DefaultMaxRemote),
-		CacheSize: cmp.Or(p.CacheSize, DefaultCacheSize), PictureMemory: cmp.Or(p.PictureMemory, DefaultPictureMemory), Unfrozen: p.Unfrozen,
+		CacheSize: cmp.Or(p.CacheSize, DefaultCacheSize), PictureMemory: cmp.Or(p.PictureMemory, DefaultPictureMemory),
+		UserQuota: p.UserQuota, CacheTime: p.CacheTime, Unfrozen: p.Unfrozen,
 	}
 }
 
@@ -66,6 +74,7 @@ type Repository struct {
 	memory  *semaphore.Weighted // of pictures that are being decoded
 	running flights
 	arrived arrivals
+	naming  sync.RWMutex // read by who puts a file on the shelf until a row names it, written by who removes one that none names
 }
 
 // New opens a repository.
@@ -98,6 +107,7 @@ func (r *Repository) Routes() []api.Route {
 		{Method: "PUT", Pattern: upload + content, Raw: true, MaxBody: r.cfg.MaxUpload, Handle: r.fill},
 		{Method: "GET", Pattern: client + "config", Handle: r.config},
 		{Method: "GET", Pattern: old + "config", Handle: r.config},
+		{Method: "DELETE", Pattern: "/_synapse/admin/v1/media" + content, Handle: r.removeContent},
 	}
 	for _, public := range []bool{false, true} {
 		prefix, whole, small := client, r.give(door{public: public}), r.give(door{public: public, small: true})
@@ -169,6 +179,11 @@ func (r *Repository) findOwn(ctx context.Context, id ident.MediaID, wait time.Du
 		return item{}, nil, messaging.ErrNotYetUploaded
 	}
 	file, err := r.files.open(own, e.digest)
+	if errors.Is(err, fs.ErrNotExist) { // removed in this moment, or lost
+		if _, err := r.entry(ctx, id); err != nil {
+			return item{}, nil, err
+		}
+	}
 	if err != nil {
 		return item{}, nil, fmt.Errorf("open content: %w", err)
 	}

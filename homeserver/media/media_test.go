@@ -33,6 +33,7 @@ import (
 
 const (
 	alice, adam, bob = "@alice:a.example", "@adam:a.example", "@bob:b.example"
+	root             = "@root:a.example" // an administrator
 	upload, create   = "/_matrix/media/v3/upload", "/_matrix/media/v1/create"
 	client, old      = "/_matrix/client/v1/media/", "/_matrix/media/v3/"
 )
@@ -79,6 +80,7 @@ type site struct {
 	t       *testing.T
 	server  *messaging.Server
 	clients http.Handler
+	run     func(context.Context) error
 	dir     string
 }
 
@@ -100,7 +102,7 @@ func (w *world) open(name, dir string, change ...func(*media.Config)) *site {
 			}
 			repository, err := media.New(context.Background(), cfg)
 			if err == nil {
-				routes = repository.Routes()
+				routes, s.run = repository.Routes(), repository.Run
 			}
 			return messaging.Core{Media: repository}, err
 		},
@@ -122,7 +124,7 @@ func (w *world) open(name, dir string, change ...func(*media.Config)) *site {
 type tokens struct{}
 
 func (tokens) Caller(_ context.Context, token string) (api.Caller, error) {
-	return api.Caller{User: ident.UserID(token)}, nil
+	return api.Caller{User: ident.UserID(token), Admin: token == root}, nil
 }
 
 func inBubble(t *testing.T, f func(t *testing.T, w *world)) {

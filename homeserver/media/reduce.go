@@ -4,7 +4,6 @@ package media
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +16,7 @@ import (
 // reduced opens a thumbnail of a picture, from the cache if it is there. The file stays its caller's.
 func (r *Repository) reduced(ctx context.Context, i item, file *os.File, want messaging.Thumbnail) (item, *os.File, error) {
 	size := thumbnail.Want{Width: want.Width, Height: want.Height, Crop: want.Crop}
-	key := fmt.Sprintf("thumbnail/%s/%d/%d/%t", hex.EncodeToString(i.digest), size.Width, size.Height, size.Crop)
+	key := fmt.Sprintf("%s%d/%d/%t", thumbnailsOf(i.digest), size.Width, size.Height, size.Crop)
 	return r.cachedOr(ctx, key, func() (item, *os.File, error) {
 		leave, err := r.reduces.enter(ctx, "")
 		if err != nil {

@@ -21,6 +21,8 @@ CREATE TABLE hs_media (
 	name    TEXT    NOT NULL, -- of the file, '' for none
 	open    INTEGER NOT NULL  -- 1: to be had without an access token
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX hs_media_user ON hs_media (user, size);
+CREATE INDEX hs_media_digest ON hs_media (digest) WHERE digest IS NOT NULL;
 CREATE INDEX hs_media_unused ON hs_media (user, created) WHERE digest IS NULL;
 CREATE TABLE hs_media_cache (
 	key    TEXT    PRIMARY KEY, -- of what it is a copy, or made
@@ -32,7 +34,11 @@ CREATE TABLE hs_media_cache (
 	used   INTEGER NOT NULL -- ms
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX hs_media_cache_used ON hs_media_cache (used);
-CREATE INDEX hs_media_cache_digest ON hs_media_cache (digest);`
+CREATE INDEX hs_media_cache_digest ON hs_media_cache (digest);
+CREATE TABLE hs_media_removed (
+	key TEXT    PRIMARY KEY, -- mxc://SERVER/ID of content that an operator has removed, and that is not fetched again
+	at  INTEGER NOT NULL     -- ms
+) STRICT, WITHOUT ROWID;`
 
 // item is content that is stored.
 type item struct {
@@ -120,15 +126,50 @@ type stale struct {
 	size   int64
 }
 
-// leastUsed gives what was not used for longest, at most evictAtOnce.
-func leastUsed(tx *persistence.Tx) (list []stale, err error) {
-	err = tx.Query(`SELECT key, digest, size FROM hs_media_cache ORDER BY used LIMIT ?`, []any{evictAtOnce}, func(r persistence.Row) error {
+// leastUsed gives what was not used for longest, nor since a time, at most evictAtOnce.
+func leastUsed(tx *persistence.Tx, before int64) (list []stale, err error) {
+	return stales(tx, `used < ? ORDER BY used LIMIT ?`, before, evictAtOnce)
+}
+
+// keyed gives what stands under keys from one on and below another.
+func keyed(tx *persistence.Tx, from, below string) (list []stale, err error) {
+	return stales(tx, `key >= ? AND key < ?`, from, below)
+}
+
+func stales(tx *persistence.Tx, where string, args ...any) (list []stale, err error) {
+	err = tx.Query(`SELECT key, digest, size FROM hs_media_cache WHERE `+where, args, func(r persistence.Row) error {
 		var s stale
 		err := r.Scan(&s.key, &s.digest, &s.size)
 		list = append(list, s)
 		return err
 	})
 	return list, err
+}
+
+// usedBy is how many bytes a user has uploaded that are still here.
+func usedBy(tx *persistence.Tx, user ident.UserID) (total int64, err error) {
+	_, err = tx.QueryRow(`SELECT coalesce(sum(size), 0) FROM hs_media WHERE user = ?`, []any{string(user)}, &total)
+	return total, err
+}
+
+func deleteEntry(tx *persistence.Tx, id ident.MediaID) error {
+	_, err := tx.Exec(`DELETE FROM hs_media WHERE id = ?`, string(id))
+	return err
+}
+
+func isOwnDigest(tx *persistence.Tx, digest []byte) (bool, error) {
+	var one int
+	return tx.QueryRow(`SELECT 1 FROM hs_media WHERE digest = ? LIMIT 1`, []any{digest}, &one)
+}
+
+func markRemoved(tx *persistence.Tx, key string, now time.Time) error {
+	_, err := tx.Exec(`INSERT OR IGNORE INTO hs_media_removed (key, at) VALUES (?, ?)`, key, now.UnixMilli())
+	return err
+}
+
+func isRemoved(tx *persistence.Tx, key string) (bool, error) {
+	var one int
+	return tx.QueryRow(`SELECT 1 FROM hs_media_removed WHERE key = ?`, []any{key}, &one)
 }
 
 func isCachedDigest(tx *persistence.Tx, digest []byte) (bool, error) {

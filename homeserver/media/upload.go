@@ -26,12 +26,8 @@ func (r *Repository) uri(id ident.MediaID) string {
 
 // upload takes content and gives its id.
 func (r *Repository) upload(ctx context.Context, q *api.Request) (api.Reply, error) {
-	content, err := r.receive(ctx, q)
-	if err != nil {
-		return api.Reply{}, err
-	}
 	id := newID()
-	err = r.cfg.Store.Update(ctx, func(tx *persistence.Tx) error {
+	err := r.receive(ctx, q, func(tx *persistence.Tx, content item) error {
 		return insertEntry(tx, id, entry{item: content, user: q.User, created: time.Now()})
 	})
 	if err != nil {
@@ -82,11 +78,7 @@ func (r *Repository) fill(ctx context.Context, q *api.Request) (api.Reply, error
 	if err := r.cfg.Store.View(ctx, mayFill); err != nil {
 		return api.Reply{}, err
 	}
-	content, err := r.receive(ctx, q)
-	if err != nil {
-		return api.Reply{}, err
-	}
-	err = r.cfg.Store.Update(ctx, func(tx *persistence.Tx) error {
+	err = r.receive(ctx, q, func(tx *persistence.Tx, content item) error {
 		if err := mayFill(tx); err != nil { // it may have been filled meanwhile
 			return err
 		}
@@ -99,18 +91,53 @@ func (r *Repository) fill(ctx context.Context, q *api.Request) (api.Reply, error
 	return api.Reply{}, nil
 }
 
-// receive takes the body of a request to the shelf.
-func (r *Repository) receive(ctx context.Context, q *api.Request) (item, error) {
+// receive takes the body of a request to the shelf; name stores the row that names it.
+func (r *Repository) receive(ctx context.Context, q *api.Request, name func(*persistence.Tx, item) error) error {
+	if r.cfg.UserQuota > 0 { // before the body is received
+		if err := r.cfg.Store.View(ctx, func(tx *persistence.Tx) error { return r.afford(tx, q.User, 1) }); err != nil {
+			return err
+		}
+	}
 	leave, err := r.uploads.enter(ctx, string(q.User))
 	if err != nil {
-		return item{}, apiError(err)
+		return apiError(err)
 	}
 	defer leave()
 	d, err := r.files.draft()
 	if err != nil {
-		return item{}, err
+		return err
 	}
 	defer d.discard()
+	content, err := r.copyBody(d, q)
+	if err != nil {
+		return err
+	}
+	err = r.shelve(ctx, d, &content, func(tx *persistence.Tx) error {
+		if err := r.afford(tx, q.User, content.size); err != nil {
+			return err
+		}
+		return name(tx, content)
+	})
+	if err != nil && content.digest != nil {
+		err = errors.Join(err, r.sweep(context.WithoutCancel(ctx), content.digest))
+	}
+	return err
+}
+
+// afford refuses what would be more than a user may have here (CS "Content repository": 403 M_FORBIDDEN for "a quota").
+func (r *Repository) afford(tx *persistence.Tx, user ident.UserID, size int64) error {
+	if r.cfg.UserQuota == 0 {
+		return nil
+	}
+	used, err := usedBy(tx, user)
+	if err == nil && used+size > r.cfg.UserQuota {
+		err = api.Forbidden("what you have uploaded takes %d bytes, of %d that a user may have here", used, r.cfg.UserQuota)
+	}
+	return err
+}
+
+// copyBody takes the body of a request to a draft.
+func (r *Repository) copyBody(d *draft, q *api.Request) (item, error) {
 	body := &sourced{from: q.Reader}
 	if _, err := io.Copy(d, body); err != nil {
 		if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
@@ -123,9 +150,9 @@ func (r *Repository) receive(ctx context.Context, q *api.Request) (item, error) 
 		}
 		return item{}, fmt.Errorf("store an upload: %w", err)
 	}
-	content := item{size: d.size, kind: mediaType(q.Header.Get("Content-Type")), name: fileName(q.Query.Get("filename")), open: r.cfg.Unfrozen}
-	content.digest, err = r.files.keep(d, own)
-	return content, err
+	return item{
+		size: d.size, kind: mediaType(q.Header.Get("Content-Type")), name: fileName(q.Query.Get("filename")), open: r.cfg.Unfrozen,
+	}, nil
 }
 
 // sourced tells the faults of a source from those of where it is copied to.
