@@ -61,6 +61,9 @@ func (r *Repository) cachedOr(ctx context.Context, key string, make func() (item
 			return i, file, err
 		}
 		mine, err := r.running.do(ctx, key, func() (err error) {
+			if i, file, err = r.cache.get(ctx, key); err != nil || file != nil {
+				return err // it came between the look above and here
+			}
 			i, file, err = make()
 			return err
 		})
