@@ -140,13 +140,17 @@ func (h *hostile) emit(e trace.Event) {
 	}
 }
 
-// enter registers a user of any name, who makes a room and says something there.
+// enter registers a user of any name, who makes a room, says something there, and says more about it.
 func (h *hostile) enter() {
 	h.t.Helper()
 	made := h.must("POST", "register", `{"password":"p","auth":{"type":"m.login.dummy"}}`)
 	h.token, h.user = made["access_token"], made["user_id"]
 	h.room = h.must("POST", "createRoom", `{"preset":"public_chat"}`)["room_id"]
 	h.event = h.must("PUT", "rooms/"+h.room+"/send/m.room.message/1", `{"msgtype":"m.text","body":"hello"}`)["event_id"]
+	for _, kind := range []string{"m.thread", "m.replace", "m.reference", "m.annotation"} {
+		content := fmt.Sprintf(`{"msgtype":"m.text","body":"x","m.new_content":{},"m.relates_to":{"rel_type":%q,"event_id":%q}}`, kind, h.event)
+		h.must("PUT", "rooms/"+h.room+"/send/m.room.message/"+kind, content)
+	}
 }
 
 // must sends a request that succeeds, and gives the answer's members.
@@ -268,6 +272,7 @@ const requestMembers = `
 	account_data room event_fields event_format order enabled actions conditions pattern
 	algorithm auth_data version rooms sessions first_message_index forwarded_count is_verified session_data
 	app_id app_display_name device_display_name profile_tag lang kind data pushkey append
+	m.relates_to m.new_content rel_type
 	recurse from to dir score tags aliases alias ephemeral timeline state lists room_subscriptions conn_id pos`
 
 // hostileParts stand in a path.
@@ -295,4 +300,4 @@ func everyQuery(value string) string {
 const queryNames = `
 	since filter full_state set_presence timeout use_state_after from to dir limit at membership not_membership ts event_id format
 	server_name via kind username user_id field width height method animated allow_remote allow_redirect timeout_ms url filename
-	max_depth suggested_only recurse search_term before after only version include_all_networks room_id pos access_token_x`
+	max_depth suggested_only recurse include search_term before after only version include_all_networks room_id pos access_token_x`

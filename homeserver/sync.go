@@ -10,7 +10,6 @@ import (
 	"github.com/strata-matrix/strata/homeserver/dispatch"
 	"github.com/strata-matrix/strata/homeserver/ephemeral"
 	"github.com/strata-matrix/strata/homeserver/push"
-	"github.com/strata-matrix/strata/homeserver/rooms"
 	"github.com/strata-matrix/strata/homeserver/roomview"
 	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/homeserver/tally"
@@ -29,7 +28,7 @@ func newSyncs(server *messaging.Server, progress *stream.Progress, view *roomvie
 	waiting := dispatch.New(view.Joined)
 	feed := stream.NewFeed(stream.FeedConfig{
 		Self: server.Name(), Store: store, Progress: progress, Rooms: engine, Dispatch: waiting,
-		Derive:  []stream.Deriver{view, rooms.Relations{}, tally.New(view, engine, counts)},
+		Derive:  []stream.Deriver{view, tally.New(view, engine, counts)},
 		Company: view.RoomsWith,
 	})
 	composer := compose.New(compose.Config{

@@ -151,6 +151,9 @@ func (b *batch) writeEvent(tx *persistence.Tx, r *record) (err error) {
 		err = b.addEvent(tx, r, row)
 	}
 	if err == nil {
+		err = b.writeRelation(tx, r)
+	}
+	if err == nil {
 		err = b.writeRestored(tx, r, delivered)
 	}
 	if err != nil || len(b.cites) == 0 {

@@ -87,6 +87,8 @@ func TestSubjects(t *testing.T) {
 	t.Run("presents", contract(storetest.RunPresents))
 	t.Run("recall", contract(storetest.RunRecall))
 	t.Run("pulls", contract(storetest.RunPulls))
+	t.Run("relations", contract(storetest.RunRelations))
+	t.Run("threads", contract(storetest.RunThreads))
 	t.Run("residents", contract(storetest.RunResidents))
 	t.Run("messages to devices", contract(storetest.RunToDevice))
 	t.Run("device lists", contract(storetest.RunDeviceLists))

@@ -20,6 +20,7 @@ var schema = []string{
 	gapsSchema,
 	eventsSchema,
 	timelineSchema,
+	relationsSchema,
 	redactionsSchema,
 	copiesSchema,
 	statesSchema,

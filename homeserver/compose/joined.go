@@ -181,8 +181,14 @@ func (p *roomPart) timeline(limited bool) (*timeline, error) {
 	if err != nil {
 		return nil, err
 	}
+	var bundles roomview.Bundles
+	if t.Limited { // otherwise the client has seen what relates to what, or will (S-31)
+		if bundles, err = p.sight.Bundles(p.x.ctx, p.tail.Events, p.x.ignored); err != nil {
+			return nil, err
+		}
+	}
 	for _, e := range p.tail.Events {
-		written, err := p.x.write(p.sight, e, sent)
+		written, err := p.x.write(p.sight, e, sent, bundles)
 		if err != nil {
 			return nil, err
 		}
@@ -241,7 +247,7 @@ func (p *roomPart) writeState(slots map[event.StateKey]ident.EventID) ([]json.Ra
 		if !ok || !p.x.filter.Room.State.Wants(e.Event) {
 			continue
 		}
-		written, err := p.x.write(p.sight, &e, nil)
+		written, err := p.x.write(p.sight, &e, nil, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -308,9 +314,9 @@ func (p *roomPart) summary() (*summary, error) {
 }
 
 // write writes an event for the client, with the id under which the device has sent it if that is among those that are given.
-func (x *composition) write(sight *roomview.Sight, e *pdu.Placed, sent map[ident.EventID]string) (json.RawMessage, error) {
+func (x *composition) write(sight *roomview.Sight, e *pdu.Placed, sent map[ident.EventID]string, bundles roomview.Bundles) (json.RawMessage, error) {
 	written, err := sight.Write(x.ctx, e, roomview.Format{
-		Now: x.clock, Federation: x.filter.EventFormat == "federation",
+		Now: x.clock, Federation: x.filter.EventFormat == "federation", Bundles: bundles,
 		Transaction: func(_ context.Context, e *event.Event) (string, error) { return sent[e.ID()], nil },
 	})
 	if err != nil || len(x.filter.EventFields) == 0 {

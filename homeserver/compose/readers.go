@@ -37,30 +37,13 @@ func (x *composition) transactions(events []*pdu.Placed) (map[ident.EventID]stri
 	return sent, err
 }
 
-const ignoredType = "m.ignored_user_list"
-
 // ignoredBy is whom a user ignores (S-29).
-func (c *Composer) ignoredBy(ctx context.Context, user ident.UserID) (map[ident.UserID]bool, error) {
-	var content json.RawMessage
-	var found bool
-	err := c.store.View(ctx, func(tx *persistence.Tx) (err error) {
-		content, found, err = accountdata.Get(tx, user, "", ignoredType)
+func (c *Composer) ignoredBy(ctx context.Context, user ident.UserID) (users map[ident.UserID]bool, err error) {
+	err = c.store.View(ctx, func(tx *persistence.Tx) error {
+		users, err = accountdata.Ignored(tx, user)
 		return err
 	})
-	if err != nil || !found {
-		return nil, err
-	}
-	var ignored struct {
-		Users map[ident.UserID]json.RawMessage `json:"ignored_users"`
-	}
-	if json.Unmarshal(content, &ignored) != nil {
-		return nil, nil // what a client wrote there and no server understands ignores nobody
-	}
-	users := make(map[ident.UserID]bool, len(ignored.Users))
-	for id := range ignored.Users {
-		users[id] = true
-	}
-	return users, nil
+	return users, err
 }
 
 // accountData gathers what has changed of the user's account data: the user's own into the answer, that of rooms by room (S-19).

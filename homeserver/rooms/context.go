@@ -25,8 +25,11 @@ func (r *Rooms) getEvent(ctx context.Context, q *api.Request) (api.Reply, error)
 	if err != nil {
 		return api.Reply{}, err
 	}
-	text, err := x.sight.Write(ctx, found, x.format)
-	return api.Reply{Body: text}, err
+	text, err := x.write(ctx, []*pdu.Placed{found})
+	if err != nil {
+		return api.Reply{}, err
+	}
+	return api.Reply{Body: text[0]}, nil
 }
 
 // getContext is GET /rooms/{roomId}/context/{eventId}: an event, what is before and after it, and the state at the end.
@@ -65,16 +68,14 @@ func (r *Rooms) getContext(ctx context.Context, q *api.Request) (api.Reply, erro
 		State  []json.RawMessage `json:"state"`
 	}
 	reply.Start, reply.End = before.End.String(), after.End.String()
-	if reply.Event, err = x.sight.Write(ctx, found, x.format); err != nil {
+	all := append(append(before.Events, found), after.Events...)
+	texts, err := x.write(ctx, all)
+	if err != nil {
 		return api.Reply{}, err
 	}
-	if reply.Before, err = x.write(ctx, before.Events); err != nil {
-		return api.Reply{}, err
-	}
-	if reply.After, err = x.write(ctx, after.Events); err != nil {
-		return api.Reply{}, err
-	}
-	reply.State, err = x.stateAfter(ctx, append(append(before.Events, found), after.Events...))
+	at := len(before.Events)
+	reply.Before, reply.Event, reply.After = texts[:at], texts[at], texts[at+1:]
+	reply.State, err = x.stateAfter(ctx, all)
 	if err != nil {
 		return api.Reply{}, err
 	}

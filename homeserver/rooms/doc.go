@@ -4,8 +4,8 @@
 //
 //	client ─► api.Route ─► decode ─► Rooms ─┬─► messaging.Server   events, handshakes with other servers
 //	                                        ├─► pdu.Engine         states, single events, missing history
-//	                                        ├─► roomview           who sees what, pages, how events are written
-//	                                        └─► hs_* tables        transaction ids, aliases, directory, relations, reports
+//	                                        ├─► roomview           who sees what, pages, what relates to events, how they are written
+//	                                        └─► hs_* tables        transaction ids, aliases, directory, reports
 //
 // Whether something is allowed is for the rules of the room, in pdu: it is tried, and a refusal is put into the words of the
 // Client-Server API in one place, refusal.go.
@@ -13,7 +13,8 @@
 // What a transaction id has made is stored in the job that stores the event, so that a repetition, at the same time or after a crash,
 // is answered with the same event (CS "Transaction identifiers").
 //
-// Aliases, the directory and invitations are also what other servers ask messaging.Core for. Relations are derived of the stream.
+// Aliases, the directory and invitations are also what other servers ask messaging.Core for. Which events relate to
+// which is in the store, of all that have their place in the graph, whenever they came.
 //
-// Not here: the index of relations in history that was fetched, aggregations of relations, previews of rooms (peeking), /sync, receipts, typing, push, and everything else that is no event of a room.
+// Not here: previews of rooms (peeking), /sync, receipts, typing, push, and everything else that is no event of a room.
 package rooms

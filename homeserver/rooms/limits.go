@@ -50,14 +50,13 @@ const (
 	fetchPatience = 20 * time.Second
 	fetchAgain    = time.Minute
 
-	// maxRelated is how many events that relate to one, and how many threads of a room, are looked through for one request.
-	maxRelated = 2000
+	// maxRelated is how many events that relate to one, and how many threads of a room, are looked through for one request, relatedAtOnce
+	// how many in one step.
+	maxRelated    = 2000
+	relatedAtOnce = 100
 
 	// maxRecursion is how far relations of relations are followed: "servers should follow at least 3 levels".
 	maxRecursion = 3
-
-	// maxRelationType is the longest name of a relation that is kept, as of an event type.
-	maxRelationType = 255
 
 	// maxReason is the longest reason of a report, in bytes: what fits on a page or two.
 	maxReason = 4096

@@ -101,7 +101,7 @@ func (n *network) open(name string) *host {
 			view := roomview.New(server.Engine(), server.Store(), progress)
 			feed = stream.NewFeed(stream.FeedConfig{
 				Self: server.Name(), Store: server.Store(), Progress: progress, Rooms: server.Engine(), Dispatch: nobody{},
-				Derive: []stream.Deriver{view, rooms.Relations{}},
+				Derive: []stream.Deriver{view},
 			})
 			h.rooms = rooms.New(rooms.Config{Server: server, View: view, Profiles: profiles{}, Known: isKnown})
 			return messaging.Core{Invites: h.rooms, Aliases: h.rooms, PublicRooms: h.rooms}, nil

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/strata-matrix/strata/homeserver/accountdata"
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/eventfilter"
 	"github.com/strata-matrix/strata/homeserver/roomview"
@@ -19,14 +20,16 @@ import (
 
 // reading is a request of a user who reads in a room. It belongs to the request.
 type reading struct {
-	r      *Rooms
-	room   ident.RoomID
-	nid    int64
-	now    persistence.Position
-	view   view
-	sight  *roomview.Sight
-	format roomview.Format
-	filter eventfilter.Filter
+	r       *Rooms
+	user    ident.UserID
+	room    ident.RoomID
+	nid     int64
+	now     persistence.Position
+	view    view
+	sight   *roomview.Sight
+	ignored map[ident.UserID]bool // by the user; nil while it is not needed
+	format  roomview.Format
+	filter  eventfilter.Filter
 }
 
 // read finds what a request may read, by the filter in its query.
@@ -35,7 +38,7 @@ func (r *Rooms) read(ctx context.Context, q *api.Request) (*reading, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &reading{r: r, room: room}
+	x := &reading{r: r, user: q.User, room: room}
 	if text := q.Query.Get("filter"); text != "" {
 		if err := json.Unmarshal([]byte(text), &x.filter); err != nil {
 			return nil, api.InvalidParam("filter: %v", err)
@@ -104,12 +107,30 @@ func (x *reading) event(ctx context.Context, id ident.EventID) (*pdu.Placed, err
 	return &found, nil
 }
 
+// bundles gathers what relates to events (S-31).
+func (x *reading) bundles(ctx context.Context, events []*pdu.Placed) (roomview.Bundles, error) {
+	if x.ignored == nil {
+		err := x.r.store.View(ctx, func(tx *persistence.Tx) (err error) {
+			x.ignored, err = accountdata.Ignored(tx, x.user)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return x.sight.Bundles(ctx, events, x.ignored)
+}
+
 // write is events as the user gets them.
 func (x *reading) write(ctx context.Context, events []*pdu.Placed) ([]json.RawMessage, error) {
+	format := x.format
+	var err error
+	if format.Bundles, err = x.bundles(ctx, events); err != nil {
+		return nil, err
+	}
 	list := make([]json.RawMessage, len(events))
 	for i, p := range events {
-		var err error
-		if list[i], err = x.sight.Write(ctx, p, x.format); err != nil {
+		if list[i], err = x.sight.Write(ctx, p, format); err != nil {
 			return nil, err
 		}
 	}

@@ -3,93 +3,18 @@
 package rooms
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
+	"math"
 	"slices"
 
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/roomview"
-	"github.com/strata-matrix/strata/homeserver/stream"
 	"github.com/strata-matrix/strata/pdu"
-	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/persistence"
 	"github.com/strata-matrix/strata/transport/ident"
 )
-
-// Which events relate to which, of what has come since the room is here: history that is fetched is not gone through for it.
-const relationsSchema = `
-CREATE TABLE hs_relations (
-	parent   TEXT    NOT NULL,
-	position INTEGER NOT NULL,
-	room     TEXT    NOT NULL,
-	event    TEXT    NOT NULL,
-	rel      TEXT    NOT NULL,
-	sender   TEXT    NOT NULL,
-	PRIMARY KEY (parent, position)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE hs_threads (
-	room TEXT    NOT NULL,
-	root TEXT    NOT NULL,
-	last INTEGER NOT NULL, -- position of the newest event in it
-	PRIMARY KEY (room, root)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX hs_threads_last ON hs_threads (room, last);`
-
-const threadRelation = "m.thread"
-
-// relationOf is what an event says it relates to (CS "Forming relationships between events").
-func relationOf(e *event.Event) (parent ident.EventID, rel string, ok bool) {
-	to := e.Content().Get("m.relates_to")
-	rel, _ = to.Get("rel_type").Text()
-	text, _ := to.Get("event_id").Text()
-	parent, err := ident.ParseEventID(text)
-	return parent, rel, err == nil && rel != "" && len(rel) <= maxRelationType
-}
-
-// Relations keeps which events relate to which. It implements stream.Deriver.
-type Relations struct{}
-
-// Derive enters the relations of what has come.
-func (Relations) Derive(_ context.Context, batch stream.Batch) (write func(*persistence.Tx) error, err error) {
-	related := slices.DeleteFunc(slices.Clone(batch.Changes), func(c stream.Change) bool {
-		if c.Kind != stream.Event || c.Placed == nil {
-			return true
-		}
-		_, _, ok := relationOf(c.Placed.Event)
-		return !ok
-	})
-	if len(related) == 0 {
-		return nil, nil
-	}
-	return func(tx *persistence.Tx) error {
-		for _, c := range related {
-			if err := relate(tx, c.Room, c.Position, c.Placed.Event); err != nil {
-				return err
-			}
-		}
-		return nil
-	}, nil
-}
-
-func relate(tx *persistence.Tx, room ident.RoomID, at persistence.Position, e *event.Event) error {
-	parent, rel, _ := relationOf(e)
-	_, err := tx.Exec(`INSERT OR IGNORE INTO hs_relations (parent, position, room, event, rel, sender) VALUES (?, ?, ?, ?, ?, ?)`,
-		string(parent), at, string(room), string(e.ID()), rel, string(e.Sender()))
-	if err == nil && rel == threadRelation {
-		_, err = tx.Exec(`INSERT OR REPLACE INTO hs_threads (room, root, last) VALUES (?, ?, ?)`, string(room), string(parent), at)
-	}
-	if err != nil {
-		return fmt.Errorf("relation of %s: %w", e.ID(), err)
-	}
-	return nil
-}
-
-// related is an event that relates to another.
-type related struct {
-	event    ident.EventID
-	position persistence.Position
-}
 
 // relations is GET /_matrix/client/v1/rooms/{roomId}/relations/{eventId}, with or without a relation and an event type.
 func (r *Rooms) relations(ctx context.Context, q *api.Request) (api.Reply, error) {
@@ -104,74 +29,56 @@ func (r *Rooms) relations(ctx context.Context, q *api.Request) (api.Reply, error
 	if _, err := x.event(ctx, parent); err != nil {
 		return api.Reply{}, err
 	}
-	window, err := windowOf(q, x.now)
+	w, err := windowOf(q, x.now)
 	if err != nil {
 		return api.Reply{}, err
 	}
-	depth := 1
+	w.Room, w.Parent, w.Kind = x.nid, parent, q.Param("rel")
+	var reply struct {
+		Chunk []json.RawMessage `json:"chunk"`
+		Next  string            `json:"next_batch,omitempty"`
+		Prev  string            `json:"prev_batch,omitempty"`
+		Depth int               `json:"recursion_depth,omitempty"`
+	}
+	reply.Prev = q.Query.Get("from")
+	list := x.direct
 	if q.Query.Get("recurse") == "true" {
-		depth = maxRecursion
+		reply.Depth = maxRecursion
+		if list, err = x.indirect(ctx, w); err != nil {
+			return api.Reply{}, err
+		}
 	}
-	all, err := x.relatedTo(ctx, parent, q.Param("rel"), depth)
+	shown, next, err := x.relatedPage(ctx, w, list, q.Param("type"))
 	if err != nil {
 		return api.Reply{}, err
 	}
-	return x.relationsReply(ctx, all, window, q.Param("type"), depth)
+	reply.Next = next
+	if reply.Chunk, err = x.write(ctx, shown); err != nil {
+		return api.Reply{}, err
+	}
+	return api.JSON(reply)
 }
 
-// relatedTo lists the events that relate to another, and those that relate to them, to a depth, newest first. They are bounded: of more
-// the newest.
-func (x *reading) relatedTo(ctx context.Context, parent ident.EventID, rel string, depth int) (all []related, err error) {
-	const query = `SELECT event, position, rel FROM hs_relations WHERE parent = ? AND room = ? ORDER BY position DESC LIMIT ?`
-	err = x.r.store.View(ctx, func(tx *persistence.Tx) error {
-		looked := 0
-		for level, parents := 0, []ident.EventID{parent}; level < depth && len(parents) > 0; level++ {
-			var next []ident.EventID
-			for _, id := range parents {
-				err := tx.Query(query, []any{string(id), string(x.room), maxRelated - looked}, func(row persistence.Row) error {
-					var one related
-					var kind string
-					if err := row.Scan(&one.event, &one.position, &kind); err != nil {
-						return err
-					}
-					looked++
-					if next = append(next, one.event); rel == "" || rel == kind {
-						all = append(all, one)
-					}
-					return nil
-				})
-				if err != nil || looked >= maxRelated {
-					return err
-				}
-			}
-			parents = next
-		}
-		return nil
-	})
-	slices.SortFunc(all, func(a, b related) int { return int(b.position - a.position) })
-	return all, err
-}
-
-// window is the part of a list by position that a request asks for.
+// window is the part that a request asks for of what is ordered as in the graph.
 type window struct {
-	after, before persistence.Position
-	forward       bool
-	limit         int
+	persistence.RelatedQuery
+	limit int // of what is shown
 }
 
+// windowOf reads dir, limit, from and to. A token of the stream, or of a place before an event, is a position: what came through it, or
+// what came after it. One of this list, or of history, is a place in the graph.
 func windowOf(q *api.Request, now persistence.Position) (w window, err error) {
-	w = window{before: now + 1}
+	w.To, w.Through = persistence.HistoryPlace{Depth: math.MaxInt64, NID: math.MaxInt64}, now
 	switch dir := q.Query.Get("dir"); dir {
 	case "", "b":
 	case "f":
-		w.forward = true
+		w.Forward = true
 	default:
 		return w, api.InvalidParam("dir is f or b, not %.40q", dir)
 	}
-	if w.limit, err = q.Int("limit", defaultPage); err != nil {
+	if w.limit, err = pageLimit(q); err != nil {
 		return w, err
 	}
-	w.limit = max(1, min(w.limit, maxPage))
 	for _, name := range []string{"from", "to"} {
 		text := q.Query.Get(name)
 		if text == "" {
@@ -181,65 +88,142 @@ func windowOf(q *api.Request, now persistence.Position) (w window, err error) {
 		if err != nil {
 			return w, api.InvalidParam("%s: %v", name, err)
 		}
-		if w.forward == (name == "from") {
-			w.after = token.Position
-		} else {
-			w.before = token.Position + 1
-		}
+		w.bound(token, w.Forward == (name == "from"))
 	}
 	return w, nil
 }
 
-func (w window) has(at persistence.Position) bool { return at > w.after && at < w.before }
+// pageLimit is how many a page is to have.
+func pageLimit(q *api.Request) (int, error) {
+	limit, err := q.Int("limit", defaultPage)
+	return max(1, min(limit, maxPage)), err
+}
 
-// relationsReply is the part of what relates that is asked for, as far as the user sees it and it still relates: what is redacted does not.
-func (x *reading) relationsReply(ctx context.Context, all []related, w window, kind string, depth int) (api.Reply, error) {
-	if w.forward {
-		slices.Reverse(all)
+// bound has a window begin, or end, at a token.
+func (w *window) bound(t roomview.Token, begin bool) {
+	place := persistence.HistoryPlace{Depth: t.Depth, NID: t.NID}
+	switch {
+	case t.History && begin:
+		w.From = place
+	case t.History:
+		w.To = place
+	case begin:
+		w.After = t.Position
+	default:
+		w.Through = min(w.Through, t.Position)
 	}
-	var shown []*pdu.Placed
-	next := ""
-	for _, one := range all {
-		if !w.has(one.position) {
-			continue
-		}
-		found, err := x.r.engine.Placed(ctx, one.event)
-		if err != nil {
-			return api.Reply{}, refusal(err)
-		}
-		_, _, relates := relationOf(found.Event)
-		if !relates || kind != "" && found.Event.Type() != kind {
-			continue
-		}
-		choice, err := x.choose(ctx, &found)
-		if err != nil {
-			return api.Reply{}, err
-		}
-		if choice != roomview.Take {
-			continue
-		}
-		if len(shown) == w.limit {
-			last := shown[len(shown)-1].Position
-			if !w.forward {
-				last--
+}
+
+// after is the window without what comes first in it, through a place.
+func (w window) after(place persistence.HistoryPlace) window {
+	if w.Forward {
+		place.NID++
+		w.From = place
+	} else {
+		w.To = place
+	}
+	return w
+}
+
+// token is where a window begins, for who goes on from there.
+func (w window) token() string {
+	place := w.To
+	if w.Forward {
+		place = w.From
+	}
+	return roomview.Token{History: true, Depth: place.Depth, NID: place.NID}.String()
+}
+
+// relatives gives the first of a window.
+type relatives func(ctx context.Context, w window) ([]persistence.Related, error)
+
+// direct gives what relates to the window's event.
+func (x *reading) direct(ctx context.Context, w window) (list []persistence.Related, err error) {
+	err = x.r.store.View(ctx, func(tx *persistence.Tx) error {
+		list, err = tx.Related(w.RelatedQuery)
+		return err
+	})
+	return list, err
+}
+
+// indirect gathers what relates to the window's event, and what relates to that, to a depth. It is bounded: of more the last of each.
+func (x *reading) indirect(ctx context.Context, w window) (relatives, error) {
+	var all []persistence.Related
+	err := x.r.store.View(ctx, func(tx *persistence.Tx) error {
+		parents, looked := []ident.EventID{w.Parent}, 0
+		for level := 0; level < maxRecursion && len(parents) > 0; level++ {
+			var next []ident.EventID
+			for _, parent := range parents {
+				list, err := tx.Related(persistence.RelatedQuery{Room: w.Room, Parent: parent, Through: w.Through, Limit: maxRelated - looked})
+				if err != nil {
+					return err
+				}
+				for _, one := range list {
+					if next = append(next, one.ID); w.Kind == "" || w.Kind == one.Kind {
+						all = append(all, one)
+					}
+				}
+				if looked += len(list); looked >= maxRelated {
+					return nil
+				}
 			}
-			next = roomview.Token{Position: last}.String()
-			break
+			parents = next
 		}
-		shown = append(shown, &found)
+		return nil
+	})
+	slices.SortFunc(all, func(a, b persistence.Related) int { return comparePlaces(a.Place, b.Place) })
+	all = slices.CompactFunc(all, func(a, b persistence.Related) bool { return a.Place == b.Place }) // ids that servers choose may make rings
+	return func(_ context.Context, w window) ([]persistence.Related, error) { return w.of(all), nil }, err
+}
+
+func comparePlaces(a, b persistence.HistoryPlace) int {
+	return cmp.Or(cmp.Compare(a.Depth, b.Depth), cmp.Compare(a.NID, b.NID))
+}
+
+// of is the part of a list in the order of the graph that a window asks for.
+func (w window) of(all []persistence.Related) (list []persistence.Related) {
+	for _, one := range all {
+		if comparePlaces(one.Place, w.From) >= 0 && comparePlaces(one.Place, w.To) < 0 && (w.After == 0 || one.Position > w.After) {
+			list = append(list, one)
+		}
 	}
-	var reply struct {
-		Chunk []json.RawMessage `json:"chunk"`
-		Next  string            `json:"next_batch,omitempty"`
-		Depth int               `json:"recursion_depth,omitempty"`
+	if !w.Forward {
+		slices.Reverse(list)
 	}
-	if depth > 1 {
-		reply.Depth = depth
+	return list[:min(len(list), w.Limit)]
+}
+
+// relatedPage is what of a window the user sees, of a type if one is given, and where the rest begins, "" if there is none.
+func (x *reading) relatedPage(ctx context.Context, w window, give relatives, kind string) (shown []*pdu.Placed, next string, err error) {
+	w.Limit = relatedAtOnce
+	for looked := 0; looked < maxRelated; looked += relatedAtOnce {
+		list, err := give(ctx, w)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, one := range list {
+			if len(shown) == w.limit {
+				return shown, w.token(), nil
+			}
+			w = w.after(one.Place)
+			found, err := x.r.engine.Placed(ctx, one.ID)
+			if err != nil {
+				return nil, "", refusal(err)
+			}
+			if kind != "" && found.Event.Type() != kind {
+				continue
+			}
+			choice, err := x.choose(ctx, &found)
+			if err != nil {
+				return nil, "", err
+			}
+			if choice == roomview.Take {
+				shown = append(shown, &found)
+			}
+		}
+		if len(list) < relatedAtOnce {
+			return shown, "", nil
+		}
 	}
-	var err error
-	reply.Next = next
-	if reply.Chunk, err = x.write(ctx, shown); err != nil {
-		return api.Reply{}, err
-	}
-	return api.JSON(reply)
+	return shown, w.token(), nil
 }

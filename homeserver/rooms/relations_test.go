@@ -5,6 +5,7 @@ package rooms_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,6 +47,7 @@ func TestRelations(t *testing.T) {
 		root := a.say(alice, room, "root")[0]
 		a.relate(alice, room, "one", "m.room.message", "m.thread", root)
 		two := a.relate(alice, room, "two", "m.room.message", "m.thread", root)
+		after := a.messages(alice, room, "dir=b&limit=1").Start
 		a.relate(alice, room, "like", "m.reaction", "m.annotation", root)
 		a.relate(alice, room, "edit", "m.room.message", "m.replace", two)
 		gone := a.relate(alice, room, "gone", "m.room.message", "m.thread", root)
@@ -58,6 +60,11 @@ func TestRelations(t *testing.T) {
 			"/m.thread":                      {"two", "one"},
 			"/m.thread/m.room.message?dir=f": {"one", "two"},
 			"/m.annotation/m.room.message":   nil,
+			"?from=" + after:                 {"two", "one"},
+			"?to=" + after:                   {"like"},
+			"?dir=f&from=" + after:           {"like"},
+			"?dir=f&to=" + after:             {"one", "two"},
+			"?recurse=true&from=" + after:    {"two", "one"},
 			"?recurse=true":                  {"edit", "like", "two", "one"},
 			"/m.replace?recurse=true":        {"edit"},
 		} {
@@ -65,7 +72,7 @@ func TestRelations(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" || next != "" {
 				t.Errorf("%s: next %q, %s", path, next, diff)
 			}
-			if recurses := path == "?recurse=true" || path == "/m.replace?recurse=true"; recurses != (depth == 3) {
+			if recurses := strings.Contains(path, "recurse"); recurses != (depth == 3) {
 				t.Errorf("%s: recursion_depth %d", path, depth)
 			}
 		}

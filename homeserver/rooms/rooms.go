@@ -16,7 +16,7 @@ import (
 )
 
 // Schema is the tables of this package, a step of the homeserver's annex.
-const Schema = transactionsSchema + aliasesSchema + publishedSchema + relationsSchema + reportsSchema + departuresSchema
+const Schema = transactionsSchema + aliasesSchema + publishedSchema + reportsSchema + departuresSchema
 
 // Config is what Rooms is made of.
 type Config struct {

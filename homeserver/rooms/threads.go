@@ -5,7 +5,8 @@ package rooms
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"maps"
+	"math"
 
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/homeserver/roomview"
@@ -14,89 +15,112 @@ import (
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
-// thread is a thread with the position of what is newest in it.
-type thread struct {
-	root ident.EventID
-	last persistence.Position
-}
-
 // threads is GET /_matrix/client/v1/rooms/{roomId}/threads: the roots, those first whose thread has the newest event.
 func (r *Rooms) threads(ctx context.Context, q *api.Request) (api.Reply, error) {
 	include := q.Query.Get("include")
 	if include != "" && include != "all" && include != "participated" {
 		return api.Reply{}, api.InvalidParam("include is all or participated, not %.40q", include)
 	}
+	limit, err := pageLimit(q)
+	if err != nil {
+		return api.Reply{}, err
+	}
+	before := persistence.HistoryPlace{Depth: math.MaxInt64}
+	if text := q.Query.Get("from"); text != "" {
+		token, err := roomview.ParseToken(text)
+		if err != nil || !token.History {
+			return api.Reply{}, api.InvalidParam("from: %.40q is no token of this list", text)
+		}
+		before = persistence.HistoryPlace{Depth: token.Depth, NID: token.NID}
+	}
 	x, err := r.read(ctx, q)
 	if err != nil {
 		return api.Reply{}, err
 	}
-	w, err := windowOf(q, x.now)
-	if err != nil {
-		return api.Reply{}, err
-	}
-	list, err := x.threadsBefore(ctx, w.before)
-	if err != nil {
-		return api.Reply{}, err
-	}
-	reply := struct {
+	var reply struct {
 		Chunk []json.RawMessage `json:"chunk"`
 		Next  string            `json:"next_batch,omitempty"`
-	}{Chunk: []json.RawMessage{}}
-	var last persistence.Position
-	for _, t := range list {
-		if len(reply.Chunk) == w.limit {
-			reply.Next = roomview.Token{Position: last - 1}.String()
-			break
-		}
-		text, err := x.threadRoot(ctx, t, include == "participated", q.User)
-		if err != nil {
-			return api.Reply{}, err
-		}
-		if last = t.last; text != nil {
-			reply.Chunk = append(reply.Chunk, text)
-		}
+	}
+	shown, next, err := x.threadPage(ctx, before, limit, include == "participated")
+	if err != nil {
+		return api.Reply{}, err
+	}
+	reply.Next = next
+	if reply.Chunk, err = x.write(ctx, shown); err != nil {
+		return api.Reply{}, err
 	}
 	return api.JSON(reply)
 }
 
-// threadsBefore lists threads whose newest event is before a position, the newest first.
-func (x *reading) threadsBefore(ctx context.Context, before persistence.Position) (list []thread, err error) {
-	err = x.r.store.View(ctx, func(tx *persistence.Tx) error {
-		return tx.Query(`SELECT root, last FROM hs_threads WHERE room = ? AND last < ? ORDER BY last DESC LIMIT ?`,
-			[]any{string(x.room), before, maxRelated}, func(row persistence.Row) error {
-				var t thread
-				err := row.Scan(&t.root, &t.last)
-				list = append(list, t)
-				return err
-			})
-	})
-	return list, err
+// threadPage is the roots of threads whose newest events are before a place, and where the rest begins, "" if there is none.
+func (x *reading) threadPage(ctx context.Context, before persistence.HistoryPlace, limit int, participated bool) (shown []*pdu.Placed, next string, err error) {
+	token := func() string {
+		return roomview.Token{History: true, Depth: before.Depth, NID: before.NID}.String()
+	}
+	atOnce := min(limit+1, relatedAtOnce)
+	for looked := 0; looked < maxRelated; looked += atOnce {
+		var list []persistence.Thread
+		err := x.r.store.View(ctx, func(tx *persistence.Tx) error {
+			list, err = tx.Threads(x.nid, before, atOnce)
+			return err
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		roots, err := x.threadRoots(ctx, list, participated)
+		if err != nil {
+			return nil, "", err
+		}
+		for _, t := range list {
+			if len(shown) == limit {
+				return shown, token(), nil
+			}
+			if before = t.Newest; roots[t.Root] != nil {
+				shown = append(shown, roots[t.Root])
+			}
+		}
+		if len(list) < atOnce {
+			return shown, "", nil
+		}
+	}
+	return shown, token(), nil
 }
 
-// threadRoot is the root of a thread as the user gets it; nil if they do not see it, or have no part in the thread but should.
-func (x *reading) threadRoot(ctx context.Context, t thread, participated bool, user ident.UserID) (json.RawMessage, error) {
-	root, err := x.r.engine.Placed(ctx, t.root)
-	if errors.Is(err, pdu.ErrUnknownEvent) {
-		return nil, nil
+// threadRoots is the roots of threads in which the user sees something, or has a part. One of somebody whom they ignore is redacted, as a
+// client would have it that knows the thread only (CS "Querying threads in a room").
+func (x *reading) threadRoots(ctx context.Context, list []persistence.Thread, participated bool) (map[ident.EventID]*pdu.Placed, error) {
+	ids := make([]ident.EventID, len(list))
+	for i, t := range list {
+		ids[i] = t.Root
 	}
+	found, err := x.r.engine.PlacedAll(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	choice, err := x.choose(ctx, &root)
-	if err != nil || choice != roomview.Take {
-		return nil, err
-	}
-	if participated && root.Event.Sender() != user {
-		in := false
-		err := x.r.store.View(ctx, func(tx *persistence.Tx) (err error) {
-			var at persistence.Position
-			in, err = tx.QueryRow(`SELECT position FROM hs_relations WHERE parent = ? AND rel = ? AND sender = ? LIMIT 1`,
-				[]any{string(t.root), threadRelation, string(user)}, &at)
-			return err
-		})
-		if err != nil || !in {
+	roots := map[ident.EventID]*pdu.Placed{}
+	var events []*pdu.Placed
+	for id, p := range found {
+		choice, err := x.choose(ctx, &p)
+		if err != nil {
 			return nil, err
 		}
+		if choice == roomview.Take {
+			roots[id] = &p
+			events = append(events, &p)
+		}
 	}
-	return x.sight.Write(ctx, &root, x.format)
+	bundles, err := x.bundles(ctx, events)
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(roots, func(id ident.EventID, _ *pdu.Placed) bool {
+		thread := bundles[id].Thread
+		return thread == nil || participated && !thread.Participated
+	})
+	for _, p := range roots {
+		if x.ignored[p.Event.Sender()] {
+			p.Event = p.Event.Redact()
+		}
+	}
+	return roots, nil
 }

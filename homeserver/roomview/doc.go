@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package roomview is what a room is for a user as of a position: in which rooms they are, which events they may see, what the state
-// was, who else is there, and how all of it is written for clients.
+// was, who else is there, what relates to events, and how all of it is written for clients.
 //
 //	position       12      15        20            31
 //	@us            invite  join      -             leave           hs_memberships: one row for each change

@@ -11,6 +11,7 @@ import (
 	"github.com/strata-matrix/strata/pdu"
 	"github.com/strata-matrix/strata/pdu/event"
 	"github.com/strata-matrix/strata/transport/canonicaljson"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // Format says how events are written.
@@ -18,6 +19,9 @@ type Format struct {
 	Now        int64 // ms, for their age
 	RoomID     bool  // with room_id; a sync's events are without (S-12)
 	Federation bool  // raw, as servers exchange them, with an unsigned of our own
+
+	// Bundles is what events come with that relates to them.
+	Bundles Bundles
 
 	// Transaction gives the transaction id under which the asking device sent an event, "" for none. Nil: none.
 	Transaction func(ctx context.Context, e *event.Event) (string, error)
@@ -101,6 +105,9 @@ func (s *Sight) unsigned(ctx context.Context, p *pdu.Placed, f Format) ([]byte, 
 		}
 		dst = AppendEvent(append(dst, `,"redacted_because":`...), by.Event, f, nil)
 	}
+	if dst, err = s.appendBundle(ctx, dst, p, f); err != nil {
+		return nil, err
+	}
 	if f.Transaction != nil && p.Event.Sender() == s.user {
 		txn, err := f.Transaction(ctx, p.Event)
 		if err != nil {
@@ -111,6 +118,50 @@ func (s *Sight) unsigned(ctx context.Context, p *pdu.Placed, f Format) ([]byte, 
 		}
 	}
 	return append(dst, '}'), nil
+}
+
+// appendBundle adds what relates to an event, each event of it as the user gets it.
+func (s *Sight) appendBundle(ctx context.Context, dst []byte, p *pdu.Placed, f Format) ([]byte, error) {
+	b, ok := f.Bundles[p.Event.ID()]
+	if !ok {
+		return dst, nil
+	}
+	type listed struct {
+		Event ident.EventID `json:"event_id"`
+	}
+	type references struct {
+		Chunk []listed `json:"chunk"`
+	}
+	type thread struct {
+		Latest       json.RawMessage `json:"latest_event"`
+		Count        int             `json:"count"`
+		Participated bool            `json:"current_user_participated"`
+	}
+	var all struct {
+		Replacement json.RawMessage `json:"m.replace,omitempty"`
+		Thread      *thread         `json:"m.thread,omitempty"`
+		References  *references     `json:"m.reference,omitempty"`
+	}
+	var err error
+	if b.Replacement != nil {
+		if all.Replacement, err = s.Write(ctx, b.Replacement, f); err != nil {
+			return nil, err
+		}
+	}
+	if b.Thread != nil {
+		all.Thread = &thread{Count: b.Thread.Count, Participated: b.Thread.Participated}
+		if all.Thread.Latest, err = s.Write(ctx, b.Thread.Latest, f); err != nil {
+			return nil, err
+		}
+	}
+	for _, id := range b.References {
+		if all.References == nil {
+			all.References = &references{}
+		}
+		all.References.Chunk = append(all.References.Chunk, listed{id})
+	}
+	text, err := json.Marshal(all)
+	return append(append(dst, `,"m.relations":`...), text...), err
 }
 
 // membershipAt is the user's membership at an event, "including any changes caused by the event" (MSC4115).

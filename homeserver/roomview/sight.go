@@ -26,6 +26,7 @@ type Sight struct {
 	membership string
 	gathered   bool         // stays is
 	stays      []Membership // through the position
+	present    state.Root   // the state as of the position, zero while it is not needed
 	settings   map[state.Root]visibility.Setting
 	members    map[state.Root]string
 }
