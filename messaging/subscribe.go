@@ -29,7 +29,8 @@ type Delivery = pdu.Delivery
 //
 // Accepted means: valid, authorised and by the current state of the room not out of place. Rejected and soft-failed events are
 // not delivered, redactions only when they take effect, and no history: of a room that is joined over another server the first event delivered is the join itself. The
-// state that came with it can be read with Engine.
+// state that came with it can be read with Engine. Where events are missing that nobody gives any more, those by which a user of ours was
+// invited or removed are delivered all the same.
 func (s *Server) Subscribe(ctx context.Context, name string, deliver func(context.Context, Delivery) error) error {
 	if name == "" || len(name) > maxSubscriptionName || strings.HasPrefix(name, ownSubscriptions) {
 		return fmt.Errorf("subscribe: a name of 1 to %d bytes is needed that does not begin with %s", maxSubscriptionName, ownSubscriptions)

@@ -37,6 +37,7 @@ type batch struct {
 	waits    map[ident.EventID][]persistence.Missing // quarantined events
 	unstaged []unstaging
 	onGiven  ident.EventID          // the event that is being placed on a state that was given
+	untold   []untold               // what such a state says of our own users
 	copies   []int64                // of events, by the numbers under which they are kept, that have been made use of
 	restored map[ident.EventID]bool // events that are whole now
 	gaveUp   map[ident.EventID]bool // quarantined events that are given up, true for those that are forgotten

@@ -59,7 +59,7 @@ func (b *batch) conclude(released int) {
 		b.e.fetchHistoryLater(b.id)
 	}
 	b.wakeAgain()
-	if released > 0 || b.adopted || b.head.membership == Left {
+	if released > 0 || len(b.untold) > 0 || b.adopted || b.head.membership == Left {
 		b.e.wake(b.id)
 	}
 }
@@ -277,6 +277,9 @@ func (b *batch) writeStaging(tx *persistence.Tx) error {
 		}
 	}
 	if err := b.writeGivenUp(tx); err != nil {
+		return err
+	}
+	if err := b.stageUntold(tx); err != nil {
 		return err
 	}
 	for id, missing := range b.waits {

@@ -28,7 +28,7 @@
 // references are missing is quarantined: it is judged when the last of them arrives, from wherever, and until then the servers of
 // the room are asked, at once as long as that brings something, else at growing intervals, under a budget (see search.go). When
 // nobody gives its parents, the state before it is asked for, from several servers, and it has its place on that: the parents
-// become gaps of the room (see statefetch.go, placement.go). After 30 days, and not before 100 searches, it is given up, with a record (see quarantine.go).
+// become gaps of the room (see statefetch.go, placement.go). What that state says anew of users of ours is sought and delivered too (see untold.go). After 30 days, and not before 100 searches, it is given up, with a record (see quarantine.go).
 //
 // Who is removed from a room is given nothing of it any more: a removal of our users that waits is believed, and the room left,
 // when its server refuses us (see removal.go).
@@ -66,7 +66,7 @@
 //	a room's work        engine schedule appointments turn batch commit; what is read and kept in memory: room rooms read memory recent
 //	judging              judge stage_authevents stage_statebefore stage_current stage_policy; policy; verdicts: verdict explain dependents
 //	state                resolution alarm; the graph's ends: extremities
-//	missing references   search search_run ask quarantine removal; a state from elsewhere: statefetch given placement
+//	missing references   search search_run ask quarantine removal; a state from elsewhere: statefetch given placement untold
 //	history asked for    gaps backfill backfill_place backfill_ahead tenure near
 //	redactions           redaction
 //	judging again        again again_ask again_heads policy_again rejudge

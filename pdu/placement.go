@@ -75,7 +75,11 @@ func (b *batch) placeOn(id ident.EventID, g *givenState) (placed bool, err error
 		ID: "P-91", OK: true, Rule: "P-87",
 		Detail: fmt.Sprintf("parents are missing; the state before it is as %s gave it, verified event by event", g.via),
 	})
-	return b.judgePlaced(r, s, v, root)
+	before := b.head.current
+	if placed, err = b.judgePlaced(r, s, v, root); err != nil {
+		return false, err
+	}
+	return placed, b.seekUntold(before, g)
 }
 
 // judgePlaced judges an event on a given state, and then those that waited for it.

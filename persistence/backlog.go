@@ -21,8 +21,6 @@ type Compaction struct {
 
 	// Behind is the servers that may still need something of it, each with the position up to which it needs nothing.
 	Behind map[ident.ServerName]Position
-	// About gives the user whose membership an event gives.
-	About func(pdu []byte) (ident.UserID, bool)
 }
 
 // Compacted is what one call came to.
@@ -161,17 +159,12 @@ func (c *compaction) fold(row oldRow) error {
 	if err != nil {
 		return err
 	}
-	var content []byte
-	if _, err := c.tx.queryRow(`SELECT content FROM outbound WHERE position = ?`, []any{int64(row.position)}, &content); err != nil {
-		return err
-	}
-	about, _ := c.About(content)
 	for _, old := range older {
-		if err := c.retire(old, about); err != nil {
+		if err := c.retire(old, row.about); err != nil {
 			return err
 		}
 	}
-	return c.tx.exec(`UPDATE outbound SET compacted = 1, about = ? WHERE position = ?`, string(about), int64(row.position))
+	return c.tx.exec(`UPDATE outbound SET compacted = 1 WHERE position = ?`, int64(row.position))
 }
 
 // standing is the compacted events of a room.

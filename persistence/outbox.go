@@ -15,7 +15,7 @@ CREATE TABLE outbound (
 	room_id   TEXT NOT NULL,    -- '' for an EDU
 	event_id  TEXT NOT NULL,    -- '' for an EDU
 	compacted INTEGER NOT NULL DEFAULT 0, -- 1 for an event that stands for its room (backlog.go)
-	about     TEXT NOT NULL DEFAULT '',   -- then: the user whose membership it gives, '' for any other
+	about     TEXT NOT NULL DEFAULT '',   -- the user whose membership it gives, '' for any other
 	present   INTEGER NOT NULL DEFAULT 0, -- 1 for an event of a room's present, which goes to its server ahead of the rest (presents.go)
 	content   BLOB NOT NULL,    -- canonical JSON of the PDU or EDU, as it was when queued
 	servers   INTEGER NOT NULL, -- server_sets.nid
@@ -58,10 +58,8 @@ type Outbound struct {
 	Content  []byte        // canonical JSON
 	QueuedAt int64         // ms
 
-	// Compacted says that the event stands for its room: others before it were forgotten (see CompactOutbound). About is then the
-	// user whose membership it gives, if it gives any.
-	Compacted bool
-	About     ident.UserID
+	Compacted bool         // the event stands for its room: others before it were forgotten (see CompactOutbound)
+	About     ident.UserID // the user whose membership it gives, if it gives any
 }
 
 // Destination is what is known of the delivery to one server.
@@ -101,8 +99,9 @@ func (tx *Tx) Enqueue(item Outbound, servers []ident.ServerName) (Outbound, erro
 			return item, err
 		}
 	}
-	return item, tx.exec(`INSERT INTO outbound (position, kind, room_id, event_id, content, servers, queued_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?)`, int64(item.Position), item.Kind, string(item.RoomID), string(item.EventID), item.Content, set, item.QueuedAt)
+	return item, tx.exec(`INSERT INTO outbound (position, kind, room_id, event_id, about, content, servers, queued_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, int64(item.Position), item.Kind, string(item.RoomID), string(item.EventID), string(item.About), item.Content, set,
+		item.QueuedAt)
 }
 
 // OutboundItem gives an item of the log, as it would be sent now; found is false when it was trimmed.

@@ -2,13 +2,20 @@
 
 package persistence
 
-import "github.com/strata-matrix/strata/transport/ident"
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"github.com/strata-matrix/strata/transport/ident"
+)
 
 // A server that was away for long is given the present of a room where it meets, in the log, an event that stands for the room. Its events
 // stand in the log from then on like any others, for that server alone, but that they go to it ahead of the rest. They are few: the next
 // room's are queued when these are gone.
 const presentsSchema = `
 CREATE INDEX outbound_present ON outbound (servers, position) WHERE present = 1;
+CREATE INDEX outbound_about ON outbound (room_id, position) WHERE about <> '' AND present = 0;
 CREATE TABLE covered (
 	server  INTEGER NOT NULL, -- servers.nid
 	room_id TEXT    NOT NULL,
@@ -40,6 +47,38 @@ func (tx *Tx) QueuePresent(server ident.ServerName, room ident.RoomID, events []
 		}
 	}
 	return err
+}
+
+// LastWords gives the events of a room that are queued for a server after a position and give the memberships of its own users: of each
+// user the latest, in order.
+func (tx *Tx) LastWords(server ident.ServerName, room ident.RoomID, after Position) (events []Outbound, err error) {
+	nid, _, err := tx.serverNID(server)
+	if err != nil {
+		return nil, err
+	}
+	latest := map[ident.UserID]outboundSet{}
+	err = tx.query(`SELECT position, servers, about FROM outbound WHERE room_id = ? AND position > ? AND about <> '' AND present = 0 ORDER BY position`,
+		[]any{string(room), int64(after)}, func(r rowScanner) error {
+			var row outboundSet
+			var about ident.UserID
+			err := r.Scan(&row.position, &row.set, &about)
+			if about.Server() == server {
+				latest[about] = row
+			}
+			return err
+		})
+	for _, row := range slices.SortedFunc(maps.Values(latest), func(a, b outboundSet) int { return cmp.Compare(a.position, b.position) }) {
+		var in bool
+		if err == nil {
+			in, err = tx.inServerSet(nid, row.set)
+		}
+		if err == nil && in {
+			var item Outbound
+			item, err = tx.outbound(row.position)
+			events = append(events, item)
+		}
+	}
+	return events, err
 }
 
 // Present gives the first events, up to a limit, of the presents of rooms that are queued for a server.

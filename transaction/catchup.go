@@ -44,6 +44,7 @@ func (b Backlog) orDefault() Backlog {
 type gathering struct {
 	tx      *persistence.Tx
 	to      ident.ServerName
+	from    persistence.Position // it has had the log up to here
 	rooms   Rooms
 	batch   *batch
 	drops   []persistence.Drop                    // what operators have dropped
@@ -61,18 +62,18 @@ type present struct {
 	events []persistence.Outbound
 }
 
-// fill fills the batch with what is next for the destination, which has had the log up to from: of presents that are queued for it, or
-// else from the log, up to through; or, where the log shows that the presents of rooms are due, with these.
-func (g *gathering) fill(log *persistence.LogReader, from persistence.Position) (through persistence.Position, atEnd bool, err error) {
-	if g.covered, err = log.Covered(g.to, from); err != nil {
-		return from, false, fmt.Errorf("rooms that %s was given: %w", g.to, err)
+// fill fills the batch with what is next for the destination: of presents that are queued for it, or else from the log, up to through;
+// or, where the log shows that the presents of rooms are due, with these.
+func (g *gathering) fill(log *persistence.LogReader) (through persistence.Position, atEnd bool, err error) {
+	if g.covered, err = log.Covered(g.to, g.from); err != nil {
+		return g.from, false, fmt.Errorf("rooms that %s was given: %w", g.to, err)
 	}
 	if len(g.covered) > 0 {
 		if any, err := g.takePresents(); err != nil || any {
-			return from, false, err
+			return g.from, false, err
 		}
 	}
-	through, atEnd, err = log.Next(g.to, from, maxScan, g.take)
+	through, atEnd, err = log.Next(g.to, g.from, maxScan, g.take)
 	if err == nil {
 		err = g.err
 	}
@@ -82,11 +83,11 @@ func (g *gathering) fill(log *persistence.LogReader, from persistence.Position) 
 	now := time.Now().UnixMilli()
 	for _, p := range g.due {
 		if err := g.tx.QueuePresent(g.to, p.room, p.events, now); err != nil {
-			return from, false, fmt.Errorf("queue the present of %s for %s: %w", p.room, g.to, err)
+			return g.from, false, fmt.Errorf("queue the present of %s for %s: %w", p.room, g.to, err)
 		}
 	}
 	_, err = g.takePresents()
-	return from, false, err
+	return g.from, false, err
 }
 
 // takePresents fills the batch with what is queued of presents, and tells whether there was any.
@@ -140,9 +141,24 @@ func (g *gathering) take(item persistence.Outbound) bool {
 	return g.batch.take(item)
 }
 
-// give has the present of a room be due, in place of what stands for it: of so many rooms at once as go into one transaction.
-func (g *gathering) give(item persistence.Outbound, events []persistence.Outbound) bool {
-	if len(g.batch.items) > 0 || len(g.due) > 0 && g.events+len(events) > MaxPDUs {
+// give has the present of a room be due, in place of what stands for it: of so many rooms at once as go into one transaction. What was
+// said of the destination's own users goes before it: who was removed while others of them stayed is to hear so from the event that did
+// it, and not only to be gone from the state that the destination finds.
+func (g *gathering) give(item persistence.Outbound, frontier []persistence.Outbound) bool {
+	if len(g.batch.items) > 0 {
+		return false
+	}
+	events, err := g.tx.LastWords(g.to, item.RoomID, g.from)
+	if err != nil {
+		g.err = fmt.Errorf("last words on users of %s in %s: %w", g.to, item.RoomID, err)
+		return false
+	}
+	events = slices.DeleteFunc(events, func(word persistence.Outbound) bool {
+		same := func(e persistence.Outbound) bool { return e.EventID == word.EventID }
+		return g.dropped(word) || slices.ContainsFunc(frontier, same)
+	})
+	events = append(events, frontier...)
+	if len(g.due) > 0 && g.events+len(events) > MaxPDUs {
 		return false
 	}
 	g.due, g.events = append(g.due, present{item.RoomID, events}), g.events+len(events)

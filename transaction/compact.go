@@ -49,7 +49,7 @@ func (o *Outbox) compact(ctx context.Context, done compaction, behind map[ident.
 		done.whole, done.through = now, 0
 	}
 	work := persistence.Compaction{
-		After: done.through, Behind: behind, About: o.rooms.About,
+		After: done.through, Behind: behind,
 		Before: now.Add(-o.backlog.Age).UnixMilli(), Drop: now.Add(-maxEDUAge).UnixMilli(),
 	}
 	err := o.store.View(ctx, func(tx *persistence.Tx) (err error) {

@@ -32,8 +32,8 @@
 //
 // A server that stays away does not hold on to the log: its old part is compacted, of which each room's newest event is left to stand
 // for the room, what concerns the server's own users, and EDUs (compact.go). When the server is back it is given, where it meets such
-// an event, the room's present instead: the forward extremities, whoever made them, from which it finds the rest (catchup.go). They are
-// queued for it one by one, ahead of the log: which of them it refuses is found like anything else that it refuses.
+// an event, the room's present instead: the last words on its own users, who may have been removed, and the forward extremities, whoever
+// made them, from which it finds the rest (catchup.go). They are queued for it one by one, ahead of the log: which of them it refuses is found like anything else that it refuses.
 //
 // A Strata that was away does not wait to be found: it asks the servers of its rooms for what they have for it (puller.go). The answer
 // is the transaction that would be sent next, under the id under which it would be, so that the inbox works on it once whichever way it

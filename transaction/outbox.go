@@ -90,7 +90,11 @@ func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
 // EnqueuePDU queues an event for servers, within the job that stores the event: either both are durable or neither is.
 // Delivery starts after the commit. Our own name among the servers is skipped.
 func (o *Outbox) EnqueuePDU(tx *persistence.Tx, room ident.RoomID, id ident.EventID, pdu []byte, servers []ident.ServerName) error {
-	return o.enqueue(tx, persistence.Outbound{Kind: persistence.KindPDU, RoomID: room, EventID: id, Content: pdu}, servers)
+	item := persistence.Outbound{Kind: persistence.KindPDU, RoomID: room, EventID: id, Content: pdu}
+	if o.rooms != nil {
+		item.About, _ = o.rooms.About(pdu)
+	}
+	return o.enqueue(tx, item, servers)
 }
 
 // EnqueueEDU queues an EDU, the canonical JSON of {"edu_type", "content"}, likewise.

@@ -130,13 +130,13 @@ func (t turn) freezeNew(tx *persistence.Tx, log *persistence.LogReader, now int6
 	if err != nil {
 		return frozen{}, err
 	}
-	g := &gathering{tx: tx, to: t.stored.Server, rooms: t.outbox.rooms, batch: &b}
+	g := &gathering{tx: tx, to: t.stored.Server, from: t.from, rooms: t.outbox.rooms, batch: &b}
 	if t.drops {
 		if g.drops, err = tx.Drops(t.stored.Server, t.from); err != nil {
 			return frozen{}, err
 		}
 	}
-	through, atEnd, err := g.fill(log, t.from)
+	through, atEnd, err := g.fill(log)
 	if err == nil {
 		err = g.passOver(t.stored, through)
 	}

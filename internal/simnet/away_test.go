@@ -31,7 +31,12 @@ type away struct {
 // newAway has a make rooms that b and c join. Of the servers those named in stock are not ours.
 func newAway(t *testing.T, seed Seed, rooms int, stock ...string) *away {
 	t.Helper()
-	script := &Script{Servers: []string{"a", "b", "c"}, Stock: stock}
+	return newAwayOf(t, seed, rooms, &Script{Servers: []string{"a", "b", "c"}, Stock: stock})
+}
+
+// newAwayOf is newAway for the servers of a script.
+func newAwayOf(t *testing.T, seed Seed, rooms int, script *Script) *away {
+	t.Helper()
 	w, err := NewWorld(seed, script, "10", t.TempDir)
 	if err != nil {
 		t.Fatal(err)

@@ -46,6 +46,7 @@ type node struct {
 	liar    *liar   // nil: it is honest
 	police  *police // nil: it is no policy server
 	stock   bool    // it does not know how to be pulled from
+	purged  bool    // it gives no events of the past
 	ended   chan struct{}
 
 	mu     sync.Mutex
@@ -85,7 +86,7 @@ func newNode(w *World, letter string) (*node, error) {
 			return nil, err
 		}
 	}
-	n.stock = slices.Contains(w.Script.Stock, letter)
+	n.stock, n.purged = slices.Contains(w.Script.Stock, letter), slices.Contains(w.Script.Purged, letter)
 	if slices.Contains(w.Script.Liars, letter) {
 		w.Net.Distrust(name)
 		n.liar = newLiar(n)
@@ -148,6 +149,9 @@ func (n *node) run(number int, life *Life, server *messaging.Server) (again bool
 	}
 	if n.stock {
 		handler = withoutPull(handler)
+	}
+	if n.purged {
+		handler = withoutPast(handler)
 	}
 	n.world.Net.Attach(string(n.name), life, handler)
 	stop := make(chan bool, 1)

@@ -27,6 +27,7 @@ type Script struct {
 	Steps   []Step
 	Liars   []string // those of them that are not honest
 	Stock   []string // those that know nothing but the specification
+	Purged  []string // those that have forgotten what was said
 	Police  string   // the policy server, "" for none
 	Revokes bool     // rights are taken away in it, so events may be refused or soft-fail
 	Devices bool     // users change their devices, and servers follow
@@ -62,6 +63,7 @@ type Step struct {
 //	expect b ban                     at the end: join, leave or ban
 //	expect b outside invite          likewise as told to b, which is not in the room: invite, knock or leave
 //	stock b                          b knows nothing but the specification: it cannot be asked for what one missed
+//	purged b                         b has forgotten what was said: it gives states, and no other events
 //	police p                         p is a policy server, which signs what it is asked to sign; or refuses d: but not what d makes
 //
 //	a creates                        the room, of the version that the seed says
@@ -123,6 +125,7 @@ var (
 		"cut": (*Script).parseCut, "sever": (*Script).parseSever, "heal": (*Script).parseHeal, "crash": (*Script).parseCrash, "pause": (*Script).parsePause,
 		"wait": (*Script).parseWait, "settle": (*Script).parseSettle, "expect": (*Script).parseExpect, "liar": (*Script).parseLiar,
 		"ail": (*Script).parseAil, "cure": (*Script).parseCure, "police": (*Script).parsePolice, "stock": (*Script).parseStock,
+		"purged": (*Script).parsePurged,
 	}
 	userVerbs = map[string]func(*Script, []string) (func(*actor), error){
 		"creates": (*Script).parseCreates, "joins": (*Script).parseJoins, "join": (*Script).parseJoins,

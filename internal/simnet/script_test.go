@@ -35,6 +35,7 @@ func TestParseRefuses(t *testing.T) {
 		{"servers a b\nail b poorly", "line 2: ail b poorly: a server and an ailment are needed"},
 		{"servers a b\na writes c 3", "line 2: a writes c 3: a server is needed"},
 		{"servers a b\nstock c", "line 2: stock c: a server is needed"},
+		{"servers a b\npurged", "line 2: purged: a server is needed"},
 		{"servers a b\nb restarts soon", `line 2: b restarts soon: "soon" is not a time of up to ten days`},
 		{"servers a b\nail b refuses", "line 2: ail b refuses: how many events: a number is needed"},
 	} {

@@ -50,6 +50,7 @@ func RunCompaction(t *testing.T, do func(job func(Backlog) error)) {
 		do(func(tx Backlog) error {
 			item, err := tx.Enqueue(persistence.Outbound{
 				Kind: kind, RoomID: ident.RoomID(room), EventID: ident.EventID(event), Content: []byte(event), QueuedAt: 1000,
+				About: ident.UserID(event[:max(0, len(event)-2)]),
 			}, servers)
 			position = item.Position
 			return err
@@ -80,7 +81,6 @@ func RunCompaction(t *testing.T, do func(job func(Backlog) error)) {
 		last := put("!r", "8", pdu, "away", "here")
 		work := persistence.Compaction{
 			After: after, Through: through, Behind: map[ident.ServerName]persistence.Position{"away": 0, "late": through},
-			About: func(pdu []byte) (ident.UserID, bool) { return ident.UserID(pdu[:max(0, len(pdu)-2)]), len(pdu) > 2 },
 		}
 		do(func(tx Backlog) error {
 			oldest, err := tx.OldestOf(10)
@@ -154,7 +154,6 @@ func RunPresents(t *testing.T, do func(job func(Presents) error)) {
 	do(func(tx Presents) error {
 		_, err := tx.CompactOutbound(persistence.Compaction{
 			After: last, Before: 2000, Behind: map[ident.ServerName]persistence.Position{"b.example": 0},
-			About: func([]byte) (ident.UserID, bool) { return "", false },
 		}, 100)
 		return err
 	})
