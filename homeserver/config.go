@@ -23,6 +23,8 @@ type Config struct {
 	PasswordCost accounts.Cost
 	// Media bounds what users upload, and what is kept of other servers' content.
 	Media media.Policy
+	// NoPresence leaves presence out: clients are told nothing of it, and what other servers tell is dropped.
+	NoPresence bool
 	// DefaultRoomVersion is that of rooms for which clients name none; "" for messaging.DefaultRoomVersion.
 	DefaultRoomVersion string
 	// PublicBaseURL is where clients reach this server, told to those that know its name only; "" for what this server cannot tell.

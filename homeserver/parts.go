@@ -80,7 +80,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	})
 	messages := todevice.New(self, store, server)
 	backups := backup.New(store)
-	now := ephemeral.New(ephemeral.Config{Self: self, Store: store, Teller: server, Rooms: server.Engine()})
+	now := ephemeral.New(ephemeral.Config{Self: self, Store: store, Teller: server, Rooms: server.Engine(), NoPresence: cfg.NoPresence})
 	book := profiles.NewBook(store)
 	progress := stream.NewProgress(store)
 	view := roomview.New(server.Engine(), store, progress)
@@ -103,7 +103,7 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 	return parts{
 		core: messaging.Core{
 			Invites: chats, Aliases: chats, PublicRooms: chats, Devices: deviceKeys, DeviceLists: keys.Followed{}, ToDevice: todevice.Inbox{},
-			Media: content, Profiles: book, OpenID: proofs, Typing: now, Receipts: now, Presence: now,
+			Media: content, Profiles: book, OpenID: proofs, Typing: now, Receipts: now, Presence: presence(cfg, now),
 		},
 		routes: slices.Concat(
 			discovery(cfg),
@@ -132,4 +132,12 @@ func assemble(ctx context.Context, cfg Config, server *messaging.Server) (parts,
 			{"stream", syncs.feed.Run},
 		},
 	}, nil
+}
+
+// presence is who is told of it by other servers, nil for nobody.
+func presence(cfg Config, now *ephemeral.Ephemeral) messaging.Presence {
+	if cfg.NoPresence {
+		return nil
+	}
+	return now
 }

@@ -66,6 +66,7 @@ type settings struct {
 	RCRegistration               clientRate      `toml:"rc_registration"`
 	PasswordHashing              passwordHashing `toml:"password_hashing"`
 	DefaultRoomVersion           string          `toml:"default_room_version"`
+	Presence                     presence        `toml:"presence"`
 
 	// Content, of a server with clients: see settings_media.go.
 	MaxUploadSize            size           `toml:"max_upload_size"`
@@ -158,8 +159,8 @@ func defaultSettings() settings {
 			DestinationBacklogTime:      duration(backlog.Age),
 		},
 		ClientRateLimits: true, RCLogin: defaultClientRate(), RCRegistration: defaultClientRate(), PasswordHashing: defaultPasswordHashing(),
-		DefaultRoomVersion: messaging.DefaultRoomVersion,
-		MaxUploadSize:      media.DefaultMaxUpload, MaxRemoteMediaSize: media.DefaultMaxRemote, MediaCacheSize: media.DefaultCacheSize,
+		DefaultRoomVersion: messaging.DefaultRoomVersion, Presence: presence{Enabled: true},
+		MaxUploadSize: media.DefaultMaxUpload, MaxRemoteMediaSize: media.DefaultMaxRemote, MediaCacheSize: media.DefaultCacheSize,
 		ThumbnailMemory: media.DefaultPictureMemory, EnableAuthenticatedMedia: true,
 
 		RCFederation: rcFederation{Concurrent: transport.DefaultOriginRequests, RejectLimit: transport.DefaultOriginWaiting},

@@ -42,6 +42,11 @@ func defaultPasswordHashing() passwordHashing {
 	return passwordHashing{Memory: int64(cost.Memory), Passes: int64(cost.Passes)}
 }
 
+// presence is who is there, as Synapse writes it.
+type presence struct {
+	Enabled bool `toml:"enabled" json:"enabled"`
+}
+
 // resourceClient is what clients ask.
 const resourceClient = "client"
 
@@ -132,6 +137,7 @@ func (s *settings) homeserver() (cfg homeserver.Config, err error) {
 	cfg.PasswordCost = accounts.Cost{Memory: uint32(s.PasswordHashing.Memory), Passes: uint32(s.PasswordHashing.Passes)}
 	cfg.Media = s.media()
 	cfg.Accounts.Registration = s.EnableRegistration
+	cfg.NoPresence = !s.Presence.Enabled
 	cfg.DefaultRoomVersion = s.DefaultRoomVersion
 	if s.ClientRateLimits {
 		cfg.Accounts.Logins, cfg.Accounts.Registrations = s.RCLogin.rate(), s.RCRegistration.rate()

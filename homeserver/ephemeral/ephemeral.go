@@ -43,12 +43,14 @@ type Rooms interface {
 	Meets(tx *persistence.Tx, user ident.UserID) (bool, error)
 }
 
-// Config is what Ephemeral is made of; all of it is needed.
+// Config is what Ephemeral is made of; all of it is needed but NoPresence.
 type Config struct {
 	Self   ident.ServerName
 	Store  *persistence.Store // its annex has Schema
 	Teller Teller
 	Rooms  Rooms
+	// NoPresence keeps no presence: nobody is anything but offline, and nobody is told.
+	NoPresence bool
 }
 
 // Ephemeral serves typing, receipts and presence. What is waiting to be written is in its queue, and who syncs in attendance, which has
@@ -58,6 +60,7 @@ type Ephemeral struct {
 	store      *persistence.Store
 	teller     Teller
 	rooms      Rooms
+	noPresence bool
 	told       chan func(tx *persistence.Tx, now time.Time) error
 	attendance attendance
 }
@@ -71,7 +74,8 @@ var (
 // New makes it of what stands in the store. Nothing that other servers tell is written before Run.
 func New(cfg Config) *Ephemeral {
 	return &Ephemeral{
-		self: cfg.Self, store: cfg.Store, teller: cfg.Teller, rooms: cfg.Rooms, told: make(chan func(*persistence.Tx, time.Time) error, maxQueued),
+		self: cfg.Self, store: cfg.Store, teller: cfg.Teller, rooms: cfg.Rooms, noPresence: cfg.NoPresence,
+		told:       make(chan func(*persistence.Tx, time.Time) error, maxQueued),
 		attendance: attendance{users: map[ident.UserID]*attendee{}},
 	}
 }
@@ -92,7 +96,11 @@ func (e *Ephemeral) Routes() []api.Route {
 func (e *Ephemeral) Run(ctx context.Context) error {
 	ticks := time.NewTicker(lookAround)
 	defer ticks.Stop()
-	if err := e.recall(ctx, time.Now()); err != nil {
+	begin := e.recall
+	if e.noPresence {
+		begin = e.forgetPresence
+	}
+	if err := begin(ctx, time.Now()); err != nil && ctx.Err() == nil {
 		return err
 	}
 	for {

@@ -81,30 +81,34 @@ type fixture struct {
 	t     *testing.T
 	store *persistence.Store
 	world *world
+	close func()
 }
 
-func open(t *testing.T) *fixture {
+func open(t *testing.T) *fixture { return openAt(t, t.TempDir(), false) }
+
+func openAt(t *testing.T, dir string, noPresence bool) *fixture {
 	t.Helper()
 	store, err := persistence.Open(context.Background(), persistence.Options{
-		Path: filepath.Join(t.TempDir(), "strata.db"), ServerName: "a.example", NoSync: true,
+		Path: filepath.Join(dir, "strata.db"), ServerName: "a.example", NoSync: true,
 		Annex: persistence.Annex{Name: "hs", Steps: []string{stream.Schema, accountdata.Schema, push.Schema, ephemeral.Schema}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, store: store, world: &world{}}
-	f.Ephemeral = ephemeral.New(ephemeral.Config{Self: "a.example", Store: store, Teller: f.world, Rooms: f.world})
+	f.Ephemeral = ephemeral.New(ephemeral.Config{Self: "a.example", Store: store, Teller: f.world, Rooms: f.world, NoPresence: noPresence})
 	f.Client = apitest.New(t, f.Routes())
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- f.Run(ctx) }()
-	t.Cleanup(func() {
+	f.close = sync.OnceFunc(func() {
 		stop()
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
 		_ = store.Close()
 	})
+	t.Cleanup(f.close)
 	return f
 }
 
@@ -203,6 +207,46 @@ func TestReceipts(t *testing.T) {
 		f.Want(t, alice, "POST", receipt+"m.read/$1", `{"thread_id":""}`, 400, "")
 		f.Want(t, alice, "POST", receipt+"m.fully_read/$1", `{"thread_id":"main"}`, 400, "")
 		f.Want(t, "@dave:a.example", "POST", receipt+"m.read/$1", `{}`, 403, "")
+	})
+}
+
+// TestNoPresence: a server without presence says of everybody that they are offline, also of those who were not when it had it, and tells
+// other servers so once.
+func TestNoPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		f := openAt(t, dir, false)
+		done, err := f.Syncing(t.Context(), alice, "online")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Presence(t.Context(), []messaging.PresenceUpdate{{User: carol, Presence: "online"}})
+		synctest.Wait()
+		done()
+		f.close()
+
+		f = openAt(t, dir, true)
+		synctest.Wait()
+		if done, err = f.Syncing(t.Context(), alice, "online"); err != nil {
+			t.Fatal(err)
+		}
+		defer done()
+		const mine = path + "presence/" + alice + "/status"
+		f.Want(t, alice, "PUT", mine, `{"presence":"unavailable"}`, 200, `{}`)
+		f.Want(t, alice, "PUT", mine, `{"presence":"sleepy"}`, 400, "")
+		for _, user := range []string{alice, carol} {
+			f.Want(t, alice, "GET", path+"presence/"+user+"/status", "", 200, `{"presence":"offline","currently_active":false}`)
+		}
+		f.view(func(tx *persistence.Tx) error {
+			list, err := ephemeral.PresenceChanges(tx, 0, 1<<40)
+			if len(list) != 0 {
+				t.Errorf("sync would tell of %v", list)
+			}
+			return err
+		})
+		if diff := cmp.Diff([]string{alice + ` is offline ""`}, f.world.all()); diff != "" {
+			t.Errorf("told others (-want +got):\n%s", diff)
+		}
 	})
 }
 

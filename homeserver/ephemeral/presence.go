@@ -126,6 +126,9 @@ func (e *Ephemeral) putPresence(ctx context.Context, r *api.Request) (api.Reply,
 	case len(body.Status) > maxStatus:
 		return api.Reply{}, api.InvalidParam("status_msg has more than %d bytes", maxStatus)
 	}
+	if e.noPresence {
+		return api.Reply{}, nil // as other servers do: clients set it unasked
+	}
 	e.attendance.set(r.User, body.Presence)
 	return api.Reply{}, e.change(ctx, r.User, func(p *Present) { p.Presence, p.Status = body.Presence, body.Status })
 }
@@ -226,7 +229,7 @@ func (a *attendance) leave(who *attendee, now time.Time) {
 // Syncing tells that a user syncs, with the presence that they set by it (S-05): Offline leaves it as it is. The user counts as there
 // until done is called, and a while after.
 func (e *Ephemeral) Syncing(ctx context.Context, user ident.UserID, presence string) (done func(), err error) {
-	if presence == Offline {
+	if presence == Offline || e.noPresence {
 		return func() {}, nil
 	}
 	who, write := e.attendance.enter(user, presence, time.Now())
@@ -255,6 +258,32 @@ func (e *Ephemeral) recall(ctx context.Context, now time.Time) error {
 			return nil
 		})
 	})
+}
+
+// forgetPresence forgets what was kept while there was presence. Of our users other servers are told that they are offline.
+func (e *Ephemeral) forgetPresence(ctx context.Context, _ time.Time) error {
+	var ours []ident.UserID
+	err := e.store.Update(ctx, func(tx *persistence.Tx) error {
+		ours = nil
+		err := tx.Query(`SELECT user FROM hs_presence WHERE presence <> ?`, []any{Offline}, func(r persistence.Row) error {
+			var user ident.UserID
+			err := r.Scan(&user)
+			if err == nil && user.Server() == e.self {
+				ours = append(ours, user)
+			}
+			return err
+		})
+		if err == nil {
+			_, err = tx.Exec(`DELETE FROM hs_presence`)
+		}
+		return err
+	})
+	for _, user := range ours {
+		if err == nil {
+			err = e.teller.SendPresence(ctx, messaging.PresenceUpdate{User: user, Presence: Offline})
+		}
+	}
+	return err
 }
 
 // gone takes out who has not synced for a while.
