@@ -5,6 +5,9 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME    ?= 4000x
 SEEDS       ?= 20
 
+# The packages that hold a function of such a kind, since to link the tests of the others takes longer than to run nothing of them.
+holding = grep -rl --include='*_test.go' '^func $(1)' . | xargs -n 1 dirname | sort -u
+
 .PHONY: check format vet race bench fuzz simulate interop compare compare-clients demo
 
 check: format vet race bench fuzz demo interop
@@ -35,15 +38,19 @@ simulate:
 
 # Every benchmark once, to prove that it runs; figures worth quoting need the default benchtime and a quiet machine.
 bench:
-	go test -run '^$$' -bench . -benchtime 1x ./...
+	go test -run '^$$' -bench . -benchtime 1x $$($(call holding,Benchmark))
 
 # Every fuzz target for FUZZTIME: a number of inputs in the gate, since a run that is ended by its clock can be reported as
-# failed for that alone (golang/go#75804); `make fuzz FUZZTIME=1m` for a search worth the name.
+# failed for that alone (golang/go#75804); `make fuzz FUZZTIME=1m` for a search worth the name. Each package is built once for all
+# of its targets, and run as `go test -fuzz` would.
 fuzz:
-	@for pkg in $$(go list ./...); do \
-	  for target in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	@bin=$$(mktemp -d) && trap 'rm -rf "$$bin"' EXIT && cache=$$(go env GOCACHE)/fuzz || exit 1; \
+	for pkg in $$($(call holding,Fuzz)); do \
+	  go test -c -fuzz . -o "$$bin/test" $$pkg || exit 1; \
+	  for target in $$("$$bin/test" -test.list '^Fuzz'); do \
 	    echo "fuzz $$pkg $$target"; \
-	    go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	    (cd $$pkg && "$$bin/test" -test.run '^$$' -test.fuzz "^$$target$$" -test.fuzztime $(FUZZTIME) \
+	      -test.fuzzcachedir "$$cache/$$(go list)") || exit 1; \
 	  done; \
 	done
 
