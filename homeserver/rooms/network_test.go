@@ -38,14 +38,23 @@ type network struct {
 
 	mu       sync.Mutex
 	handlers map[string]http.Handler
+	lost     string // requests whose path has this in it do not arrive
+}
+
+// lose has those requests not arrive that have something in their path; "" for none.
+func (n *network) lose(part string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost = part
 }
 
 // RoundTrip implements http.RoundTripper.
 func (n *network) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.mu.Lock()
 	handler := n.handlers[r.URL.Host]
+	lost := n.lost != "" && strings.Contains(r.URL.Path, n.lost)
 	n.mu.Unlock()
-	if handler == nil {
+	if handler == nil || lost {
 		return nil, errors.New("connection refused")
 	}
 	arriving := r.Clone(r.Context())

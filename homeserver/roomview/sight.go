@@ -3,6 +3,7 @@
 package roomview
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -53,10 +54,11 @@ func (s *Sight) gather(ctx context.Context) error {
 		return err
 	}
 	s.stays = slices.DeleteFunc(stays, func(m Membership) bool { return m.Position > s.at })
-	s.gathered, s.membership = true, "leave"
-	if n := len(s.stays); n > 0 {
+	s.gathered = true
+	if n := len(s.stays); s.membership == "" && n > 0 {
 		s.membership = s.stays[n-1].Membership
 	}
+	s.membership = cmp.Or(s.membership, "leave")
 	return nil
 }
 
@@ -80,10 +82,14 @@ func (s *Sight) joinedSince(ctx context.Context, at persistence.Position) (bool,
 }
 
 // Sees says whether the user may see an event (M-112): by the state before it, or for their own membership and for the setting itself
-// either side of it. Nobody sees what soft-failed or was rejected (S-30), nor what has no place in the room.
+// either side of it. Nobody sees what soft-failed or was rejected (S-30), nor what has no place in the room, but what they were told when
+// it had one.
 func (s *Sight) Sees(ctx context.Context, p *pdu.Placed) (bool, error) {
-	if p.Outcome != pdu.Accepted || p.Outlier || p.Event.RoomID() != s.room {
+	if p.Outcome != pdu.Accepted || p.Event.RoomID() != s.room {
 		return false, nil
+	}
+	if p.Outlier {
+		return s.wasTold(ctx, p)
 	}
 	setting, err := s.setting(ctx, p.Before)
 	if err != nil {
@@ -103,6 +109,24 @@ func (s *Sight) Sees(ctx context.Context, p *pdu.Placed) (bool, error) {
 		at = max(at, standing(member))
 	}
 	return visibility.Decide(setting, at, later).Visible || s.isOwn(p.Event), nil
+}
+
+// wasTold says whether the user was in the room when an event came that has lost its place since: it came in a stay that ended before the
+// room's members were known, and has no state before it until it is fetched as history.
+func (s *Sight) wasTold(ctx context.Context, p *pdu.Placed) (bool, error) {
+	if p.Position == 0 {
+		return false, nil
+	}
+	if err := s.gather(ctx); err != nil {
+		return false, err
+	}
+	joined := false
+	for _, m := range s.stays {
+		if m.Position <= p.Position {
+			joined = m.Membership == "join"
+		}
+	}
+	return joined || s.isOwn(p.Event), nil
 }
 
 // isOwn says whether an event is about the user's own membership: who was invited or removed is to know by whom.
