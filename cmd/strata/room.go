@@ -16,6 +16,7 @@ import (
 type roomCmd struct {
 	Create   roomCreateCmd   `cmd:"" help:"Create a room (rw)."`
 	Join     roomJoinCmd     `cmd:"" help:"Join a room, here or on another server (rw)."`
+	Joins    roomJoinsCmd    `cmd:"" help:"List the joins over other servers that are under way (ro)."`
 	Leave    roomLeaveCmd    `cmd:"" help:"Leave a room (rw)."`
 	Ls       roomLsCmd       `cmd:"" help:"List the rooms (ro)."`
 	Show     roomShowCmd     `cmd:"" help:"Show a room with its servers and its current state (ro)."`

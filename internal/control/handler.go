@@ -51,6 +51,7 @@ func (h *handler) routes() http.Handler {
 	answer(mux, opStatus, h.status)
 	answer(mux, opCreateRoom, h.createRoom)
 	answer(mux, opJoin, h.join)
+	answer(mux, opJoins, h.joins)
 	answer(mux, opLeave, h.leave)
 	answer(mux, opSend, h.send)
 	answer(mux, opRedact, h.redact)
