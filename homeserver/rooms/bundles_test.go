@@ -143,7 +143,10 @@ func TestBundledThreads(t *testing.T) {
 		in3 := a.sendRelated(alice, room, "m.room.message", "m.thread", id, "in3", "")
 		ref1 := a.sendRelated(carol, room, "m.x", "m.reference", id, "ref1", "")
 		ref2 := a.sendRelated(alice, room, "m.x", "m.reference", id, "ref2", "")
-		a.sendRelated(alice, room, "m.room.message", "m.thread", ref1, "no thread: its root relates to something", "")
+		nested := map[string]any{"m.relates_to": map[string]string{"rel_type": "m.thread", "event_id": ref1}} // of which others may make one
+		if _, err := a.server.Send(t.Context(), ident.RoomID(room), alice, "m.room.message", nested); err != nil {
+			t.Fatal(err)
+		}
 		a.wantBundle(alice, room, id, bundle{Thread: "in3 () 3 true", References: []string{ref1, ref2}})
 		a.wantBundle(alice, room, ref1, bundle{})
 		a.ok(alice, "PUT", in(room, "redact/"+in3+"/1"), `{}`, "")

@@ -55,6 +55,9 @@ const (
 	maxRelated    = 2000
 	relatedAtOnce = 100
 
+	// maxAnnotations is how many of a user's annotations of an event are compared with a new one: there are some dozen kinds of smile.
+	maxAnnotations = 100
+
 	// maxRecursion is how far relations of relations are followed: "servers should follow at least 3 levels".
 	maxRecursion = 3
 

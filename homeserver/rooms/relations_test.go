@@ -100,6 +100,39 @@ func TestRelations(t *testing.T) {
 	})
 }
 
+// No thread begins in what relates to something, and nobody says the same of an event twice, unless they have taken it back. A repeated
+// request is answered as before.
+func TestRelationsRefused(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(t *testing.T, a, _ *host) {
+		room := a.room(alice, `{"preset":"public_chat"}`)
+		a.ok(carol, "POST", in(room, "join"), ``, "")
+		root := a.say(alice, room, "root")[0]
+		reply := a.relate(alice, room, "reply", "m.room.message", "m.thread", root)
+		send := func(as, txn, kind, rel, to, more string, status int, code string) string {
+			t.Helper()
+			path, body := in(room, "send/"+kind+"/"+txn), fmt.Sprintf(`{"m.relates_to":{"rel_type":%q,"event_id":%q%s}}`, rel, to, more)
+			if code != "" {
+				a.refused(as, "PUT", path, body, status, code)
+				return ""
+			}
+			return a.ok(as, "PUT", path, body, "event_id")
+		}
+		send(alice, "1", "m.room.message", "m.thread", reply, "", 400, "M_UNKNOWN")
+		send(alice, "2", "m.room.message", "m.thread", "$unknown", "", 200, "")
+		like := send(alice, "3", "m.reaction", "m.annotation", root, `,"key":"👍"`, 200, "")
+		if again := send(alice, "3", "m.reaction", "m.annotation", root, `,"key":"👍"`, 200, ""); again != like {
+			t.Errorf("the request once more made %s, not %s", again, like)
+		}
+		send(alice, "4", "m.reaction", "m.annotation", root, `,"key":"👍"`, 400, "M_DUPLICATE_ANNOTATION")
+		send(alice, "5", "m.reaction", "m.annotation", root, `,"key":"👎"`, 200, "")
+		send(alice, "6", "org.example.rating", "m.annotation", root, `,"key":"👍"`, 200, "")
+		send(carol, "7", "m.reaction", "m.annotation", root, `,"key":"👍"`, 200, "")
+		a.ok(alice, "PUT", in(room, "redact/"+like+"/8"), `{}`, "")
+		send(alice, "9", "m.reaction", "m.annotation", root, `,"key":"👍"`, 200, "")
+	})
+}
+
 // Threads come in the order of what is newest in them.
 func TestThreads(t *testing.T) {
 	t.Parallel()

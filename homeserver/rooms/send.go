@@ -88,6 +88,9 @@ func (r *Rooms) sendOnce(ctx context.Context, q *api.Request, endpoint string, r
 				return "", err
 			}
 		}
+		if err := r.mayRelate(ctx, room, draft); err != nil {
+			return "", err
+		}
 		draft.Kept = kept
 		return r.server.Submit(ctx, room, draft)
 	})
