@@ -153,18 +153,27 @@ func race(
 	}
 	rest = slices.Clone(addrs)
 	var firstErr error
-	next := time.NewTimer(0)
+	next := time.NewTimer(attemptDelay)
 	defer next.Stop()
-	for started := 0; len(rest) > 0; {
+	started := 0
+	startNext := func() {
+		next.Stop()
+		if started == len(addrs) {
+			return
+		}
+		go start(addrs[started])
+		started++
+		if ends, bounded := ctx.Deadline(); !bounded || time.Until(ends) > attemptDelay {
+			next.Reset(attemptDelay) // of two timers that are due at one moment either might be first
+		}
+	}
+	startNext()
+	for len(rest) > 0 {
 		select {
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
 		case <-next.C:
-			if started < len(addrs) {
-				go start(addrs[started])
-				started++
-				next.Reset(attemptDelay)
-			}
+			startNext()
 		case a := <-done:
 			rest = slices.DeleteFunc(rest, func(addr netip.Addr) bool { return addr == a.addr })
 			if a.err == nil {
@@ -173,7 +182,7 @@ func race(
 			if firstErr == nil {
 				firstErr = a.err
 			}
-			next.Reset(0)
+			startNext()
 		}
 	}
 	return nil, nil, firstErr

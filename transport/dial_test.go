@@ -197,6 +197,38 @@ func TestRace(t *testing.T) {
 	})
 }
 
+// Who has no time left tries no further address, though the next one's turn comes at that very moment; one that fails gives its turn to
+// the next without waiting for anything.
+func TestRaceEndsInTime(t *testing.T) {
+	addrs := []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"), netip.MustParseAddr("192.0.2.3")}
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			begun := time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), attemptDelay)
+			defer cancel()
+			var mu sync.Mutex
+			var tried []netip.Addr
+			_, _, err := race(ctx, addrs, func(ctx context.Context, addr netip.Addr) (net.Conn, error) {
+				mu.Lock()
+				tried = append(tried, addr)
+				mu.Unlock()
+				if addr == addrs[0] {
+					return nil, errors.New("refused")
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			})
+			synctest.Wait()
+			if !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != attemptDelay {
+				t.Errorf("%v after %v", err, time.Since(begun))
+			}
+			if len(tried) != 2 || tried[1] != addrs[1] {
+				t.Errorf("tried %v, want the first, which failed, and the second", tried)
+			}
+		})
+	}
+}
+
 // G-H4: the well-known request passes through the same guard.
 func TestWellKnownIsGuarded(t *testing.T) {
 	ca := newIssuer(t)
