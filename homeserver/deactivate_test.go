@@ -2,10 +2,7 @@
 
 package homeserver_test
 
-import (
-	"testing"
-	"time"
-)
+import "testing"
 
 // TestDeactivatedUsersLeave is Client-Server API, "Deactivating accounts": who has gone is in no room any more.
 func TestDeactivatedUsersLeave(t *testing.T) {
@@ -15,21 +12,15 @@ func TestDeactivatedUsersLeave(t *testing.T) {
 	if a := s.ask("POST", "/_matrix/client/v3/join/"+room, bob, object{}); a.status != 200 {
 		t.Fatalf("join: %+v", a)
 	}
+	since := s.ask("GET", "/_matrix/client/v3/sync?timeout=0", alice, nil).text("next_batch")
 	a := s.ask("POST", "/_matrix/client/v3/account/deactivate", bob, object{"auth": object{
 		"type": "m.login.password", "identifier": object{"type": "m.id.user", "user": "bob"}, "password": "secret bob",
 	}})
 	if a.status != 200 {
 		t.Fatalf("deactivate: %+v", a)
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		a := s.ask("GET", "/_matrix/client/v3/rooms/"+room+"/state/m.room.member/@bob:a.example", alice, nil)
-		if a.text("membership") == "leave" {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("bob is still %+v", a)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	s.awaitRoom(alice, since, room, "bob leaves", hasEvent(func(e object) bool {
+		content, _ := e["content"].(object)
+		return e["state_key"] == "@bob:a.example" && content["membership"] == "leave"
+	}))
 }

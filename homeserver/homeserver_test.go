@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/strata-matrix/strata/homeserver"
@@ -92,6 +93,35 @@ func (s *site) register(name string) (token string) {
 		s.t.Fatalf("register %s: %+v", name, a)
 	}
 	return token
+}
+
+// awaitRoom syncs from since on until what a user is told of a room they are in is what is waited for, and gives the token to go on from.
+func (s *site) awaitRoom(token, since, room, what string, wanted func(told object) bool) (next string) {
+	s.t.Helper()
+	var last object
+	for range 20 {
+		a := s.ask("GET", "/_matrix/client/v3/sync?timeout=1000&since="+since, token, nil)
+		since = a.text("next_batch")
+		rooms, _ := a.members["rooms"].(object)
+		joined, _ := rooms["join"].(object)
+		if told, ok := joined[room].(object); ok {
+			if wanted(told) {
+				return since
+			}
+			last = told
+		}
+	}
+	s.t.Fatalf("%s: not told; the last of the room was %v", what, last)
+	return ""
+}
+
+// hasEvent is to await an event in a room's timeline.
+func hasEvent(is func(event object) bool) (wanted func(told object) bool) {
+	return func(told object) bool {
+		timeline, _ := told["timeline"].(object)
+		events, _ := timeline["events"].([]any)
+		return slices.ContainsFunc(events, func(e any) bool { return is(e.(object)) })
+	}
 }
 
 // TestRegisterLoginWhoami is what every client does first.

@@ -31,7 +31,7 @@ func TestNotifications(t *testing.T) {
 	first := send("1", object{"msgtype": "m.text", "body": "one"})
 	second := send("2", object{"msgtype": "m.text", "body": "bob", "m.mentions": object{"user_ids": []string{"@bob:a.example"}}})
 	third := send("3", object{"msgtype": "m.text", "body": "three"})
-	s.awaitEvent(bob, since, room, third)
+	s.awaitRoom(bob, since, room, "the third event", hasEvent(func(e object) bool { return e["event_id"] == third }))
 
 	plain := []any{"notify"}
 	mention := []any{"notify", object{"set_tweak": "sound", "value": "default"}, object{"set_tweak": "highlight"}}
@@ -71,24 +71,4 @@ func TestNotifications(t *testing.T) {
 	if a := s.ask("GET", v3+"notifications", alice, nil); fmt.Sprint(a.members["notifications"]) != "[]" {
 		t.Errorf("alice was notified of %v", a.members)
 	}
-}
-
-// awaitEvent syncs until a room's timeline has an event.
-func (s *site) awaitEvent(token, since, room, id string) {
-	s.t.Helper()
-	for range 20 {
-		a := s.ask("GET", "/_matrix/client/v3/sync?timeout=1000&since="+since, token, nil)
-		since = a.text("next_batch")
-		rooms, _ := a.members["rooms"].(object)
-		joined, _ := rooms["join"].(object)
-		of, _ := joined[room].(object)
-		timeline, _ := of["timeline"].(object)
-		events, _ := timeline["events"].([]any)
-		for _, e := range events {
-			if e.(object)["event_id"] == id {
-				return
-			}
-		}
-	}
-	s.t.Fatalf("%s was not told", id)
 }

@@ -5,7 +5,6 @@ package homeserver_test
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestProfile is M-68: what a user shows, and that rooms come to show it.
@@ -17,6 +16,7 @@ func TestProfile(t *testing.T) {
 	if a := s.ask("GET", mine, "", nil); a.status != 200 || len(a.members) != 0 {
 		t.Errorf("a profile that nobody wrote: %+v", a)
 	}
+	since := s.ask("GET", "/_matrix/client/v3/sync?timeout=0", alice, nil).text("next_batch")
 	for field, value := range map[string]any{"displayname": "Alice", "avatar_url": "mxc://a.example/x", "org.test.mood": object{"good": true}} {
 		if a := s.ask("PUT", mine+"/"+field, alice, object{field: value}); a.status != 200 {
 			t.Errorf("%s: %+v", field, a)
@@ -28,16 +28,10 @@ func TestProfile(t *testing.T) {
 	if a := s.ask("GET", mine+"/displayname", "", nil); a.text("displayname") != "Alice" || len(a.members) != 1 {
 		t.Errorf("a field: %+v", a)
 	}
-	member := func() answer {
-		return s.ask("GET", "/_matrix/client/v3/rooms/"+room+"/state/m.room.member/@alice:a.example", alice, nil)
-	}
-	deadline := time.Now().Add(10 * time.Second)
-	for member().text("displayname") != "Alice" || member().text("avatar_url") == "" {
-		if time.Now().After(deadline) {
-			t.Fatalf("the room shows %+v", member())
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	s.awaitRoom(alice, since, room, "the room shows the profile", hasEvent(func(e object) bool {
+		content, _ := e["content"].(object)
+		return e["state_key"] == "@alice:a.example" && content["displayname"] == "Alice" && content["avatar_url"] == "mxc://a.example/x"
+	}))
 	if a := s.ask("DELETE", mine+"/avatar_url", alice, nil); a.status != 200 {
 		t.Errorf("delete: %+v", a)
 	}

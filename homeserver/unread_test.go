@@ -2,7 +2,10 @@
 
 package homeserver_test
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // TestWhoLeftHasNothingUnread is S-20: who comes back to a room is not told of what they did not read before they left.
 func TestWhoLeftHasNothingUnread(t *testing.T) {
@@ -16,29 +19,18 @@ func TestWhoLeftHasNothingUnread(t *testing.T) {
 			t.Fatalf("%s %s: %+v", method, path, a)
 		}
 	}
-	// awaitUnread syncs until what bob is told of the room is so many unread.
 	since := ""
-	awaitUnread := func(when string, want any) {
+	awaitUnread := func(when string, want float64) {
 		t.Helper()
-		var last any
-		for range 20 {
-			a := s.ask("GET", v3+"sync?timeout=500&since="+since, bob, nil)
-			since = a.text("next_batch")
-			rooms, _ := a.members["rooms"].(object)
-			joined, _ := rooms["join"].(object)
-			of, _ := joined[room].(object)
-			if counts, ok := of["unread_notifications"].(object); ok {
-				if last = counts["notification_count"]; last == want {
-					return
-				}
-			}
-		}
-		t.Errorf("%s bob has %v unread, want %v", when, last, want)
+		since = s.awaitRoom(bob, since, room, fmt.Sprintf("%v unread %s", want, when), func(told object) bool {
+			counts, _ := told["unread_notifications"].(object)
+			return counts["notification_count"] == want
+		})
 	}
 	do("POST", "join/"+room, bob, object{})
 	do("PUT", "rooms/"+room+"/send/m.room.message/1", alice, object{"msgtype": "m.text", "body": "hello"})
-	awaitUnread("before he leaves", 1.0)
+	awaitUnread("before he leaves", 1)
 	do("POST", "rooms/"+room+"/leave", bob, object{})
 	do("POST", "join/"+room, bob, object{})
-	awaitUnread("after he has come back", 0.0)
+	awaitUnread("after he has come back", 0)
 }

@@ -22,6 +22,7 @@ func TestKeptConnectionsAreBounded(t *testing.T) {
 	for _, protocol := range []string{"h2", "http/1.1"} {
 		ca := newIssuer(t)
 		var open atomic.Int64
+		closed := make(chan struct{}, 1) // has room for one: another is closed
 		listener, port := listen(t)
 		config := ca.config(t, "*.many.example")
 		config.NextProtos = []string{protocol}
@@ -33,6 +34,10 @@ func TestKeptConnectionsAreBounded(t *testing.T) {
 					open.Add(1)
 				case http.StateClosed:
 					open.Add(-1)
+					select {
+					case closed <- struct{}{}:
+					default:
+					}
 				}
 			},
 			TLSConfig: config, ErrorLog: quiet,
@@ -54,11 +59,13 @@ func TestKeptConnectionsAreBounded(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		for deadline := time.Now().Add(5 * time.Second); open.Load() > kept && time.Now().Before(deadline); {
-			time.Sleep(10 * time.Millisecond) // the server hears of closing over the network
-		}
-		if n := open.Load(); n > kept {
-			t.Errorf("%s: %d connections are open after requests to %d servers, want at most %d", protocol, n, servers, kept)
+		late := time.After(5 * time.Second)
+		for open.Load() > kept { // the server hears of closing over the network
+			select {
+			case <-closed:
+			case <-late:
+				t.Fatalf("%s: %d connections are open after requests to %d servers, want at most %d", protocol, open.Load(), servers, kept)
+			}
 		}
 	}
 }

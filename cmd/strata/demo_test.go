@@ -61,6 +61,9 @@ func checkEmpty(t *testing.T, dir string) {
 }
 
 func TestDemoCommand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the program that it runs is built without the race detector")
+	}
 	program := buildStrata(t)
 	t.Run("json", func(t *testing.T) {
 		cmd, temporary := demoCommand(t, program, "demo", "--json", "--events", "6", "--room-version", "10")

@@ -24,6 +24,7 @@ func leaves(t *testing.T) []*kong.Node {
 }
 
 func TestEveryCommandTeaches(t *testing.T) {
+	skipUnderRace(t)
 	found := leaves(t)
 	if len(found) < 14 {
 		t.Fatalf("only %d commands", len(found))
@@ -76,6 +77,7 @@ var asking = [][]string{
 }
 
 func TestErrorsAreJSON(t *testing.T) {
+	skipUnderRace(t)
 	socket := t.TempDir() + "/none.sock"
 	for _, args := range asking {
 		var stdout, stderr bytes.Buffer
@@ -88,6 +90,14 @@ func TestErrorsAreJSON(t *testing.T) {
 		if code != 4 || got.Error.Kind != control.Unreachable || got.Error.Exit != code || stdout.Len() > 0 {
 			t.Errorf("%v: exit code %d, error %+v, stdout %q; want unreachable, 4 and nothing", args, code, got.Error, &stdout)
 		}
+	}
+}
+
+// skipUnderRace is for tests that do no more than read command lines, in one goroutine.
+func skipUnderRace(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("there is nothing that the race detector could find")
 	}
 }
 

@@ -39,7 +39,7 @@ func (r *testRoom) chain(ids ...ident.EventID) idSet {
 func TestTraceFollowsTheDefinitions(t *testing.T) {
 	for _, version := range []string{"2", "10", "12"} {
 		subgraphs := 0
-		for seed := range uint64(150) {
+		for seed := range seeds(150) {
 			room := randomRoom(t, newRand(seed), version)
 			var chains []idSet
 			conflicted, union := idSet{}, idSet{}
@@ -180,7 +180,7 @@ func (brokenCiting) Citing(ident.EventID) iter.Seq2[ident.EventID, error] {
 }
 
 func TestErrorOfCitingIsReturned(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range seeds(20) {
 		room := randomRoom(t, newRand(seed), "10")
 		if res := resolveBothWays(t, room); len(res.Trace.AuthDifference) == 0 {
 			continue

@@ -247,3 +247,13 @@ func (g *generator) try(b *branch, sender, typ, key string, content map[string]a
 }
 
 func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 0)) }
+
+// shortShare of the random rooms is resolved in a short run, under the race detector: resolution is a function of one goroutine.
+const shortShare = 10
+
+func seeds(n uint64) uint64 {
+	if testing.Short() {
+		return n / shortShare
+	}
+	return n
+}

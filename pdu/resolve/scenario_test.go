@@ -226,7 +226,7 @@ func (s *script) resolve(tips []datadriven.CmdArg) string {
 // What a room resolves to depends neither on the order of the sets nor on their number of times (P-80).
 func TestOrderOfSetsDoesNotMatter(t *testing.T) {
 	for _, version := range judgedVersions {
-		for seed := range uint64(40) {
+		for seed := range seeds(40) {
 			room := randomRoom(t, newRand(seed), version)
 			want := resolveBothWays(t, room)
 			slices.Reverse(room.sets)
