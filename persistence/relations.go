@@ -83,7 +83,11 @@ func (tx *Tx) Related(q RelatedQuery) (list []Related, err error) {
 	if q.To == (HistoryPlace{}) {
 		q.To = HistoryPlace{Depth: math.MaxInt64, NID: math.MaxInt64}
 	}
-	query := `SELECT e.id, r.depth, r.event, r.kind, r.sender, e.ts, coalesce(e.position, 0) FROM relations r JOIN events e ON e.nid = r.event
+	by := ``
+	if q.Kind != "" {
+		by = `INDEXED BY relations_kind` // of itself SQLite goes through all kinds, of which one may be a flood
+	}
+	query := `SELECT e.id, r.depth, r.event, r.kind, r.sender, e.ts, coalesce(e.position, 0) FROM relations r ` + by + ` JOIN events e ON e.nid = r.event
 		WHERE r.parent = ? AND (r.depth, r.event) >= (?, ?) AND (r.depth, r.event) < (?, ?) AND e.room = ? AND e.outcome = 1
 		AND e.before IS NOT NULL AND e.reduced IS NULL AND coalesce(e.position, 0) >= ? AND coalesce(e.position, 0) <= ?`
 	after := int64(q.After)

@@ -166,19 +166,18 @@ func (d *Deriver) subject(ctx context.Context, c *stream.Change) (s push.Subject
 // thread is the root of the thread that an event is in, "" of the main timeline.
 func (d *Deriver) thread(ctx context.Context, e *event.Event) (string, error) {
 	for range maxHops {
-		to := e.Content().Get("m.relates_to")
-		parent, _ := to.Get("event_id").Text()
-		if to.Get("rel_type").IsText("m.thread") {
-			return parent, nil
-		}
-		if !to.Has("rel_type") || parent == "" {
+		parent, kind, related := e.Relation()
+		if !related {
 			return "", nil
 		}
-		found, err := d.rooms.PlacedAll(ctx, []ident.EventID{ident.EventID(parent)})
+		if kind == event.ThreadRelation {
+			return string(parent), nil
+		}
+		found, err := d.rooms.PlacedAll(ctx, []ident.EventID{parent})
 		if err != nil {
 			return "", err
 		}
-		above, ok := found[ident.EventID(parent)]
+		above, ok := found[parent]
 		if !ok || above.Event.RoomID() != e.RoomID() {
 			return "", nil
 		}

@@ -43,6 +43,7 @@ func FuzzParse(f *testing.F) {
 func touch(t *testing.T, e *event.Event) {
 	e.Membership()
 	e.Redacts()
+	e.Relation()
 	e.Slot()
 	_, _ = e.PowerLevels()
 	_, _ = e.Create()
