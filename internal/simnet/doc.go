@@ -31,7 +31,7 @@
 // job that makes it so, and the end of it too, whoever brings that about and whoever is killed at the time.
 //
 // Honest servers may ail: take transactions slowly, or without being able to say so, answer nonsense, or never take certain events,
-// which then have to come to them in another way. They may be stock, and not know how to be asked for what somebody missed: whoever is
+// which then have to come to them in another way. They may have forgotten what was said, and give states only. They may be stock, and not know how to be asked for what somebody missed: whoever is
 // back after long asks all of them, and what it is given on demand is held to the same rules as what is sent.
 //
 // Each user has a device, to which others write. What is written is noted in the job that queues it, and what comes in the job that
