@@ -166,10 +166,7 @@ func TestBroughtByManyAtOnce(t *testing.T) {
 // A copy that was tampered with, and is staged while the whole one is judged, does not take its place.
 func TestAnotherCopyStagedMeanwhile(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
-		a, b := n.start("a.example"), n.start("b.example")
-		room := a.createPublic("12", alice)
-		b.join(room, bob, a)
-		n.deliver()
+		a, b, room := n.shared("12")
 		e := b.send(room, text(bob, "true"))
 		n.hold()
 		whole, err := a.engine.ReceivePDUs(t.Context(), transaction.Inbound{Origin: "b.example", TxnID: "1", PDUs: [][]byte{e.JSON()}})

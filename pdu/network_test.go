@@ -303,6 +303,16 @@ func stateDraft(user ident.UserID, typ, content string) pdu.Draft {
 	return pdu.Draft{Type: typ, StateKey: key(""), Content: []byte(content), Sender: user}
 }
 
+// shared is two servers in a room: alice of a has made it, and bob of b has joined.
+func (n *network) shared(version string) (a, b *server, room ident.RoomID) {
+	n.t.Helper()
+	a, b = n.start("a.example"), n.start("b.example")
+	room = a.createPublic(version, alice)
+	b.join(room, bob, a)
+	n.deliver()
+	return a, b, room
+}
+
 // createPublic creates a room that anyone may join, with its creator in it.
 func (s *server) createPublic(version string, creator ident.UserID) ident.RoomID {
 	s.net.t.Helper()
@@ -393,7 +403,7 @@ func (s *server) handOver(room ident.RoomID, d pdu.Draft, via *server) (*event.E
 func build(t *testing.T, room ident.RoomID, d pdu.Draft, parents, auth []*event.Event) *event.Event {
 	t.Helper()
 	p := event.Proto{
-		RoomID: room, Sender: d.Sender, Type: d.Type, StateKey: d.StateKey, Content: d.Content,
+		RoomID: room, Sender: d.Sender, Type: d.Type, StateKey: d.StateKey, Content: d.Content, Redacts: d.Redacts,
 		OriginServerTS: time.Now().UnixMilli(),
 	}
 	for _, x := range parents {

@@ -13,15 +13,12 @@ import (
 // is judged again, it is not refused for that.
 func TestRedactedRedactionJudgedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
-		a, b := n.start("a.example"), n.start("b.example")
-		room := a.createPublic("1", alice)
-		b.join(room, bob, a)
-		n.deliver()
+		a, b, room := n.shared("1")
 		byBob := b.send(room, text(bob, "x"))
 		n.deliver()
 		auth := b.authFor(room, createSlot, levelsSlot, memberOf(bob))
 		a.send(room, member(alice, bob, "ban"))
-		late := buildRedaction(t, "1", room, bob, byBob.ID(), []*event.Event{byBob}, auth)
+		late := build(t, room, redactionOf("1", bob, byBob.ID()), []*event.Event{byBob}, auth)
 		a.receive("b.example", late.JSON())
 		a.wantOutcome(late, pdu.SoftFailed, "P-29", "")
 		by := a.send(room, redactionOf("1", alice, late.ID()))

@@ -30,24 +30,6 @@ func redactionOf(version string, user ident.UserID, target ident.EventID) pdu.Dr
 	return d
 }
 
-// build makes redactions too: the target stands outside the content up to room version 10.
-func buildRedaction(t *testing.T, version string, room ident.RoomID, user ident.UserID, target ident.EventID, parents, auth []*event.Event) *event.Event {
-	t.Helper()
-	d := redactionOf(version, user, target)
-	p := event.Proto{RoomID: room, Sender: user, Type: d.Type, Content: d.Content, Redacts: d.Redacts, OriginServerTS: parents[0].OriginServerTS()}
-	for _, x := range parents {
-		p.PrevEvents, p.Depth = append(p.PrevEvents, x.Ref()), max(p.Depth, x.Depth()+1)
-	}
-	for _, x := range auth {
-		p.AuthEvents = append(p.AuthEvents, x.Ref())
-	}
-	e, err := event.Build(parents[0].Version(), p, user.Server(), keyOf(user.Server()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
 func (s *server) stored(id ident.EventID) pdu.Stored {
 	s.net.t.Helper()
 	stored, err := s.engine.Event(s.net.t.Context(), id)
@@ -75,10 +57,7 @@ func TestRedactionTakesEffect(t *testing.T) {
 	for _, version := range []string{"1", "2", "3", "10", "11", "12"} {
 		t.Run(version, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, n *network) {
-				a, b := n.start("a.example"), n.start("b.example")
-				room := a.createPublic(version, alice)
-				b.join(room, bob, a)
-				n.deliver()
+				a, b, room := n.shared(version)
 				byBob, byBobToo := b.send(room, text(bob, "one")), b.send(room, text(bob, "two"))
 				n.deliver()
 				moderated := a.send(room, redactionOf(version, alice, byBob.ID()))
@@ -208,10 +187,7 @@ func TestRedactedACL(t *testing.T) {
 // A rejected or soft-failed redaction has no effect; a soft-failed target is stripped, a rejected one is not.
 func TestRedactionsAndVerdicts(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
-		a, b := n.start("a.example"), n.start("b.example")
-		room := a.createPublic("11", alice)
-		b.join(room, bob, a)
-		n.deliver()
+		a, b, room := n.shared("11")
 		byBob := b.send(room, text(bob, "x"))
 		n.deliver()
 		auth := b.authFor(room, createSlot, levelsSlot, memberOf(bob))
@@ -221,7 +197,7 @@ func TestRedactionsAndVerdicts(t *testing.T) {
 		a.send(room, member(alice, bob, "ban"))
 		n.hold()
 		soft := build(t, room, text(bob, "y"), []*event.Event{byBob}, auth)
-		late := buildRedaction(t, "11", room, bob, byBob.ID(), []*event.Event{byBob}, auth)
+		late := build(t, room, redactionOf("11", bob, byBob.ID()), []*event.Event{byBob}, auth)
 		a.receive("b.example", soft.JSON(), late.JSON())
 		a.wantOutcome(soft, pdu.SoftFailed, "P-29", "")
 		a.wantOutcome(late, pdu.SoftFailed, "P-29", "")
@@ -300,7 +276,7 @@ func planRedactions(t *testing.T, random *rand.Rand, version string, room ident.
 		if version == "2" && !allowed {
 			continue // refused by the rules
 		}
-		e := buildRedaction(t, version, room, user, target.ID(), on, auth)
+		e := build(t, room, redactionOf(version, user, target.ID()), on, auth)
 		plan.events, parents = append(plan.events, e), append(parents, e)
 		if allowed {
 			plan.redacted[target.ID()], plan.delivered[e.ID()] = true, true
@@ -352,10 +328,7 @@ func TestCrashWhileRedacting(t *testing.T) {
 	const points = 8
 	for nth := range points {
 		inBubble(t, func(t *testing.T, n *network) {
-			a, b := n.start("a.example"), n.start("b.example")
-			room := a.createPublic("12", alice)
-			b.join(room, bob, a)
-			n.deliver()
+			a, b, room := n.shared("12")
 			target := b.send(room, text(bob, "x"))
 			by := b.send(room, redactionOf("12", bob, target.ID()))
 			n.hold()
@@ -424,15 +397,12 @@ func TestRedactedOutlier(t *testing.T) {
 // A redaction that soft-failed takes effect when it is judged again and accepted; so does one of a target that is.
 func TestRedactionJudgedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
-		a, b := n.start("a.example"), n.start("b.example")
-		room := a.createPublic("11", alice)
-		b.join(room, bob, a)
-		n.deliver()
+		a, b, room := n.shared("11")
 		byBob := b.send(room, text(bob, "x"))
 		n.deliver()
 		auth := b.authFor(room, createSlot, levelsSlot, memberOf(bob))
 		a.send(room, member(alice, bob, "ban"))
-		late := buildRedaction(t, "11", room, bob, byBob.ID(), []*event.Event{byBob}, auth)
+		late := build(t, room, redactionOf("11", bob, byBob.ID()), []*event.Event{byBob}, auth)
 		a.receive("b.example", late.JSON())
 		a.wantOutcome(late, pdu.SoftFailed, "P-29", "")
 		a.wantRedacted(byBob, "")

@@ -45,6 +45,14 @@ func newPresents() *presents {
 	return &presents{newest: map[ident.RoomID]note{}, outside: map[ident.RoomID]ident.ServerName{}, left: map[ident.RoomID]bool{}}
 }
 
+// newBenchOfPresents is a bench that is not started, of rooms whose present is known; so many items make a backlog, 0 for the default.
+func newBenchOfPresents(t *testing.T, backlog int) (*bench, *presents) {
+	b, rooms := newBench(t), newPresents()
+	b.stop()
+	b.rooms, b.backlog = rooms, transaction.Backlog{Items: backlog}
+	return b, rooms
+}
+
 // Frontier gives the newest event, and one of another server with a number that is none.
 func (p *presents) Frontier(_ *persistence.Tx, room ident.RoomID, server ident.ServerName, _ int) ([]persistence.Outbound, bool, error) {
 	if p.left[room] {
@@ -107,10 +115,7 @@ func (b *bench) logged() (n int) {
 
 // outage plays a server that is away while much happens; around is run in the middle of its return.
 func outage(t *testing.T, around func(b *bench)) {
-	b := newBench(t)
-	b.stop()
-	rooms := newPresents()
-	b.rooms, b.backlog = rooms, transaction.Backlog{Items: 50}
+	b, rooms := newBenchOfPresents(t, 50)
 	var up atomic.Bool
 	b.peers.answer = func(r request) (transport.Answer, error) {
 		if r.to == "away.example" && !up.Load() {

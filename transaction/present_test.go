@@ -39,10 +39,7 @@ func TestOneEventOfAPresentIsParkedAlone(t *testing.T) {
 	for _, refused := range []string{"!r0:us.example", "!r7:us.example", "!r19:us.example"} {
 		synctest.Test(t, func(t *testing.T) {
 			const kinds = 20
-			b := newBench(t)
-			b.stop()
-			rooms := newPresents()
-			b.rooms, b.backlog = rooms, transaction.Backlog{Items: 50}
+			b, rooms := newBenchOfPresents(t, 50)
 			var up, healed atomic.Bool
 			peer := newPicky(b, func(body string) error {
 				switch {
@@ -99,10 +96,7 @@ func TestOneEventOfAPresentIsParkedAlone(t *testing.T) {
 // Whoever is away again in the middle of a room's present gets the rest of it when it is back, and then what the room is by then.
 func TestAPresentIsInterrupted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.stop()
-		rooms := newPresents()
-		b.rooms, b.backlog = rooms, transaction.Backlog{Items: 50}
+		b, rooms := newBenchOfPresents(t, 50)
 		var up atomic.Int64 // so many more requests are answered
 		peer := newPicky(b, func(string) error {
 			if up.Add(-1) < 0 {

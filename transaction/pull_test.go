@@ -144,10 +144,7 @@ func TestPullThatIsNotFollowedUp(t *testing.T) {
 // us, once, and never what was before. One that names what it took last is not.
 func TestPullOfAServerThatHasLostWhatItHad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.stop()
-		rooms := newPresents()
-		b.rooms = rooms
+		b, rooms := newBenchOfPresents(t, 0)
 		b.start()
 		defer b.stop()
 		err := b.store.Update(t.Context(), func(tx *persistence.Tx) error {

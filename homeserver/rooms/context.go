@@ -13,15 +13,7 @@ import (
 
 // getEvent is GET /rooms/{roomId}/event/{eventId}.
 func (r *Rooms) getEvent(ctx context.Context, q *api.Request) (api.Reply, error) {
-	id, err := eventOf(q)
-	if err != nil {
-		return api.Reply{}, err
-	}
-	x, err := r.read(ctx, q)
-	if err != nil {
-		return api.Reply{}, err
-	}
-	found, err := x.event(ctx, id)
+	x, found, err := r.readEvent(ctx, q)
 	if err != nil {
 		return api.Reply{}, err
 	}
@@ -32,21 +24,27 @@ func (r *Rooms) getEvent(ctx context.Context, q *api.Request) (api.Reply, error)
 	return api.Reply{Body: text[0]}, nil
 }
 
-// getContext is GET /rooms/{roomId}/context/{eventId}: an event, what is before and after it, and the state at the end.
-func (r *Rooms) getContext(ctx context.Context, q *api.Request) (api.Reply, error) {
+// readEvent begins to read, at the event that the path names.
+func (r *Rooms) readEvent(ctx context.Context, q *api.Request) (*reading, *pdu.Placed, error) {
 	id, err := eventOf(q)
 	if err != nil {
-		return api.Reply{}, err
+		return nil, nil, err
 	}
+	x, err := r.read(ctx, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	found, err := x.event(ctx, id)
+	return x, found, err
+}
+
+// getContext is GET /rooms/{roomId}/context/{eventId}: an event, what is before and after it, and the state at the end.
+func (r *Rooms) getContext(ctx context.Context, q *api.Request) (api.Reply, error) {
 	limit, err := q.Int("limit", defaultPage)
 	if err != nil {
 		return api.Reply{}, err
 	}
-	x, err := r.read(ctx, q)
-	if err != nil {
-		return api.Reply{}, err
-	}
-	found, err := x.event(ctx, id)
+	x, found, err := r.readEvent(ctx, q)
 	if err != nil {
 		return api.Reply{}, err
 	}
