@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -21,6 +22,15 @@ const (
 	// the sender's queue goes on after it.
 	rounds = 3
 )
+
+// TestMain lets go of the command under test, which by then has been built.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if binary, err := strataCommand(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(binary)) // temporary
+	}
+	os.Exit(code)
+}
 
 // pairing is a row of an interoperability table: two kinds of server and the room versions that both know. Each version
 // is played in both directions: once A creates the room and B joins, once the other way round.

@@ -16,7 +16,7 @@ func StartHomeserver(t *testing.T, dir string, ca *CA) Server {
 	if err != nil {
 		t.Fatalf("prepare Strata: %v", err)
 	}
-	return s.launch(t, ca, []string{"STRATA_CLIENT_RATE_LIMITS=false"}, buildStrata(t, dir), "serve", "--server-name", s.Name, "--data-dir", filepath.Join(dir, "data"),
+	return s.launch(t, ca, []string{"STRATA_CLIENT_RATE_LIMITS=false"}, buildStrata(t), "serve", "--server-name", s.Name, "--data-dir", filepath.Join(dir, "data"),
 		"--listen", fmt.Sprintf("127.0.0.1:%d", s.FederationPort), "--listen-clients", fmt.Sprintf("127.0.0.1:%d", s.ClientPort),
 		"--tls-cert", s.Certificate, "--tls-key", s.CertificateKey, "--ca", s.Authority, "--allow-private", "--enable-registration")
 }

@@ -7,7 +7,9 @@ package interop
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"sync"
@@ -40,6 +42,19 @@ func startLinked(t *testing.T, dir string, ca *CA) *linked {
 // link opens a server in this process, with what a homeserver's core has to do with it.
 func link(t *testing.T, dir string, ca *CA, core func(*messaging.Server) (messaging.Core, error)) *messaging.Server {
 	t.Helper()
+	s, config := linkedSite(t, dir, ca)
+	config.Core = core
+	server, err := messaging.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveLinked(t, server, map[int]serving{s.FederationPort: server.Serve})
+	return server
+}
+
+// linkedSite is a site for a server in this process, and how such a server federates there.
+func linkedSite(t *testing.T, dir string, ca *CA) (site, messaging.Config) {
+	t.Helper()
 	s, err := newSite(dir, ca)
 	if err != nil {
 		t.Fatal(err)
@@ -48,29 +63,36 @@ func link(t *testing.T, dir string, ca *CA, core func(*messaging.Server) (messag
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, err := messaging.Open(t.Context(), messaging.Config{
+	return s, messaging.Config{
 		ServerName: s.Name, DataDir: filepath.Join(dir, "data"), TLS: &tls.Config{Certificates: []tls.Certificate{certificate}},
-		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: ca.Pool}},
-		Core:    core, Version: "linked",
-	})
-	if err != nil {
-		t.Fatal(err)
+		Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: ca.Pool}}, Version: "linked",
 	}
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", s.FederationPort))
-	if err != nil {
-		t.Fatal(err)
+}
+
+type serving func(context.Context, net.Listener) error
+
+// serveLinked has a server of this process answer at loopback ports until the test ends, and closes it then.
+func serveLinked(t *testing.T, server io.Closer, at map[int]serving) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, len(at))
+	for port, serve := range at {
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { ended <- serve(ctx, listener) }()
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(context.Background(), listener) }()
 	t.Cleanup(func() {
-		if err := server.Close(); err != nil {
-			t.Error(err)
+		cancel()
+		var faults []error
+		for range at {
+			faults = append(faults, <-ended)
 		}
-		if err := <-served; err != nil {
+		if err := errors.Join(append(faults, server.Close())...); err != nil {
 			t.Error(err)
 		}
 	})
-	return server
 }
 
 // MayInvite implements messaging.Invites.

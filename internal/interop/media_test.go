@@ -7,7 +7,6 @@ package interop
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,48 +24,22 @@ import (
 	"github.com/strata-matrix/strata/homeserver"
 	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/messaging"
-	"github.com/strata-matrix/strata/transport"
 	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // startHomeserver runs a Strata with users of its own in this process.
 func startHomeserver(t *testing.T, dir string, ca *CA) (server *homeserver.Server, clientURL string) {
 	t.Helper()
-	s, err := newSite(dir, ca)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificate, err := tls.LoadX509KeyPair(s.Certificate, s.CertificateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err = homeserver.Open(t.Context(), homeserver.Config{
-		Messaging: messaging.Config{
-			ServerName: s.Name, DataDir: filepath.Join(dir, "data"), TLS: &tls.Config{Certificates: []tls.Certificate{certificate}},
-			Network: transport.NetworkConfig{AllowPrivate: true, Trust: transport.Trust{Roots: ca.Pool}},
-		},
-		Accounts: accounts.Policy{Registration: true}, PasswordCost: accounts.CheapCost(),
+	s, config := linkedSite(t, dir, ca)
+	server, err := homeserver.Open(t.Context(), homeserver.Config{
+		Messaging: config, Accounts: accounts.Policy{Registration: true}, PasswordCost: accounts.CheapCost(),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 2)
-	for port, serve := range map[int]func(context.Context, net.Listener) error{
+	serveLinked(t, server, map[int]serving{
 		s.FederationPort: server.Federation().Serve,
 		s.ClientPort:     func(ctx context.Context, l net.Listener) error { return server.ServeClients(ctx, l, homeserver.Door{}) },
-	} {
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			t.Fatal(err)
-		}
-		go func() { ended <- serve(ctx, listener) }()
-	}
-	t.Cleanup(func() {
-		cancel()
-		if err := errors.Join(<-ended, <-ended, server.Close()); err != nil {
-			t.Error(err)
-		}
 	})
 	return server, fmt.Sprintf("http://127.0.0.1:%d", s.ClientPort)
 }

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -55,7 +56,7 @@ func startStrata(t *testing.T, dir string, ca *CA, logLevel string, settings ...
 	if err != nil {
 		t.Fatalf("prepare Strata: %v", err)
 	}
-	binary := buildStrata(t, dir)
+	binary := buildStrata(t)
 	for name, content := range map[string]string{"strata.toml": fmt.Sprintf(operatorSettings, s.ClientPort), "admin.token": adminToken} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatalf("configure Strata: %v", err)
@@ -82,14 +83,27 @@ func startStrata(t *testing.T, dir string, ca *CA, logLevel string, settings ...
 	return strata
 }
 
-// buildStrata puts the command under test into dir.
-func buildStrata(t *testing.T, dir string) (binary string) {
-	t.Helper()
-	ctx, cancel := bounded(t, readyTimeout)
+// strataCommand builds the command under test once for all tests of the process, since to link it takes seconds. The folder in which
+// it stands, which is for this alone, goes with the process: see TestMain.
+var strataCommand = sync.OnceValues(func() (binary string, err error) {
+	dir, err := os.MkdirTemp("", "strata-interop-")
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), readyTimeout)
 	defer cancel()
 	binary = filepath.Join(dir, "strata")
 	if output, err := exec.CommandContext(ctx, "go", "build", "-o", binary, strataPackage).CombinedOutput(); err != nil {
-		t.Fatalf("build Strata: %v\n%s", err, output)
+		return "", errors.Join(fmt.Errorf("%w: %s", err, output), os.RemoveAll(dir))
+	}
+	return binary, nil
+})
+
+func buildStrata(t *testing.T) (binary string) {
+	t.Helper()
+	binary, err := strataCommand()
+	if err != nil {
+		t.Fatalf("build Strata: %v", err)
 	}
 	return binary
 }
