@@ -32,6 +32,7 @@ type pulled struct {
 // pull asks as a server would.
 func (b *bench) pull(origin ident.ServerName, after string) (got pulled) {
 	b.t.Helper()
+	synctest.Wait() // until then the question before may be on its way to its end
 	query := url.Values{}
 	if after != "" {
 		query.Set("after", after)
