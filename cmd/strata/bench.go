@@ -65,7 +65,7 @@ func onOneLine(err error) error {
 
 func (c benchIngestCmd) Run(ctx context.Context, w *world) error {
 	if w.env[benchServer] != "" {
-		relaxCollector(w.env)
+		go tendCollector(ctx, w.env)
 		return bench.Serve(ctx, os.Stdin, os.Stdout)
 	}
 	b := c.ingest()

@@ -64,7 +64,7 @@ Two servers that federate, on one machine:
 
 // Run implements the command.
 func (c *serveCmd) Run(ctx context.Context, w *world) error {
-	relaxCollector(w.env)
+	go tendCollector(ctx, w.env)
 	asked, stop := reloadSignals() // from the first: who did not ask for them would be ended by one
 	defer stop()
 	if c.DevCA != "" && !c.Dev {
