@@ -5,12 +5,20 @@ package transaction
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/strata-matrix/strata/persistence"
 )
 
-// maxConvoy is how many turns share one job of the store: some milliseconds' work, for which those wait who read.
-const maxConvoy = 128
+const (
+	// maxConvoy is how many turns share one job of the store: some milliseconds' work, for which those wait who read.
+	maxConvoy = 128
+
+	// company is how many make up a convoy after which the next waits for more, until boarding is over since that one left. A commit
+	// costs as much as the work of some twenty turns: when thousands of servers are sent to at once, they come in time to share it.
+	company  = 8
+	boarding = 5 * time.Millisecond
+)
 
 // convoy has the store do at once what many turns want at the same time: those who come while one job is under way share the next.
 // An event for ten thousand servers is frozen for most of them together with others, and so are outcomes recorded.
@@ -19,7 +27,12 @@ type convoy struct {
 
 	mu      sync.Mutex
 	waiting []passenger
-	moving  bool // a goroutine is at work, and will be on those who wait
+	moving  bool          // a goroutine is at work, and will be on those who wait
+	full    chan struct{} // of one: there are enough
+}
+
+func newConvoy(store *persistence.Store) *convoy {
+	return &convoy{store: store, full: make(chan struct{}, 1)}
 }
 
 // errand is what a turn wants of the store. It may be run again when a job fails.
@@ -37,6 +50,12 @@ func (c *convoy) run(ctx context.Context, e errand) error {
 	c.waiting = append(c.waiting, p)
 	start := !c.moving
 	c.moving = true
+	if len(c.waiting) == maxConvoy {
+		select {
+		case c.full <- struct{}{}:
+		default:
+		}
+	}
 	c.mu.Unlock()
 	if start {
 		go c.move()
@@ -50,6 +69,7 @@ func (c *convoy) run(ctx context.Context, e errand) error {
 // move works until nobody waits.
 func (c *convoy) move() {
 	for party := c.next(); len(party) > 0; party = c.next() {
+		left := time.Now()
 		err := c.store.Update(context.Background(), func(tx *persistence.Tx) error {
 			log := tx.ReadLog()
 			for _, p := range party {
@@ -62,6 +82,19 @@ func (c *convoy) move() {
 		for _, p := range party {
 			p.done <- err
 		}
+		if len(party) >= company {
+			c.board(boarding - time.Since(left))
+		}
+	}
+}
+
+// board waits for others, until there are enough.
+func (c *convoy) board(atMost time.Duration) {
+	timer := time.NewTimer(atMost)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.full:
 	}
 }
 

@@ -25,7 +25,7 @@ func TestAConvoySharesJobsButNoErrors(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer store.Close()
-		c := &convoy{store: store}
+		c := newConvoy(store)
 		errBad := errors.New("bad")
 		release, results := make(chan struct{}), make(chan error, 4)
 		jobs := map[*persistence.Tx]int{} // of the store's goroutine alone, like tries

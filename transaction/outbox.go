@@ -74,7 +74,7 @@ func NewOutbox(cfg OutboxConfig) (*Outbox, error) {
 	policy := cfg.Policy.orDefault()
 	probes := max(1, policy.Concurrent/4) // a quarter: known to fail, they are in no hurry
 	return &Outbox{
-		self: cfg.Self, store: cfg.Store, convoy: &convoy{store: cfg.Store}, sender: cfg.Sender, rooms: cfg.Rooms, policy: policy,
+		self: cfg.Self, store: cfg.Store, convoy: newConvoy(cfg.Store), sender: cfg.Sender, rooms: cfg.Rooms, policy: policy,
 		backlog: cfg.Backlog.orDefault(), jitter: cmp.Or(cfg.Jitter, transport.NewJitter()),
 		trace: trace.OrDiscard(cfg.Trace), mail: newMailbox(),
 		destinations: map[ident.ServerName]*destination{},
