@@ -20,6 +20,7 @@ func TestEndlessGapsElsewhere(t *testing.T) {
 	inBubble(t, func(t *testing.T, n *network) {
 		a, b := n.start("a.example"), n.start("b.example")
 		endless := map[ident.EventID]string{} // the parent of each
+		var ends []*event.Event
 		for range 8 {
 			room := a.createPublic("10", alice)
 			join := b.join(room, bob, a)
@@ -31,19 +32,22 @@ func TestEndlessGapsElsewhere(t *testing.T) {
 				endless[next.ID()] = string(last.JSON())
 				last = next
 			}
-			n.setLie(func(_ ident.ServerName, call transport.Call) string {
-				if !strings.Contains(call.Path, "/get_missing_events/") {
-					return ""
-				}
-				var body struct {
-					Latest []ident.EventID `json:"latest_events"`
-				}
-				if err := json.Unmarshal(call.Body, &body); err != nil || endless[body.Latest[0]] == "" {
-					return ""
-				}
-				time.Sleep(1300 * time.Millisecond)
-				return `{"events":[` + endless[body.Latest[0]] + `]}`
-			})
+			ends = append(ends, last)
+		}
+		n.setLie(func(_ ident.ServerName, call transport.Call) string {
+			if !strings.Contains(call.Path, "/get_missing_events/") {
+				return ""
+			}
+			var body struct {
+				Latest []ident.EventID `json:"latest_events"`
+			}
+			if err := json.Unmarshal(call.Body, &body); err != nil || endless[body.Latest[0]] == "" {
+				return ""
+			}
+			time.Sleep(1300 * time.Millisecond)
+			return `{"events":[` + endless[body.Latest[0]] + `]}`
+		})
+		for _, last := range ends {
 			if _, err := a.tryReceive("b.example", last.JSON()); err != nil {
 				t.Fatal(err)
 			}
