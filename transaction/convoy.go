@@ -14,9 +14,11 @@ const (
 	// maxConvoy is how many turns share one job of the store: some milliseconds' work, for which those wait who read.
 	maxConvoy = 128
 
-	// company is how many make up a convoy after which the next waits for more, until boarding is over since that one left. A commit
-	// costs as much as the work of some twenty turns: when thousands of servers are sent to at once, they come in time to share it.
+	// company is how many make up a convoy after which, for the time of a rush, each waits for more, until boarding is over since the one
+	// before left. A commit costs as much as the work of some twenty turns: when thousands of servers are sent to at once, they come in
+	// time to share it.
 	company  = 8
+	rush     = 50 * time.Millisecond
 	boarding = 5 * time.Millisecond
 )
 
@@ -68,8 +70,12 @@ func (c *convoy) run(ctx context.Context, e errand) error {
 
 // move works until nobody waits.
 func (c *convoy) move() {
+	var rushed time.Time
 	for party := c.next(); len(party) > 0; party = c.next() {
 		left := time.Now()
+		if len(party) >= company {
+			rushed = left
+		}
 		err := c.store.Update(context.Background(), func(tx *persistence.Tx) error {
 			log := tx.ReadLog()
 			for _, p := range party {
@@ -82,7 +88,7 @@ func (c *convoy) move() {
 		for _, p := range party {
 			p.done <- err
 		}
-		if len(party) >= company {
+		if left.Sub(rushed) < rush {
 			c.board(boarding - time.Since(left))
 		}
 	}
