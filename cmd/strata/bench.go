@@ -82,7 +82,7 @@ func (c benchIngestCmd) Run(ctx context.Context, w *world) error {
 // benchFanoutCmd measures a server that sends to many others.
 type benchFanoutCmd struct {
 	Destinations int    `default:"10000" placeholder:"N" help:"How many servers are in the room (default: ${default})."`
-	Rounds       int    `default:"3" placeholder:"N" help:"How many events they are sent, one after the other (default: ${default})."`
+	Rounds       int    `default:"5" placeholder:"N" help:"How many events they are sent, one after the other (default: ${default})."`
 	RoomVersion  string `default:"12" placeholder:"V" help:"Version of the room, 1 to 12 (default: ${default})."`
 	CPUProfile   string `name:"cpu-profile" placeholder:"FILE" help:"Write a CPU profile of the server to FILE."`
 }
