@@ -64,10 +64,11 @@ func (c *serveCmd) witness(w *world) (err error) {
 		return err
 	}
 	defer journal.Close() // each line is synced
-	server, err := messaging.Open(ctx, p.config)
+	opened, err := p.open(ctx)
 	if err != nil {
 		return err
 	}
+	server := opened.federation
 	ended := make(chan error, 1)
 	go func() {
 		ended <- server.Subscribe(ctx, "witness", func(_ context.Context, d messaging.Delivery) error {
@@ -81,7 +82,7 @@ func (c *serveCmd) witness(w *world) (err error) {
 			return journal.Sync()
 		})
 	}()
-	err = p.run(ctx, w, served{federation: server})
+	err = p.run(ctx, w, opened)
 	return errors.Join(err, <-ended, server.Close())
 }
 
