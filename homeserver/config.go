@@ -11,6 +11,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/media"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // Config is what a homeserver is made of. The zero value of all but Messaging is the sensible default.
@@ -29,6 +30,9 @@ type Config struct {
 	DefaultRoomVersion string
 	// PublicBaseURL is where clients reach this server, told to those that know its name only; "" for what this server cannot tell.
 	PublicBaseURL string
+	// Delegate is where other servers reach this one, as HOST:PORT, told to those that look for its name; "" for what this server
+	// cannot tell.
+	Delegate ident.ServerName
 }
 
 // complete puts defaults in and finds what is wrong.
@@ -48,6 +52,11 @@ func (c *Config) complete() error {
 	if c.PublicBaseURL != "" {
 		if base, err := url.Parse(c.PublicBaseURL); err != nil || base.Host == "" || base.Scheme != "https" && base.Scheme != "http" {
 			return fmt.Errorf("configuration: PublicBaseURL: %q is no URL of a server", c.PublicBaseURL)
+		}
+	}
+	if c.Delegate != "" {
+		if _, err := ident.ParseServerName(string(c.Delegate)); err != nil {
+			return fmt.Errorf("configuration: Delegate: %w", err)
 		}
 	}
 	return nil

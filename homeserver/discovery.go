@@ -7,10 +7,11 @@ import (
 
 	"github.com/strata-matrix/strata/homeserver/api"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // discovery is the endpoints by which clients find out what there is (Client-Server API, "Server Discovery", "API Versions",
-// "Capabilities negotiation").
+// "Capabilities negotiation"), and other servers where this one is (E-01).
 func discovery(cfg Config) []api.Route {
 	routes := []api.Route{
 		{Method: "GET", Pattern: "/_matrix/client/versions", Open: true, Handle: always(versions())},
@@ -22,6 +23,12 @@ func discovery(cfg Config) []api.Route {
 		}
 		routes = append(routes, api.Route{
 			Method: "GET", Pattern: "/.well-known/matrix/client", Open: true, Handle: always(map[string]base{"m.homeserver": {cfg.PublicBaseURL}}),
+		})
+	}
+	if cfg.Delegate != "" {
+		routes = append(routes, api.Route{
+			Method: "GET", Pattern: "/.well-known/matrix/server", Open: true,
+			Handle: always(map[string]ident.ServerName{"m.server": cfg.Delegate}),
 		})
 	}
 	return routes

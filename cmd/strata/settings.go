@@ -58,6 +58,7 @@ type settings struct {
 
 	// What clients are offered, where a listener has them: see settings_clients.go.
 	PublicBaseURL                string          `toml:"public_baseurl"` // where they reach us, "" for not told
+	ServeServerWellKnown         bool            `toml:"serve_server_wellknown"`
 	EnableRegistration           bool            `toml:"enable_registration"`
 	RegistrationSharedSecret     string          `toml:"registration_shared_secret"` // "" for nobody
 	RegistrationSharedSecretPath string          `toml:"registration_shared_secret_path"`

@@ -13,6 +13,7 @@ import (
 	"github.com/strata-matrix/strata/homeserver/accounts"
 	"github.com/strata-matrix/strata/messaging"
 	"github.com/strata-matrix/strata/pdu/event"
+	"github.com/strata-matrix/strata/transport/ident"
 )
 
 // clientRate is how often clients may do something, as Synapse writes it.
@@ -90,6 +91,9 @@ func (s *settings) checkClients(found *faults) {
 			found.add("public_baseurl", fmt.Sprintf("%q is no URL of a server", s.PublicBaseURL), `write where clients reach this server, such as "https://matrix.example.org/"`)
 		}
 	}
+	if _, port := ident.SplitServerName(ident.ServerName(s.ServerName)); s.ServeServerWellKnown && port != "" {
+		found.add("serve_server_wellknown", fmt.Sprintf("is true, and nobody asks %s, which names its port", s.ServerName), "remove it")
+	}
 	for _, r := range []struct {
 		key  string
 		rate clientRate
@@ -134,6 +138,9 @@ func (s *settings) registrationSecret() (string, error) {
 // homeserver is what settings without faults make of a server with clients; its Messaging is left to others.
 func (s *settings) homeserver() (cfg homeserver.Config, err error) {
 	cfg.PublicBaseURL = s.PublicBaseURL
+	if s.ServeServerWellKnown {
+		cfg.Delegate = ident.ServerName(s.ServerName + ":443")
+	}
 	cfg.PasswordCost = accounts.Cost{Memory: uint32(s.PasswordHashing.Memory), Passes: uint32(s.PasswordHashing.Passes)}
 	cfg.Media = s.media()
 	cfg.Accounts.Registration = s.EnableRegistration
