@@ -142,7 +142,7 @@ func TestHostileServers(t *testing.T) {
 			if _, err := client.Do(t.Context(), "good.example", patient); err != nil {
 				t.Fatal(err)
 			}
-			watch := newWatch()
+			watch := newWatch(t)
 			over := make(chan struct{})
 			go func() {
 				defer close(over)

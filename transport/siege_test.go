@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,7 +49,7 @@ func besiege(t *testing.T, limits ServerLimits, heap uint64, attack func(ctx con
 	go func() { served <- server.Serve(ctx, listener, s.ca.config(t, "self.example")) }()
 	witness := s.newWitness()
 	witness.ask()
-	watch := newWatch()
+	watch := newWatch(t)
 
 	over := make(chan struct{})
 	go func() {
@@ -187,7 +188,11 @@ type watch struct {
 	heap, most uint64
 }
 
-func newWatch() *watch {
+// newWatch has garbage collected early from now on, or how much of it there is would be up to how busy the machine is.
+func newWatch(t *testing.T) *watch {
+	t.Helper()
+	usual := debug.SetGCPercent(20)
+	t.Cleanup(func() { debug.SetGCPercent(usual) })
 	runtime.GC()
 	var now runtime.MemStats
 	runtime.ReadMemStats(&now)
