@@ -2,7 +2,7 @@
 # for interop, python3 with venv.
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME    ?= 4000x
+FUZZTIME    ?= 2500x
 SEEDS       ?= 20
 
 # The packages that hold a function of such a kind, since to link the tests of the others takes longer than to run nothing of them.
