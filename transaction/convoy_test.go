@@ -5,8 +5,10 @@ package transaction
 import (
 	"errors"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -73,6 +75,56 @@ func TestAConvoySharesJobsButNoErrors(t *testing.T) {
 		}
 		if len(jobs) < 2 {
 			t.Errorf("two errands that were done again alone were done in %d jobs", len(jobs))
+		}
+	})
+}
+
+// In a rush turns wait for each other: those who come one by one after a large convoy share the next, and who comes alone later leaves at
+// once.
+func TestAConvoyBoardsInARush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := persistence.Open(t.Context(), persistence.Options{
+			Path: filepath.Join(t.TempDir(), "strata.db"), ServerName: "us.example", NoSync: true,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		c := newConvoy(store)
+		jobs := map[*persistence.Tx]int{} // of the store's goroutine alone until all is over
+		var all sync.WaitGroup
+		come := func() {
+			all.Go(func() {
+				err := c.run(t.Context(), func(tx *persistence.Tx, _ *persistence.LogReader) error { jobs[tx]++; return nil })
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		release := make(chan struct{})
+		all.Go(func() {
+			_ = c.run(t.Context(), func(tx *persistence.Tx, _ *persistence.LogReader) error { <-release; jobs[tx]++; return nil })
+		})
+		synctest.Wait()
+		for range company {
+			come()
+		}
+		synctest.Wait()
+		close(release)
+		for range 4 {
+			time.Sleep(boarding / 5)
+			come()
+		}
+		all.Wait()
+		if len(jobs) > 3 {
+			t.Errorf("%d errands took %d jobs, want 3 at most: one alone, a convoy, and those who came after it together", 5+company, len(jobs))
+		}
+		time.Sleep(time.Second)
+		begun := time.Now()
+		come()
+		all.Wait()
+		if waited := time.Since(begun); waited != 0 {
+			t.Errorf("who came alone waited for %s", waited)
 		}
 	})
 }
